@@ -1,0 +1,24 @@
+# namm_folder(NAME SOURCES ... LINK ... [PCH header ...]): one library a folder, `namm_NAME` with alias `namm::NAME`.
+function(namm_folder name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK;PRIVATE_LINK;PCH" ${ARGN})
+  add_library(namm_${name} STATIC ${arg_SOURCES})
+  add_library(namm::${name} ALIAS namm_${name})
+  target_include_directories(namm_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(namm_${name} PUBLIC ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK})
+  namm_own_code(namm_${name})
+  if(arg_PCH)
+    target_precompile_headers(namm_${name} PRIVATE ${arg_PCH})
+  endif()
+endfunction()
+
+# What every target of ours is compiled with. -ffp-contract=off: the same bits whatever the optimiser fuses.
+function(namm_own_code target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+                                           -ffp-contract=off)
+  if(NAMM_WARNINGS_AS_ERRORS)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(NAMM_CCACHE)
+    target_compile_options(${target} PRIVATE -fpch-preprocess)
+  endif()
+endfunction()
