@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <ATen/ATen.h>
+
+#include "core/config.h"
+
+namespace namm::memory {
+
+/// Short-time Fourier transform of the attention that a token receives, and its moving average (namm-semantics 2;
+/// arXiv 2410.13166, section 3.1).
+struct SpectrogramConfig {
+  int64_t n_fft = 32;                        ///< window length w in queries
+  int64_t hop_length = 16;                   ///< hop s in queries
+  double ema_coefficient = 0.99;             ///< gamma, per query; a frame counts gamma^hop
+  std::string attention_dtype = "float32";   ///< float32 | bfloat16: type that the group's mean attention is rounded to
+
+  int64_t bins() const { return n_fft / 2 + 1; }
+  int64_t context_queries() const { return n_fft - hop_length; }
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("n_fft", self.n_fft, in_range(2, 4096), "window of the transform, queries");
+    visit("hop_length", self.hop_length, in_range(1, 4096), "hop of the transform, queries; divides the period");
+    visit("ema_coefficient", self.ema_coefficient, in_range(0.0, 1.0), "decay of the moving average per query");
+    visit("attention_dtype", self.attention_dtype, one_of({"float32", "bfloat16"}),
+          "type that the group's mean attention is rounded to");
+  }
+
+  bool operator==(const SpectrogramConfig&) const = default;
+};
+
+/// Magnitudes of the frames of `signal`: frame t covers signal[hop * t, hop * t + n_fft) under a periodic Hann window, one
+/// sided, no centring, no normalisation (namm-semantics 2.3).
+///   signal [K, (n_fft - hop) + m] float32: attention to K tokens by the context queries, then by the m new queries;
+///   m a multiple of hop_length. Returns [K, m / hop, bins] float32 on the signal's device.
+at::Tensor spectrogram(const at::Tensor& signal, const SpectrogramConfig& config);
+
+/// The same by the obvious route (frames, window, at::fft_rfft, abs); on CUDA the transform is cuFFT's.
+at::Tensor spectrogram_reference(const at::Tensor& signal, const SpectrogramConfig& config);
+
+/// E of namm-semantics 2.4: sum over frames t of c_t * magnitudes[:, t] + gamma^m * previous, c_t = beta^(R-1-t) (1 - beta),
+/// beta = gamma^hop.
+///   magnitudes [K, R, D] float32, previous [K, D] float32 (zeros for new tokens). Returns [K, D] float32.
+at::Tensor ema_update(const at::Tensor& magnitudes, const at::Tensor& previous, const SpectrogramConfig& config);
+
+}  // namespace namm::memory
