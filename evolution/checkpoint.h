@@ -1,0 +1,52 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evolution/optimizer.h"
+#include "evolution/work_item.h"
+
+namespace namm::evolution {
+
+/// The best mean seen on validation.
+struct BestMean {
+  int64_t generation = -1;  ///< generations told when it was the mean; -1: no validation yet
+  double validation = 0;
+  std::vector<double> mean;  ///< [n], empty before the first validation
+};
+
+/// Everything that a run needs to go on, taken before a generation is published.
+struct Checkpoint {
+  int32_t stage = 0;
+  int64_t first_generation = 0;  ///< where the stage began
+  int64_t generation = 0;        ///< the generation to publish next
+  std::string config_sha256;
+  OptimizerState optimizer;
+  std::vector<SampleId> samples;  ///< of `generation`
+  NamedArrays statistics;         ///< opaque: normalisation statistics
+  BestMean best;
+
+  /// SHA-256 over optimiser state, sample ids and statistics. No timings, nothing of where or how it ran.
+  std::string state_sha256() const;
+};
+
+/// "generation_000120.h5"
+std::string checkpoint_name(int64_t generation);
+
+/// Temporary name, fsync, rename. Throws InfrastructureError (disk); an older file of that name survives a
+/// failure.
+void write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);
+
+/// Throws DataError: missing, truncated, another format version, another content than its stored hash says.
+Checkpoint read_checkpoint(const std::filesystem::path& file);
+
+/// The newest readable checkpoint of a directory; unreadable newer ones are reported to the log. Nothing:
+/// there is no file at all. Throws DataError when there are files and none can be read.
+std::optional<Checkpoint> newest_checkpoint(const std::filesystem::path& directory);
+
+/// Removes all but the newest `keep` checkpoints and left-over temporary files.
+void prune_checkpoints(const std::filesystem::path& directory, int64_t keep);
+
+}  // namespace namm::evolution

@@ -1,0 +1,154 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evolution/checkpoint.h"
+#include "evolution/optimizer.h"
+#include "evolution/queue.h"
+
+namespace namm::evolution {
+
+/// How a population is cut and kept; part of the `evolution:` mapping. `members_per_item` and
+/// `samples_per_item` decide batch shapes and so belong to the run's identity; the number of workers never
+/// does.
+struct ScheduleConfig {
+  int64_t members_per_item = 4;
+  int64_t samples_per_item = 8;
+  int64_t keep_checkpoints = 3;
+};
+
+/// Records of a batch in fixed order: [rows, samples]. A view of the gathered results.
+class RecordTable {
+ public:
+  RecordTable(int64_t rows, std::vector<SampleId> samples);
+  int64_t rows() const { return rows_; }
+  const std::vector<SampleId>& samples() const { return samples_; }
+  /// Throws std::out_of_range.
+  const Record& at(int64_t row, int64_t sample) const;
+  void set(int64_t row, int64_t sample, Record record);
+
+ private:
+  int64_t rows_;
+  std::vector<SampleId> samples_;
+  std::vector<Record> records_;
+};
+
+/// What a problem makes of a table: fitness [rows], and numbers for the log row.
+struct Reduction {
+  std::vector<double> fitness;
+  double cache_fraction = 1;
+  std::vector<std::pair<std::string, double>> extra;  ///< further log columns, in this order
+};
+
+/// What `experiments` supplies. Everything must be a pure function of its arguments and the configuration: it
+/// is called again after a crash and must give the same.
+class EvolutionProblem {
+ public:
+  virtual ~EvolutionProblem() = default;
+
+  /// Samples of a generation, the same for all members. A task's samples stand together.
+  virtual std::vector<SampleId> samples(int64_t generation) const = 0;
+
+  /// Samples on which the mean is validated; empty: no validation.
+  virtual std::vector<SampleId> validation_samples() const { return {}; }
+
+  /// Samples of the pass before generation 0 that collects normalisation statistics; empty: no such pass.
+  virtual std::vector<SampleId> calibration_samples() const { return {}; }
+
+  /// Merges the items' results, given in item order, into the statistics that the checkpoint keeps.
+  virtual NamedArrays merge_calibration(std::span<const WorkResult> results) const;
+
+  /// Whether every generation's samples (and the validation's) are also scored by a reference (the full
+  /// cache).
+  virtual bool needs_reference() const { return false; }
+
+  /// Opaque bytes that every item of a batch carries, typically the encoded statistics.
+  virtual std::string shared_bytes(Purpose purpose, const NamedArrays& statistics) const;
+
+  /// Fitness of each row of `table`, reduced in fixed order in float64; `reference` has one row, null without
+  /// reference.
+  virtual Reduction reduce(const RecordTable& table, const RecordTable* reference) const = 0;
+};
+
+struct EvolveSettings {
+  int64_t generations = 1;     ///< of this stage
+  int64_t validate_every = 0;  ///< generations; the mean after the last one is validated too. 0: never
+};
+
+/// One row of log.jsonl.
+struct GenerationRow {
+  int64_t generation = 0;
+  int32_t stage = 0;
+  double best = 0, mean = 0, median = 0;  ///< over the finite fitness values
+  double sigma = 0;                       ///< after the update
+  double cache_fraction = 1;
+  int64_t evaluations = 0;  ///< (member, sample) pairs of the generation
+  int64_t non_finite = 0;
+  int64_t reissued = 0;  ///< items published again after a failure
+  double seconds = 0;
+  std::string state_sha256;          ///< of the checkpoint after this generation
+  std::optional<double> validation;  ///< of the mean after this generation, when it was due
+  std::vector<std::pair<std::string, double>> extra;
+};
+
+struct CoordinatorOptions {
+  std::filesystem::path journal_directory;
+  std::filesystem::path checkpoint_directory;  ///< used by `evolve` only
+  std::filesystem::path log_file;              ///< log.jsonl; used by `evolve` only
+  std::string config_sha256;
+  ScheduleConfig schedule;
+  int32_t stage = 0;
+  int attempts = 3;                      ///< failures of one item that stop the run
+  std::function<bool()> stop_requested;  ///< Ctrl-C; may be empty
+  std::function<void(const ItemId& batch, int64_t done, int64_t total)> on_progress;  ///< may be empty
+  std::function<void(const GenerationRow&)> on_generation;                            ///< may be empty
+};
+
+struct StageOutcome {
+  std::vector<double> mean;  ///< [n], the optimiser's mean after the last generation
+  BestMean best;             ///< best on validation; without validation the last mean
+  NamedArrays statistics;
+  int64_t generation = 0;  ///< generations told
+  std::string state_sha256;
+};
+
+/// Owns a stage: publishes items, journals results, reduces them in fixed order, is the only writer of the
+/// optimiser's state.
+class Coordinator {
+ public:
+  Coordinator(CoordinatorOptions options, Queue& queue);
+
+  /// Has all `items` (of one batch: ids differ only in `index`, counting from 0) computed and returns their
+  /// results in item order. Results already in the batch's journal are taken from there when their content
+  /// hash fits; new ones are appended to it before they count. Throws Interrupted (items in hand are
+  /// journalled first), InfrastructureError (an item failed `attempts` times: named, with the last reason),
+  /// ConfigError or DataError as the evaluator threw it.
+  std::vector<WorkResult> run_batch(std::vector<WorkItem> items);
+
+  /// Removes the journal of a batch whose outcome is safely stored elsewhere.
+  void discard_journal(const ItemId& batch);
+
+  /// Runs, or resumes, an evolve stage: newest complete checkpoint, journal of the running generation, log
+  /// rows without a checkpoint dropped. A stage that is complete is not run again. Throws as `run_batch`;
+  /// InfrastructureError also when every fitness of a generation is NaN or infinite; DataError when
+  /// checkpoints belong to another configuration or are missing although the log has rows.
+  StageOutcome evolve(const EvolutionProblem& problem, Optimizer& optimizer, const EvolveSettings& settings);
+
+ private:
+  CoordinatorOptions options_;
+  Queue& queue_;
+  int64_t reissued_ = 0;
+};
+
+/// Puts the results of a batch, in item order as `partition` made it, into one table.
+RecordTable assemble(const std::vector<WorkItem>& items, const std::vector<WorkResult>& results, int64_t rows,
+                     const std::vector<SampleId>& samples);
+
+}  // namespace namm::evolution

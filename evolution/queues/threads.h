@@ -1,0 +1,49 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "evolution/worker.h"
+
+namespace namm::evolution {
+
+/// The queue inside one process. A claimed item cannot get lost (its thread ends with the process), so leases
+/// do not expire.
+class ThreadQueue : public Queue {
+ public:
+  void publish(std::vector<WorkItem> items) override;
+  std::optional<WorkItem> claim(std::chrono::milliseconds wait) override;
+  bool renew(const WorkItem& item) override;
+  void post(WorkResult result) override;
+  std::vector<WorkResult> gather(std::chrono::milliseconds wait) override;
+  std::vector<ItemId> withdraw() override;
+  void close() override;
+  bool closed() const override;
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable items_changed_;
+  std::condition_variable results_changed_;
+  std::deque<WorkItem> items_;
+  std::vector<WorkResult> results_;
+  bool closed_ = false;
+};
+
+/// `count` worker loops on threads of this process. The destructor closes the queue and waits for the items
+/// in hand.
+class WorkerThreads {
+ public:
+  WorkerThreads(Queue& queue, EvaluatorFactory factory, int count);
+  ~WorkerThreads();
+  WorkerThreads(const WorkerThreads&) = delete;
+  WorkerThreads& operator=(const WorkerThreads&) = delete;
+
+ private:
+  Queue& queue_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace namm::evolution
