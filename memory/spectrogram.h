@@ -12,28 +12,35 @@ namespace namm::memory {
 /// Short-time Fourier transform of the attention that a token receives, and its moving average (namm-semantics 2;
 /// arXiv 2410.13166, section 3.1).
 struct SpectrogramConfig {
-  int64_t n_fft = 32;                        ///< window length w in queries
-  int64_t hop_length = 16;                   ///< hop s in queries
-  double ema_coefficient = 0.99;             ///< gamma, per query; a frame counts gamma^hop
-  std::string attention_dtype = "float32";   ///< float32 | bfloat16: type that the group's mean attention is rounded to
+  int64_t n_fft = 32;                       ///< window length w in queries
+  int64_t hop_length = 16;                  ///< hop s in queries
+  double ema_coefficient = 0.99;            ///< gamma, per query; a frame counts gamma^hop
+  std::string attention_dtype = "float32";  ///< float32 | bfloat16: type that the group's mean attention is rounded to
 
   int64_t bins() const { return n_fft / 2 + 1; }
+  /// Queries of the previous period that the first frame still covers.
   int64_t context_queries() const { return n_fft - hop_length; }
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("n_fft", self.n_fft, in_range(2, 4096), "window of the transform, queries");
-    visit("hop_length", self.hop_length, in_range(1, 4096), "hop of the transform, queries; divides the period");
-    visit("ema_coefficient", self.ema_coefficient, in_range(0.0, 1.0), "decay of the moving average per query");
+    visit("n_fft", self.n_fft, between(2, 4096), "window of the transform, queries");
+    visit("hop_length", self.hop_length, between(1, 4096), "hop of the transform, queries; divides the period");
+    visit("ema_coefficient", self.ema_coefficient, between(0, 1), "decay of the moving average per query");
     visit("attention_dtype", self.attention_dtype, one_of({"float32", "bfloat16"}),
           "type that the group's mean attention is rounded to");
   }
+  void check(const ConfigNode& node) const;  ///< hop_length <= n_fft
 
   bool operator==(const SpectrogramConfig&) const = default;
 };
 
+/// `attention` rounded to `config.attention_dtype` and back to float32: the released runs hand bfloat16 to the policy
+/// (namm-semantics 1.9). Who computes the group mean calls this on it, before anything of it is stored or transformed.
+at::Tensor round_attention(const at::Tensor& attention, const SpectrogramConfig& config);
+
 /// Magnitudes of the frames of `signal`: frame t covers signal[hop * t, hop * t + n_fft) under a periodic Hann window, one
-/// sided, no centring, no normalisation (namm-semantics 2.3).
+/// sided, no centring, no normalisation (namm-semantics 2.3). A history shorter than the window is padded on the left with
+/// zeros, by whoever makes the signal.
 ///   signal [K, (n_fft - hop) + m] float32: attention to K tokens by the context queries, then by the m new queries;
 ///   m a multiple of hop_length. Returns [K, m / hop, bins] float32 on the signal's device.
 at::Tensor spectrogram(const at::Tensor& signal, const SpectrogramConfig& config);
@@ -45,5 +52,9 @@ at::Tensor spectrogram_reference(const at::Tensor& signal, const SpectrogramConf
 /// beta = gamma^hop.
 ///   magnitudes [K, R, D] float32, previous [K, D] float32 (zeros for new tokens). Returns [K, D] float32.
 at::Tensor ema_update(const at::Tensor& magnitudes, const at::Tensor& previous, const SpectrogramConfig& config);
+
+/// ema_update(spectrogram(signal), previous) without holding more than a tile of magnitudes: what a session calls.
+///   signal as in `spectrogram`, previous [K, D]. Returns [K, D] float32.
+at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous, const SpectrogramConfig& config);
 
 }  // namespace namm::memory

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "memory/budget.h"
+#include "memory/eviction_policy.h"
+
+namespace namm::memory {
+
+/// What every baseline needs to know beside its own rule.
+struct BaselineArguments {
+  int64_t period_tokens = 512;
+  Budget budget;
+  std::shared_ptr<const RecordedCounts> recorded;  ///< where the budget needs it
+};
+
+/// Base of the baselines: a rule for which tokens, under a budget of how many.
+class BudgetedPolicy : public PerLayerPolicy {
+ public:
+  explicit BudgetedPolicy(BaselineArguments arguments);
+
+  Schedule schedule() const override { return {arguments_.period_tokens}; }
+
+ protected:
+  /// Tokens that each segment of the layer may keep, [rows * Hk], at least 1.
+  std::vector<int64_t> budgets(const UpdateView& view, const LayerView& layer) const;
+
+ private:
+  BaselineArguments arguments_;
+};
+
+}  // namespace namm::memory

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "core/config.h"
+#include "memory/budget.h"
+#include "memory/eviction_policy.h"
+#include "memory/normalisation.h"
+#include "memory/policies/namm.h"
+
+namespace namm::memory {
+
+/// The `memory` section of an experiment: the evolved memory's constants and the baselines' settings. The baselines share the
+/// period.
+struct MemoryConfig : NammConfig {
+  int64_t sinks = 4;             ///< recency
+  double recent_fraction = 0.5;  ///< h2o
+  uint64_t seed = 1;             ///< random, namm-counts-random
+  ConfigPath file;               ///< memory file that the policy `namm` reads where no stage evolved one; empty: the shipped one
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    NammConfig::fields(self, visit);
+    visit("sinks", self.sinks, at_least(0), "policy recency: first tokens of a sequence that stay");
+    visit("recent_fraction", self.recent_fraction, between(0, 1), "policy h2o: share of the budget for the newest tokens");
+    visit("seed", self.seed, "policies random and namm-counts-random: key of the draws");
+    visit("file", self.file, "evolved memory that the policy namm reads where no stage evolved one");
+  }
+
+  bool operator==(const MemoryConfig&) const = default;
+};
+
+/// What policies are made from; each takes what it needs.
+struct PolicyArguments {
+  MemoryConfig config;
+  at::Tensor parameters;         ///< namm: float32 [members, n]
+  FeatureStatistics statistics;  ///< namm
+  Budget budget;                 ///< baselines
+  std::shared_ptr<const RecordedCounts> recorded;  ///< baselines whose budget needs what NAMM kept; filled before they run
+};
+
+/// full, recency, random, h2o, l2, l2-high, namm, namm-counts-random.
+std::vector<std::string> policy_names();
+
+/// Whether the policy takes a budget (all but full and namm); namm-counts-random brings its own, match_namm_heads.
+bool takes_budget(const std::string& name);
+/// Whether the policy cannot run before NAMM's counts were recorded.
+bool needs_counts(const std::string& name, const Budget& budget);
+
+/// Throws ConfigError for an unknown name, with the list; TORCH_CHECK for arguments that do not fit.
+std::shared_ptr<const EvictionPolicy> make_policy(const std::string& name, const PolicyArguments& arguments);
+
+}  // namespace namm::memory
