@@ -1,0 +1,1 @@
+"""Makes model archives for namm: python -m models.export --help."""

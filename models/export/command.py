@@ -1,0 +1,143 @@
+"""From a checkpoint to an archive."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.export.chat import chat_wrapper
+from models.export.checkpoint import Checkpoint
+from models.export.contract import llama_contract
+from models.export.errors import ExportError
+from models.export.llama import Llama, LlamaSettings, places
+from models.export.operator import register_attend
+from models.export.rope import parse_rope
+
+
+def export_llama(options: argparse.Namespace) -> None:
+    start = time.perf_counter()
+
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(text, flush=True)
+
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", flush=True)
+    checkpoint = open_checkpoint(options.source, with_tokenizer=not options.no_tokenizer)
+    settings = checkpoint.settings
+    if options.rope is not None:
+        settings = replace(settings, rope=parse_rope(options.rope, settings.rope.theta))
+    if options.max_positions is not None:
+        if options.max_positions < 1:
+            raise ExportError(f"--max-positions {options.max_positions}: expected a whole number of at least 1")
+        settings = replace(settings, max_positions=options.max_positions)
+    check_sizes(settings, options.source)
+    prefix, suffix = chat_wrapper(checkpoint.chat_template, checkpoint.tokenizer)
+    contract = llama_contract(checkpoint, settings, options.dtype, prefix, suffix)
+    say(
+        f"{options.source}: {settings.layers} layers, hidden {settings.hidden}, {settings.heads}/{settings.kv_heads} heads of "
+        f"{settings.head_dim}, vocabulary {settings.vocabulary}, RoPE {settings.rope.describe()['rule']}, "
+        f"tokenizer {contract['tokenizer']['kind']}"
+    )
+
+    model = Llama(settings, getattr(torch, options.dtype))
+    count = fill(model, checkpoint, settings, options.source, say)
+    say(f"{count} parameters read in {time.perf_counter() - start:.1f} s")
+    extra = {"namm_contract.json": json.dumps(contract, ensure_ascii=False, indent=1)}
+    if checkpoint.tokenizer is not None:
+        extra["namm_tokenizer.json"] = json.dumps(checkpoint.tokenizer.data, ensure_ascii=False, separators=(",", ":"))
+    write_archive(model, extra, options.out)
+    say(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s in all")
+
+
+def open_checkpoint(source: Path, with_tokenizer: bool) -> Checkpoint:
+    # Imported late: --help and most errors need neither safetensors nor gguf.
+    if source.is_dir():
+        from models.export.huggingface import HuggingFaceFolder
+
+        return HuggingFaceFolder(source, with_tokenizer)
+    if not source.exists():
+        raise ExportError(f"{source}: no such file or folder")
+    if source.suffix != ".gguf":
+        raise ExportError(f"{source}: neither a Hugging Face folder nor a .gguf file")
+    from models.export.gguf_reader import GgufFile
+
+    return GgufFile(source, with_tokenizer)
+
+
+def check_sizes(settings: LlamaSettings, where: Path) -> None:
+    if settings.heads % settings.kv_heads != 0:
+        raise ExportError(f"{where}: {settings.heads} query heads cannot share {settings.kv_heads} key/value heads")
+    if settings.head_dim % 2 != 0 or settings.head_dim < 4:
+        raise ExportError(f"{where}: head dimension {settings.head_dim}: an even number of at least 4 is needed for RoPE")
+
+
+def fill(model: Llama, checkpoint: Checkpoint, settings: LlamaSettings, where: Path, say) -> int:
+    """Copies the checkpoint's tensors into `model`, one at a time; returns the number of parameters."""
+    there, wanted = checkpoint.names(), places(settings)
+    missing = sorted(wanted.keys() - there)
+    if missing:
+        hint = " (the config says that the output is not tied to the embedding)" if "lm_head.weight" in missing else ""
+        raise ExportError(f"{where}: {len(missing)} tensor(s) missing: {', '.join(missing[:4])}{hint}")
+    if settings.tied and "lm_head.weight" in there:
+        warnings.warn(f"{where}: the output is tied to the embedding, lm_head.weight is left out", stacklevel=2)
+    for name in sorted(there - wanted.keys() - {"lm_head.weight"}):
+        if name.endswith("bias"):
+            raise ExportError(f"{where}: tensor {name}: biases are not supported")
+        if not name.endswith("rotary_emb.inv_freq"):
+            warnings.warn(f"{where}: tensor {name} is not part of a Llama and is left out", stacklevel=2)
+
+    parameters = dict(model.named_parameters())
+    count = 0
+    last_news = time.perf_counter()
+    for done, (name, place) in enumerate(wanted.items(), 1):
+        tensor = checkpoint.tensor(name)
+        if tuple(tensor.shape) != place.shape:
+            raise ExportError(
+                f"{where}: tensor {name} has shape {tuple(tensor.shape)}, the settings ask for {place.shape} "
+                f"(heads {settings.heads}/{settings.kv_heads} of {settings.head_dim}, hidden {settings.hidden})"
+            )
+        if not tensor.is_floating_point():
+            raise ExportError(f"{where}: tensor {name} is of type {tensor.dtype}: quantised weights are read from GGUF only")
+        with torch.no_grad():
+            parameters[place.parameter][place.first : place.first + tensor.shape[0]].copy_(tensor)
+        count += tensor.numel()
+        if time.perf_counter() - last_news > 2:
+            last_news = time.perf_counter()
+            say(f"  {done} of {len(wanted)} tensors")
+    return count
+
+
+@contextmanager
+def quiet_torchscript():
+    """TorchScript is deprecated in Python but not in LibTorch; whoever exports need not read so each time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit.*")
+        yield
+
+
+def write_archive(model: torch.nn.Module, extra: dict[str, str], out: Path) -> None:
+    """Writes a neighbour of `out` and renames it, so that `out` is either the old file or the whole new one."""
+    register_attend()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        with quiet_torchscript():
+            scripted = torch.jit.script(model.eval())
+            # Through an open file, so that the archive's inner folder does not carry the temporary name.
+            with partial.open("wb") as file:
+                torch.jit.save(scripted, file, _extra_files=extra)
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(partial, out)
+    except RuntimeError as error:
+        raise OSError(f"{out}: cannot be written ({error})") from None
+    finally:
+        partial.unlink(missing_ok=True)

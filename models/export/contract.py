@@ -1,0 +1,38 @@
+"""The extra file namm_contract.json (models/contract.h): what an archive says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from models.export.checkpoint import Checkpoint
+from models.export.llama import LlamaSettings
+
+VERSION = 1
+
+
+def llama_contract(
+    checkpoint: Checkpoint, settings: LlamaSettings, dtype: str, chat_prefix: str, chat_suffix: str
+) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "family": "llama",
+        "source": checkpoint.source,
+        "layers": settings.layers,
+        "heads": settings.heads,
+        "kv_heads": settings.kv_heads,
+        "head_dim": settings.head_dim,
+        "hidden": settings.hidden,
+        "intermediate": settings.intermediate,
+        "vocabulary": settings.vocabulary,
+        "max_positions": settings.max_positions,
+        "norm_eps": settings.norm_eps,
+        "dtype": dtype,
+        "rope": settings.rope.describe(),
+        "stop_ids": [id for id in checkpoint.stop_ids if id < settings.vocabulary],
+        "tokenizer": checkpoint.tokenizer.settings if checkpoint.tokenizer else {"kind": "none"},
+        "chat_prefix": chat_prefix,
+        "chat_suffix": chat_suffix,
+        "torch_version": torch.__version__.split("+")[0],
+    }

@@ -1,0 +1,69 @@
+"""Typed reading of settings, with errors that name file and field."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from models.export.errors import ExportError
+
+
+class Fields:
+    """A dictionary of settings from `where`."""
+
+    def __init__(self, values: dict[str, Any], where: str):
+        self.values, self.where = values, where
+
+    def has(self, name: str) -> bool:
+        return self.values.get(name) is not None
+
+    def integer(self, name: str, default: int | None = None, least: int = 1) -> int:
+        value = self._value(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ExportError(f"{self.where}: {name} = {value!r}: expected a whole number of at least {least}")
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        value = self._value(name, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+            raise ExportError(f"{self.where}: {name} = {value!r}: expected a positive number")
+        return float(value)
+
+    def refuse(self, name: str, allowed: tuple[Any, ...], why: str) -> None:
+        """Raises where the field is there and has another value than the allowed ones."""
+        if self.has(name) and self.values[name] not in allowed:
+            raise ExportError(f"{self.where}: {name} = {self.values[name]!r} is not supported: {why}")
+
+    def _value(self, name: str, default: Any) -> Any:
+        value = self.values.get(name)
+        if value is None:
+            value = default
+        if value is None:
+            raise ExportError(f"{self.where}: the field {name} is missing")
+        return value
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ExportError(f"{path}: not valid JSON ({error}); is the file complete?") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ExportError(f"{path}: expected a JSON object")
+    return value
+
+
+def id_list(value: Any, where: str) -> list[int]:
+    """A token id or a list of them."""
+    ids = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in ids):
+        raise ExportError(f"{where}: {value!r}: expected a token id or a list of token ids")
+    return list(dict.fromkeys(ids))

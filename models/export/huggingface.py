@@ -1,0 +1,137 @@
+"""Reads a Llama from a Hugging Face folder: config.json, safetensors (one file or shards), tokenizer.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from models.export.checkpoint import ChatTemplate, Checkpoint
+from models.export.errors import ExportError
+from models.export.fields import Fields, id_list, read_object
+from models.export.llama import LlamaSettings
+from models.export.rope import rope_of_config
+from models.export.tokenizer import Tokenizer, from_tokenizer_json, from_words
+
+INDEX = "model.safetensors.index.json"
+
+
+class HuggingFaceFolder(Checkpoint):
+    def __init__(self, folder: Path, with_tokenizer: bool):
+        self.folder = folder
+        if not (folder / "config.json").is_file():
+            raise ExportError(f"{folder}: no config.json in it; a Hugging Face model folder is expected")
+        config = read_object(folder / "config.json")
+        self.settings = settings_of_config(config, str(folder / "config.json"))
+        self.source = f"Hugging Face folder {folder.resolve().name}"
+        self._files = self._tensor_files()
+        tokenizer_config = _optional(folder / "tokenizer_config.json")
+        self.tokenizer = self._read_tokenizer(tokenizer_config) if with_tokenizer else None
+        self.stop_ids = self._read_stop_ids(config, tokenizer_config)
+        self.chat_template = self._read_chat_template(tokenizer_config) if self.tokenizer else None
+
+    def names(self) -> set[str]:
+        return set(self._files)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        path = self._files[name]
+        try:
+            with safe_open(path, framework="pt") as file:
+                return file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise ExportError(f"{path}: tensor {name} cannot be read ({error}); is the file complete?") from None
+
+    def _tensor_files(self) -> dict[str, Path]:
+        """Tensor name -> file that holds it, by the files' own headers."""
+        if (self.folder / INDEX).is_file():
+            shards = read_object(self.folder / INDEX).get("weight_map")
+            if not isinstance(shards, dict):
+                raise ExportError(f"{self.folder / INDEX}: the field weight_map is missing")
+            paths = sorted({self.folder / str(shard) for shard in shards.values()})
+        else:
+            paths = [self.folder / "model.safetensors"]
+        files: dict[str, Path] = {}
+        for path in paths:
+            if not path.is_file():
+                hint = "; convert pytorch_model.bin to safetensors" if (self.folder / "pytorch_model.bin").exists() else ""
+                raise ExportError(f"{path}: the weights are missing{hint}")
+            try:
+                with safe_open(path, framework="pt") as file:
+                    files.update(dict.fromkeys(file.keys(), path))
+            except (SafetensorError, OSError) as error:
+                raise ExportError(f"{path}: not a complete safetensors file ({error})") from None
+        return files
+
+    def _read_tokenizer(self, tokenizer_config: dict[str, Any]) -> Tokenizer | None:
+        ours, theirs = self.folder / "namm_tokenizer.json", self.folder / "tokenizer.json"
+        if ours.is_file():
+            return from_words(read_object(ours), str(ours))
+        if theirs.is_file():
+            return from_tokenizer_json(read_object(theirs), tokenizer_config, str(theirs), self.settings.vocabulary)
+        for name in ("tokenizer.model", "vocab.json"):
+            if (self.folder / name).is_file():
+                raise ExportError(
+                    f"{self.folder / name}: this kind of tokenizer is not supported, tokenizer.json is; "
+                    "--no-tokenizer exports the model without one"
+                )
+        return None
+
+    def _read_stop_ids(self, config: dict[str, Any], tokenizer_config: dict[str, Any]) -> list[int]:
+        """generation_config.json over config.json over the tokenizer."""
+        path = self.folder / "generation_config.json"
+        for values, where in ((_optional(path), path), (config, self.folder / "config.json")):
+            if values.get("eos_token_id") is not None:
+                return id_list(values["eos_token_id"], f"{where}: eos_token_id")
+        if self.tokenizer is not None:
+            id = self.tokenizer.id_of(_token_text(tokenizer_config.get("eos_token")))
+            return [] if id is None else [id]
+        return []
+
+    def _read_chat_template(self, tokenizer_config: dict[str, Any]) -> ChatTemplate | None:
+        path = self.folder / "chat_template.jinja"
+        template = path.read_text(encoding="utf-8") if path.is_file() else tokenizer_config.get("chat_template")
+        if isinstance(template, list):
+            named = {item.get("name"): item.get("template") for item in template if isinstance(item, dict)}
+            template = named.get("default")
+        if not isinstance(template, str):
+            return None
+        return ChatTemplate(
+            template, _token_text(tokenizer_config.get("bos_token")), _token_text(tokenizer_config.get("eos_token"))
+        )
+
+
+def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
+    fields = Fields(config, where)
+    fields.refuse("model_type", ("llama",), "this exporter knows the family llama")
+    fields.refuse("attention_bias", (False,), "attention without biases is")
+    fields.refuse("mlp_bias", (False,), "an MLP without biases is")
+    fields.refuse("hidden_act", ("silu", "swish"), "silu is")
+    fields.refuse("quantization_config", (), "export the model that was quantised, or a GGUF file")
+    fields.refuse("sliding_window", (0,), "a Llama has none")
+    heads, hidden = fields.integer("num_attention_heads"), fields.integer("hidden_size")
+    return LlamaSettings(
+        vocabulary=fields.integer("vocab_size"),
+        hidden=hidden,
+        intermediate=fields.integer("intermediate_size"),
+        layers=fields.integer("num_hidden_layers"),
+        heads=heads,
+        kv_heads=fields.integer("num_key_value_heads", heads),
+        head_dim=fields.integer("head_dim", max(1, hidden // heads)),
+        norm_eps=fields.number("rms_norm_eps", 1e-6),
+        max_positions=fields.integer("max_position_embeddings", 2048),
+        tied=bool(config.get("tie_word_embeddings", False)),
+        rope=rope_of_config(config, where),
+    )
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_object(path) if path.is_file() else {}
+
+
+def _token_text(token: Any) -> str:
+    """Special tokens are written as text or as an object with `content`."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else ""

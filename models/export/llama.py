@@ -1,0 +1,184 @@
+"""A Llama in the form that namm's archives have: packed tokens, attention through the operator namm::attend."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from models.export.rope import Rope
+
+
+@dataclass(frozen=True)
+class LlamaSettings:
+    """Sizes and constants of one Llama."""
+
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    norm_eps: float
+    max_positions: int
+    tied: bool
+    rope: Rope
+
+
+class RMSNorm(nn.Module):
+    """Normalises in float32, returns to the model's type and only then multiplies by the weight."""
+
+    eps: torch.jit.Final[float]
+
+    def __init__(self, size: int, eps: float, dtype: torch.dtype):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(size, dtype=dtype), requires_grad=False)
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * (wide * scale).to(x.dtype)
+
+
+class Linear(nn.Module):
+    """y = W x; several matrices of a checkpoint may stand in one, rows one after another."""
+
+    def __init__(self, inputs: int, outputs: int, dtype: torch.dtype):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, dtype=dtype), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.weight)
+
+
+def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """Rotates x [S, heads, d] by angles [S, 1, d / 2]; component i pairs with i + d / 2."""
+    half = x.shape[-1] // 2
+    low, high = x[..., :half], x[..., half:]
+    return torch.cat([low * cosine - high * sine, high * cosine + low * sine], -1)
+
+
+class Attention(nn.Module):
+    heads: torch.jit.Final[int]
+    kv_heads: torch.jit.Final[int]
+    head_dim: torch.jit.Final[int]
+    scale: torch.jit.Final[float]
+
+    def __init__(self, settings: LlamaSettings, layer: int, dtype: torch.dtype):
+        super().__init__()
+        self.layer = layer  # no constant: so all layers share one TorchScript class
+        self.heads, self.kv_heads = settings.heads, settings.kv_heads
+        self.head_dim, self.scale = settings.head_dim, settings.head_dim**-0.5
+        self.qkv = Linear(settings.hidden, (self.heads + 2 * self.kv_heads) * self.head_dim, dtype)
+        self.out = Linear(self.heads * self.head_dim, settings.hidden, dtype)
+
+    def forward(self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
+        rotated = self.heads + self.kv_heads
+        qkv = self.qkv(x).view(x.shape[0], rotated + self.kv_heads, self.head_dim)
+        qk = rotate(qkv[:, :rotated], cosine, sine)
+        q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, rotated:]
+        out = torch.ops.namm.attend(session, q, k, v, self.layer, self.scale, 0)
+        return self.out(out.reshape(x.shape[0], self.heads * self.head_dim))
+
+
+class MLP(nn.Module):
+    def __init__(self, settings: LlamaSettings, dtype: torch.dtype):
+        super().__init__()
+        self.gate_up = Linear(settings.hidden, 2 * settings.intermediate, dtype)
+        self.down = Linear(settings.intermediate, settings.hidden, dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate, up = self.gate_up(x).chunk(2, -1)
+        return self.down(F.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    def __init__(self, settings: LlamaSettings, layer: int, dtype: torch.dtype):
+        super().__init__()
+        self.attention_norm = RMSNorm(settings.hidden, settings.norm_eps, dtype)
+        self.attention = Attention(settings, layer, dtype)
+        self.mlp_norm = RMSNorm(settings.hidden, settings.norm_eps, dtype)
+        self.mlp = MLP(settings, dtype)
+
+    def forward(self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
+        x = x + self.attention(self.attention_norm(x), cosine, sine, session)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Llama(nn.Module):
+    """Methods `embed`, `step` and `logits` of a namm archive. S: packed tokens of a step.
+
+    The final norm stands in `logits`, which is called on the last tokens of a prompt only.
+    """
+
+    tied: torch.jit.Final[bool]
+
+    def __init__(self, settings: LlamaSettings, dtype: torch.dtype):
+        super().__init__()
+        self.tied = settings.tied
+        self.embedding = Linear(settings.hidden, settings.vocabulary, dtype)
+        self.layers = nn.ModuleList(Layer(settings, layer, dtype) for layer in range(settings.layers))
+        self.norm = RMSNorm(settings.hidden, settings.norm_eps, dtype)
+        self.output = Linear(settings.hidden, 0 if settings.tied else settings.vocabulary, dtype)
+        self.register_buffer("inverse_frequencies", settings.rope.inverse_frequencies(settings.head_dim))
+
+    @torch.jit.export
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """ids int64 [S] -> [S, hidden]."""
+        return F.embedding(ids, self.embedding.weight)
+
+    @torch.jit.export
+    def step(self, x: torch.Tensor, pos: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
+        """x [S, hidden], pos int64 [S], session int64 [1] -> [S, hidden]."""
+        angles = pos.float().unsqueeze(-1) * self.inverse_frequencies
+        cosine = angles.cos().to(x.dtype).unsqueeze(1)
+        sine = angles.sin().to(x.dtype).unsqueeze(1)
+        for layer in self.layers:
+            x = layer(x, cosine, sine, session)
+        return x
+
+    @torch.jit.export
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [n, hidden] -> float32 [n, vocabulary]."""
+        hidden = self.norm(hidden)
+        if self.tied:
+            return F.linear(hidden, self.embedding.weight).float()
+        else:
+            return self.output(hidden).float()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor of a checkpoint goes: rows [first, first + shape[0]) of a parameter."""
+
+    parameter: str
+    shape: tuple[int, ...]
+    first: int = 0
+
+
+def places(settings: LlamaSettings) -> dict[str, Place]:
+    """Hugging Face name -> place, for every tensor that an export needs."""
+    s = settings
+    q, kv = s.heads * s.head_dim, s.kv_heads * s.head_dim
+    result = {
+        "model.embed_tokens.weight": Place("embedding.weight", (s.vocabulary, s.hidden)),
+        "model.norm.weight": Place("norm.weight", (s.hidden,)),
+    }
+    if not s.tied:
+        result["lm_head.weight"] = Place("output.weight", (s.vocabulary, s.hidden))
+    for layer in range(s.layers):
+        theirs, ours = f"model.layers.{layer}.", f"layers.{layer}."
+        result |= {
+            theirs + "input_layernorm.weight": Place(ours + "attention_norm.weight", (s.hidden,)),
+            theirs + "post_attention_layernorm.weight": Place(ours + "mlp_norm.weight", (s.hidden,)),
+            theirs + "self_attn.q_proj.weight": Place(ours + "attention.qkv.weight", (q, s.hidden)),
+            theirs + "self_attn.k_proj.weight": Place(ours + "attention.qkv.weight", (kv, s.hidden), q),
+            theirs + "self_attn.v_proj.weight": Place(ours + "attention.qkv.weight", (kv, s.hidden), q + kv),
+            theirs + "self_attn.o_proj.weight": Place(ours + "attention.out.weight", (s.hidden, q)),
+            theirs + "mlp.gate_proj.weight": Place(ours + "mlp.gate_up.weight", (s.intermediate, s.hidden)),
+            theirs + "mlp.up_proj.weight": Place(ours + "mlp.gate_up.weight", (s.intermediate, s.hidden), s.intermediate),
+            theirs + "mlp.down_proj.weight": Place(ours + "mlp.down.weight", (s.hidden, s.intermediate)),
+        }
+    return result

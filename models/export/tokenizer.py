@@ -1,0 +1,189 @@
+"""Turns tokenizers of other formats into the data that namm's own read (models/tokenizers)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.export.errors import ExportError
+
+# Splitting rules of models/tokenizers/byte_level_bpe.cpp by their names in GGUF files.
+GGUF_SPLITTERS = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": "llama3", "llama3": "llama3", "llama-v3": "llama3"}
+
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+NO_TOKENIZER_HINT = "--no-tokenizer exports the model without one"
+
+
+@dataclass
+class Tokenizer:
+    """`settings` go into the contract, `data` into the archive's namm_tokenizer.json."""
+
+    settings: dict[str, Any]
+    data: dict[str, Any]
+    ids: dict[str, int] = field(repr=False)
+
+    def id_of(self, token: str) -> int | None:
+        return self.ids.get(token)
+
+
+def from_words(data: dict[str, Any], where: str) -> Tokenizer:
+    """The white-space words of the small model; its file is already in our form."""
+    if data.get("kind") != "words":
+        raise ExportError(f"{where}: kind = {data.get('kind')!r} is not supported: words is")
+    words = data.get("words")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ExportError(f"{where}: words: a list of words is expected")
+    ids = {word: index for index, word in enumerate(words)}
+    if len(ids) != len(words) or data.get("byte_base") != len(words):
+        raise ExportError(f"{where}: words must be distinct and byte_base their number")
+    special = [data[key] for key in ("pad_id", "bos_id", "eos_id") if data.get(key) is not None]
+    prefix = [data["bos_id"]] if data.get("bos_id") is not None and data.get("add_bos", True) else []
+    return Tokenizer(
+        {"kind": "words", "prefix_ids": prefix},
+        {"kind": "words", "words": words, "special": special, "byte_base": data["byte_base"]},
+        ids,
+    )
+
+
+def from_tokenizer_json(data: dict[str, Any], config: dict[str, Any], where: str, vocabulary: int) -> Tokenizer:
+    """A byte-level BPE written by the library `tokenizers`; `config` is tokenizer_config.json."""
+    model = data.get("model") or {}
+    if not (isinstance(model.get("vocab"), dict) and isinstance(model.get("merges"), list)):
+        raise ExportError(f"{where}: a model of kind {model.get('type')!r} is not supported: BPE is; {NO_TOKENIZER_HINT}")
+    for name in ("unk_token", "continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback"):
+        # The unknown token never comes up where all 256 bytes are tokens.
+        complete = name == "unk_token" and len(BYTE_LETTERS - model["vocab"].keys()) == 0
+        if model.get(name) and not complete:
+            raise ExportError(f"{where}: model.{name} = {model[name]!r} is not supported; {NO_TOKENIZER_HINT}")
+    if data.get("normalizer") is not None:
+        raise ExportError(f"{where}: a normalizer is not supported; {NO_TOKENIZER_HINT}")
+    splitter = _splitter(data.get("pre_tokenizer"), where)
+    added = []
+    for token in data.get("added_tokens") or []:
+        stripped = [name for name in ("lstrip", "rstrip", "single_word") if token.get(name)]
+        if stripped:
+            raise ExportError(f"{where}: added token {token.get('content')!r}: {stripped[0]} is not supported; {NO_TOKENIZER_HINT}")
+        added.append({"id": token["id"], "text": token["content"], "special": bool(token.get("special"))})
+    ids = dict(model["vocab"]) | {token["text"]: token["id"] for token in added}
+    prefix = _leading_specials(data.get("post_processor"), ids)
+    bos = config.get("bos_token")
+    bos_id = ids.get(bos.get("content") if isinstance(bos, dict) else bos)
+    if isinstance(config.get("add_bos_token"), bool):
+        prefix = [bos_id] if config["add_bos_token"] and bos_id is not None else []
+    merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]
+    return _byte_level_bpe(ids, added, merges, splitter, bool(model.get("ignore_merges")), prefix, where)
+
+
+def from_gguf(values: dict[str, Any], where: str) -> Tokenizer:
+    """A byte-level BPE from a GGUF file's metadata (keys without `tokenizer.ggml.`)."""
+    if values["model"] != "gpt2":
+        raise ExportError(
+            f"{where}: tokenizer.ggml.model = {values['model']!r} is not supported: gpt2 (byte-level BPE) is; {NO_TOKENIZER_HINT}"
+        )
+    splitter = GGUF_SPLITTERS.get(values["pre"] or "")
+    if splitter is None:
+        raise ExportError(
+            f"{where}: tokenizer.ggml.pre = {values['pre']!r}: this splitting rule is not known (known: "
+            f"{', '.join(GGUF_SPLITTERS)}). A guessed one would give other ids without an error; {NO_TOKENIZER_HINT}"
+        )
+    tokens, kinds = values["tokens"] or [], values["token_type"] or []
+    control, user_defined = 3, 4
+    added = [
+        {"id": id, "text": text, "special": kind == control}
+        for id, (text, kind) in enumerate(zip(tokens, kinds))
+        if kind in (control, user_defined)
+    ]
+    add_bos = values["add_bos_token"]
+    if add_bos is None:
+        add_bos = splitter == "llama3"
+    prefix = [values["bos_token_id"]] if add_bos and values["bos_token_id"] is not None else []
+    merges = [tuple(merge.split(" ")) for merge in values["merges"] or []]
+    ids = {text: id for id, text in enumerate(tokens)}
+    return _byte_level_bpe(ids, added, merges, splitter, splitter == "llama3", prefix, where)
+
+
+def _byte_level_bpe(
+    ids: dict[str, int],
+    added: list[dict[str, Any]],
+    merges: list[tuple[str, ...]],
+    splitter: str,
+    ignore_merges: bool,
+    prefix: list[int],
+    where: str,
+) -> Tokenizer:
+    if not ids or not all(isinstance(id, int) and id >= 0 for id in ids.values()):
+        raise ExportError(f"{where}: the vocabulary is empty or has ids that are no numbers")
+    size = max(ids.values()) + 1
+    if size > 4 * len(ids) + 1000:
+        raise ExportError(f"{where}: {len(ids)} tokens with ids up to {size - 1}: the vocabulary is damaged")
+    texts: list[str | None] = [None] * size
+    for text, id in ids.items():
+        texts[id] = text
+    triples: list[int] = []
+    for merge in merges:
+        parts = [ids.get(part) for part in merge]
+        result = ids.get("".join(merge))
+        if len(parts) != 2 or None in parts or result is None:
+            raise ExportError(f"{where}: the merge {' '.join(merge)!r} is not one of two tokens into a third")
+        triples += [*parts, result]
+    return Tokenizer(
+        {"kind": "byte-level-bpe", "prefix_ids": prefix},
+        {
+            "kind": "byte-level-bpe",
+            "pre": splitter,
+            "ignore_merges": ignore_merges,
+            "vocabulary": texts,
+            "merges": triples,
+            "added": added,
+        },
+        ids,
+    )
+
+
+def _splitter(pre: dict[str, Any] | None, where: str) -> str:
+    """Name of the splitting rule that a `pre_tokenizer` of tokenizer.json describes."""
+    steps = [] if pre is None else pre.get("pretokenizers", [pre])
+    kinds = [step.get("type") for step in steps]
+    last = steps[-1] if steps else {}
+    if kinds[-1:] == ["ByteLevel"] and not last.get("add_prefix_space", True):
+        own_pattern = last.get("use_regex", True)
+        if kinds == ["ByteLevel"] and own_pattern:
+            return "gpt2"
+        if kinds == ["Digits", "ByteLevel"] and own_pattern and steps[0].get("individual_digits"):
+            return "smollm"
+        if kinds == ["Split", "ByteLevel"] and not own_pattern:
+            split = steps[0]
+            pattern = (split.get("pattern") or {}).get("Regex")
+            if pattern == LLAMA3_PATTERN and split.get("behavior") == "Isolated" and not split.get("invert"):
+                return "llama3"
+    raise ExportError(
+        f"{where}: pre_tokenizer {kinds}: this splitting rule is not known (known: ByteLevel as in GPT-2, Digits and ByteLevel "
+        f"as in SmolLM, the pattern of Llama 3). A guessed one would give other ids without an error; {NO_TOKENIZER_HINT}"
+    )
+
+
+def _leading_specials(post: dict[str, Any] | None, ids: dict[str, int]) -> list[int]:
+    """Ids that a post-processor puts before a text."""
+    for step in [] if post is None else post.get("processors", [post]):
+        if step.get("type") != "TemplateProcessing":
+            continue
+        prefix = []
+        for piece in step.get("single", []):
+            token = piece.get("SpecialToken")
+            if token is None:
+                return prefix
+            known = (step.get("special_tokens") or {}).get(token["id"], {}).get("ids")
+            prefix += known if known else [ids[token["id"]]]
+    return []
+
+
+def _byte_letters() -> frozenset[str]:
+    """The 256 letters by which GPT-2's vocabulary files write bytes."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    return frozenset(chr(code) for code in (*printable, *range(0x100, 0x100 + 256 - len(printable))))
+
+
+BYTE_LETTERS = _byte_letters()
