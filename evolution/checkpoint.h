@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/run_directory.h"
 #include "evolution/optimizer.h"
 #include "evolution/work_item.h"
 
@@ -32,21 +33,16 @@ struct Checkpoint {
   std::string state_sha256() const;
 };
 
-/// "generation_000120.h5"
-std::string checkpoint_name(int64_t generation);
-
 /// Temporary name, fsync, rename. Throws InfrastructureError (disk); an older file of that name survives a
 /// failure.
 void write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);
 
-/// Throws DataError: missing, truncated, another format version, another content than its stored hash says.
+/// Throws DataError: missing, truncated, of another format version, or with another content than its stored
+/// hash says.
 Checkpoint read_checkpoint(const std::filesystem::path& file);
 
-/// The newest readable checkpoint of a directory; unreadable newer ones are reported to the log. Nothing:
-/// there is no file at all. Throws DataError when there are files and none can be read.
-std::optional<Checkpoint> newest_checkpoint(const std::filesystem::path& directory);
-
-/// Removes all but the newest `keep` checkpoints and left-over temporary files.
-void prune_checkpoints(const std::filesystem::path& directory, int64_t keep);
+/// The newest checkpoint of a run that can be read; newer ones that cannot are named in the log. Nothing: the
+/// run has none at all. Throws DataError when there are files and none can be read.
+std::optional<Checkpoint> newest_checkpoint(const RunDirectory& run);
 
 }  // namespace namm::evolution

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
@@ -9,20 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "core/run_directory.h"
 #include "evolution/checkpoint.h"
+#include "evolution/evolution_config.h"
 #include "evolution/optimizer.h"
 #include "evolution/queue.h"
 
 namespace namm::evolution {
-
-/// How a population is cut and kept; part of the `evolution:` mapping. `members_per_item` and
-/// `samples_per_item` decide batch shapes and so belong to the run's identity; the number of workers never
-/// does.
-struct ScheduleConfig {
-  int64_t members_per_item = 4;
-  int64_t samples_per_item = 8;
-  int64_t keep_checkpoints = 3;
-};
 
 /// Records of a batch in fixed order: [rows, samples]. A view of the gathered results.
 class RecordTable {
@@ -99,16 +91,15 @@ struct GenerationRow {
 };
 
 struct CoordinatorOptions {
-  std::filesystem::path journal_directory;
-  std::filesystem::path checkpoint_directory;  ///< used by `evolve` only
-  std::filesystem::path log_file;              ///< log.jsonl; used by `evolve` only
-  std::string config_sha256;
+  std::string config_sha256;  ///< a checkpoint or journal of another configuration is refused
   ScheduleConfig schedule;
   int32_t stage = 0;
   int attempts = 3;                      ///< failures of one item that stop the run
-  std::function<bool()> stop_requested;  ///< Ctrl-C; may be empty
-  std::function<void(const ItemId& batch, int64_t done, int64_t total)> on_progress;  ///< may be empty
-  std::function<void(const GenerationRow&)> on_generation;                            ///< may be empty
+  std::function<bool()> stop_requested;  ///< Ctrl-C (interrupt_requested of core); may be empty
+  /// After every result: the batch (an ItemId whose `index` is 0), items done, items in all. May be empty.
+  std::function<void(const ItemId& batch, int64_t done, int64_t total)> on_progress;
+  std::function<void(const GenerationRow&)>
+      on_generation;  ///< after the row stands in log.jsonl; may be empty
 };
 
 struct StageOutcome {
@@ -123,7 +114,8 @@ struct StageOutcome {
 /// optimiser's state.
 class Coordinator {
  public:
-  Coordinator(CoordinatorOptions options, Queue& queue);
+  /// `run` and `queue` must outlive the coordinator.
+  Coordinator(CoordinatorOptions options, const RunDirectory& run, Queue& queue);
 
   /// Has all `items` (of one batch: ids differ only in `index`, counting from 0) computed and returns their
   /// results in item order. Results already in the batch's journal are taken from there when their content
@@ -143,6 +135,7 @@ class Coordinator {
 
  private:
   CoordinatorOptions options_;
+  const RunDirectory& run_;
   Queue& queue_;
   int64_t reissued_ = 0;
 };

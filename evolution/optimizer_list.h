@@ -6,9 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "core/config.h"
 #include "evolution/optimizer.h"
 
 namespace namm::evolution {
+
+/// Names of the optimisers, as `kind` may have them besides `auto`.
+const std::vector<std::string>& optimizer_names();
+
+/// `optimizer_names()` and `auto`.
+std::vector<std::string> optimizer_kinds();
 
 /// The `evolution:` mapping of a configuration, as far as the optimiser goes.
 struct OptimizerConfig {
@@ -19,10 +26,21 @@ struct OptimizerConfig {
   double elite_ratio = 0.5;  ///< share of members with a positive weight (cma-es only), in (0, 0.5]
   bool parity =
       false;  ///< cma-es only: constants, order and float32 state of the published code (namm-semantics 7)
-};
 
-/// Names that `kind` may have besides `auto`.
-const std::vector<std::string>& optimizer_names();
+  bool operator==(const OptimizerConfig&) const = default;
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("kind", self.kind, one_of(optimizer_kinds()),
+          "optimiser; auto: cma-es up to 1000 parameters, cr-fm-nes above");
+    visit("population", self.population, at_least(0), "members of a generation; 0: 4 + floor(3 ln n)");
+    visit("sigma", self.sigma, above(0), "initial step size");
+    visit("elite_ratio", self.elite_ratio, above(0) && at_most(0.5),
+          "cma-es: share of members with a positive weight");
+    visit("parity", self.parity, "cma-es: constants, order and float32 state of the published NAMM code");
+  }
+  void check(const ConfigNode& node) const;
+};
 
 /// The kind that `auto` stands for at this dimension; other names unchanged.
 std::string resolved_kind(const OptimizerConfig& config, int64_t dimension);

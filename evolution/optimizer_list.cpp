@@ -1,0 +1,149 @@
+#include "evolution/optimizer_list.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+
+#include "core/errors.h"
+#include "core/text.h"
+#include "evolution/optimizers/cma_es.h"
+#include "evolution/optimizers/cr_fm_nes.h"
+
+namespace namm::evolution {
+namespace {
+
+constexpr int64_t kLargestFullCovariance = 1000;
+
+struct Entry {
+  std::string name;
+  int64_t smallest_population;
+  bool even_population;
+  std::function<std::unique_ptr<Optimizer>(const OptimizerConfig&, std::span<const double>, uint64_t)> make;
+};
+
+std::unique_ptr<Optimizer> make_cma_es(const OptimizerConfig& config, std::span<const double> mean,
+                                       uint64_t seed) {
+  const CmaSettings settings{config.population, config.sigma, config.elite_ratio, config.parity};
+  if (config.parity) {
+    return std::make_unique<CmaEs<float>>(settings, mean, seed);
+  }
+  return std::make_unique<CmaEs<double>>(settings, mean, seed);
+}
+
+std::unique_ptr<Optimizer> make_cr_fm_nes(const OptimizerConfig& config, std::span<const double> mean,
+                                          uint64_t seed) {
+  return std::make_unique<CrFmNes>(config.population, config.sigma, mean, seed);
+}
+
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> list = {
+      {"cma-es", 2, false, make_cma_es},
+      {"cr-fm-nes", 4, true, make_cr_fm_nes},
+  };
+  return list;
+}
+
+const Entry* find_entry(const std::string& name) {
+  const auto found =
+      std::find_if(entries().begin(), entries().end(), [&](const Entry& e) { return e.name == name; });
+  return found == entries().end() ? nullptr : &*found;
+}
+
+struct Fault {
+  std::string key, value, allowed;
+};
+
+/// What is wrong with the combination of values once the kind is known.
+std::optional<Fault> fault(const OptimizerConfig& config, const Entry& entry) {
+  const std::string population = std::to_string(config.population);
+  if (config.population != 0 && config.population < entry.smallest_population) {
+    return Fault{"population", population,
+                 format_text("at least {} for {}", entry.smallest_population, entry.name)};
+  }
+  if (config.population != 0 && entry.even_population && config.population % 2 != 0) {
+    return Fault{"population", population,
+                 format_text("an even number for {}, which draws mirrored pairs", entry.name)};
+  }
+  if (entry.name != "cma-es" && config.parity) {
+    return Fault{"parity", "true", format_text("only with kind: cma-es, not with {}", entry.name)};
+  }
+  if (entry.name != "cma-es" && config.elite_ratio != 0.5) {
+    return Fault{"elite_ratio", format_text("{}", config.elite_ratio),
+                 format_text("only with kind: cma-es; {} has fixed weights", entry.name)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+const std::vector<std::string>& optimizer_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const Entry& entry : entries()) {
+      list.push_back(entry.name);
+    }
+    return list;
+  }();
+  return names;
+}
+
+std::vector<std::string> optimizer_kinds() {
+  std::vector<std::string> kinds = {"auto"};
+  kinds.insert(kinds.end(), optimizer_names().begin(), optimizer_names().end());
+  return kinds;
+}
+
+void OptimizerConfig::check(const ConfigNode& node) const {
+  // With `auto` the kind depends on the number of parameters: make_optimizer checks it then.
+  const Entry* entry = find_entry(kind);
+  if (entry == nullptr) {
+    return;
+  }
+  if (const auto wrong = fault(*this, *entry)) {
+    node.fail_entry(wrong->key, wrong->value, wrong->allowed);
+  }
+}
+
+std::string resolved_kind(const OptimizerConfig& config, int64_t dimension) {
+  if (config.kind != "auto") {
+    return config.kind;
+  }
+  // Only cma-es has a parity form and an elite ratio.
+  return dimension <= kLargestFullCovariance || config.parity || config.elite_ratio != 0.5 ? "cma-es"
+                                                                                           : "cr-fm-nes";
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::span<const double> mean,
+                                          uint64_t seed) {
+  const auto dimension = static_cast<int64_t>(mean.size());
+  OptimizerConfig resolved = config;
+  resolved.kind = resolved_kind(config, dimension);
+  const Entry* entry = find_entry(resolved.kind);
+  if (entry == nullptr) {
+    throw ConfigError(
+        format_text("evolution.kind = {}: one of {}", config.kind, join(optimizer_kinds(), ", ")));
+  }
+  if (dimension < 1) {
+    throw ConfigError("evolution: there is no parameter to evolve");
+  }
+  if (!std::all_of(mean.begin(), mean.end(), [](double value) { return std::isfinite(value); })) {
+    throw ConfigError("evolution: the initial parameters are not all finite");
+  }
+  if (!(resolved.sigma > 0) || !std::isfinite(resolved.sigma)) {
+    throw ConfigError(format_text("evolution.sigma = {}: above 0", resolved.sigma));
+  }
+  if (!(resolved.elite_ratio > 0 && resolved.elite_ratio <= 0.5)) {
+    throw ConfigError(format_text("evolution.elite_ratio = {}: above 0, at most 0.5", resolved.elite_ratio));
+  }
+  if (const auto wrong = fault(resolved, *entry)) {
+    throw ConfigError(format_text("evolution.{} = {}: {}", wrong->key, wrong->value, wrong->allowed));
+  }
+  if (resolved.population == 0) {
+    resolved.population = 4 + static_cast<int64_t>(std::floor(3 * std::log(static_cast<double>(dimension))));
+    resolved.population += entry->even_population ? resolved.population % 2 : 0;
+  }
+  return entry->make(resolved, mean, seed);
+}
+
+}  // namespace namm::evolution

@@ -1,0 +1,335 @@
+#include "evolution/optimizers/cr_fm_nes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "core/errors.h"
+#include "core/random.h"
+#include "core/text.h"
+#include "evolution/optimizers/support.h"
+
+namespace namm::evolution {
+namespace {
+
+double dot(const double* a, const double* b, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    sum += a[i] * b[i];
+  }
+  return sum;
+}
+
+double length(const std::vector<double>& values) {
+  return std::sqrt(dot(values.data(), values.data(), static_cast<int64_t>(values.size())));
+}
+
+bool all_finite(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+/// The root h of (1 + h^2) exp(h^2 / 2) / 0.24 = 10 + n. Bisection, because Newton steps overflow for large
+/// n; 64 halvings reach the last bit.
+double distance_factor(double n) {
+  double low = 0, high = 1;
+  const auto value = [](double h) { return (1 + h * h) * std::exp(h * h / 2) / 0.24; };
+  while (value(high) < 10 + n) {
+    high *= 2;
+  }
+  for (int step = 0; step < 64; ++step) {
+    const double middle = (low + high) / 2;
+    (value(middle) < 10 + n ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+}  // namespace
+
+CrFmNesConstants cr_fm_nes_constants(int64_t dimension, int64_t population) {
+  CrFmNesConstants constants;
+  const auto n = static_cast<double>(dimension);
+  const auto lambda = static_cast<double>(population);
+  double sum = 0;
+  for (int64_t i = 1; i <= population; ++i) {
+    constants.raw_weights.push_back(
+        std::max(0.0, std::log(lambda / 2 + 1) - std::log(static_cast<double>(i))));
+    sum += constants.raw_weights.back();
+  }
+  double squares = 0;
+  for (const double raw : constants.raw_weights) {
+    constants.weights.push_back(raw / sum - 1 / lambda);
+    squares += (raw / sum) * (raw / sum);
+  }
+  const double mu_eff = 1 / squares;
+  constants.mu_eff = mu_eff;
+  constants.c_sigma = (mu_eff + 2) / (n + mu_eff + 5);
+  constants.c_c = (4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n);
+  constants.c_1 = std::max(0.0, 2 / ((n + 1.3) * (n + 1.3) + mu_eff) * (n - 5) / 6);
+  constants.eta_b = std::tanh((std::min(0.02 * lambda, 3 * std::log(n)) + 5) / (0.23 * n + 25));
+  constants.eta_stagnating = std::tanh((0.024 * lambda + 0.7 * n + 20) / (n + 12));
+  constants.eta_converging = 2 * std::tanh((0.025 * lambda + 0.75 * n + 10) / (n + 4));
+  constants.alpha = distance_factor(n) * std::min(1.0, std::sqrt(lambda / n));
+  constants.chi = std::sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n));
+  return constants;
+}
+
+CrFmNes::CrFmNes(int64_t population, double sigma, std::span<const double> mean, uint64_t seed)
+    : constants_(cr_fm_nes_constants(static_cast<int64_t>(mean.size()), population)),
+      n_(static_cast<int64_t>(mean.size())),
+      lambda_(population),
+      seed_(seed),
+      sigma_0_(sigma),
+      sigma_(sigma),
+      mean_(mean.begin(), mean.end()),
+      path_sigma_(mean.size()),
+      path_c_(mean.size()),
+      v_(mean.size()),
+      d_(mean.size(), 1.0) {
+  RandomStream stream({.seed = seed, .purpose = "cr-fm-nes/v"});
+  for (double& value : v_) {
+    value = stream.normal() / std::sqrt(static_cast<double>(n_));
+  }
+}
+
+std::vector<double> CrFmNes::ask() {
+  const int64_t half = lambda_ / 2;
+  draws_.resize(static_cast<std::size_t>(lambda_ * n_));
+  for (int64_t pair = 0; pair < half; ++pair) {
+    double* z = draws_.data() + pair * n_;
+    draw_normals(seed_, generation_, pair, std::span(z, static_cast<std::size_t>(n_)));
+    std::transform(z, z + n_, draws_.data() + (half + pair) * n_, [](double value) { return -value; });
+  }
+  const double norm = length(v_);
+  const double stretch = std::sqrt(1 + norm * norm) - 1;
+  steps_.resize(draws_.size());
+  std::vector<double> x(draws_.size());
+  for (int64_t member = 0; member < lambda_; ++member) {
+    const double* z = draws_.data() + member * n_;
+    // A vector v of length zero stretches nothing.
+    const double along = norm > 0 ? stretch * dot(z, v_.data(), n_) / (norm * norm) : 0;
+    for (int64_t i = 0; i < n_; ++i) {
+      const double y = z[i] + along * v_[i];
+      steps_[member * n_ + i] = y;
+      x[member * n_ + i] = mean_[i] + sigma_ * d_[i] * y;
+    }
+  }
+  asked_ = true;
+  return x;
+}
+
+/// The natural gradient at one y: `s` for D and `t` for v (steps 4 of evolution 2).
+void CrFmNes::gradient(const double* y, std::vector<double>& s, std::vector<double>& t) const {
+  const double norm = length(v_), v2 = norm * norm, v4 = v2 * v2, gamma = 1 + v2;
+  double largest = 0, q = 0;
+  for (int64_t i = 0; i < n_; ++i) {
+    const double unit = v_[i] / norm;
+    largest = std::max(largest, unit * unit);
+    q += y[i] * unit;
+  }
+  const double a = std::min(1.0, std::sqrt(v4 + (2 * gamma - std::sqrt(gamma)) / largest) / (2 + v2));
+  const double b = -(1 - a * a) * v4 / gamma + 2 * a * a;
+
+  double unit_t = 0;
+  for (int64_t i = 0; i < n_; ++i) {
+    const double unit = v_[i] / norm;
+    t[i] = q * y[i] - unit * (q * q + gamma) / 2;
+    unit_t += unit * t[i];
+  }
+  double share_s = 0, share_v = 0;  // (V/H) . s2 and V . (V/H)
+  for (int64_t i = 0; i < n_; ++i) {
+    const double unit = v_[i] / norm, square = unit * unit;
+    const double s1 = y[i] * y[i] - v2 / gamma * q * (y[i] * unit) - 1;
+    s[i] = s1 - a / gamma * ((2 + v2) * t[i] * unit - v2 * unit_t * square);
+    const double h = 2 - (b + 2 * a * a) * square;
+    share_s += square / h * s[i];
+    share_v += square * (square / h);
+  }
+  double square_s = 0;  // V . s
+  for (int64_t i = 0; i < n_; ++i) {
+    const double unit = v_[i] / norm, square = unit * unit;
+    const double h = 2 - (b + 2 * a * a) * square;
+    s[i] = s[i] / h - b / (1 + b * share_v) * share_s * (square / h);
+    square_s += square * s[i];
+  }
+  for (int64_t i = 0; i < n_; ++i) {
+    const double unit = v_[i] / norm;
+    t[i] -= a * ((2 + v2) * s[i] * unit - square_s * unit);
+  }
+}
+
+TellReport CrFmNes::tell(std::span<const double> fitness) {
+  if (static_cast<int64_t>(fitness.size()) != lambda_) {
+    throw std::invalid_argument(
+        format_text("CrFmNes::tell: {} fitness values for a population of {}", fitness.size(), lambda_));
+  }
+  if (!asked_) {
+    ask();
+  }
+  TellReport report;
+  report.non_finite =
+      std::count_if(fitness.begin(), fitness.end(), [](double f) { return !std::isfinite(f); });
+  asked_ = false;
+  if (report.non_finite == lambda_ || !stop_.empty()) {
+    report.updated = false;
+    generation_ += stop_.empty() ? 1 : 0;
+    return report;
+  }
+  const CrFmNesConstants& k = constants_;
+  const auto n = static_cast<double>(n_);
+  const std::vector<int64_t> order = rank_members(fitness);
+  const auto z_of = [&](int64_t rank) { return draws_.data() + order[rank] * n_; };
+  const auto y_of = [&](int64_t rank) { return steps_.data() + order[rank] * n_; };
+
+  std::vector<double> path_sigma(static_cast<std::size_t>(n_));
+  for (int64_t rank = 0; rank < lambda_; ++rank) {
+    const double* z = z_of(rank);
+    for (int64_t i = 0; i < n_; ++i) {
+      path_sigma[i] += k.weights[rank] * z[i];
+    }
+  }
+  const double gain_sigma = std::sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff);
+  for (int64_t i = 0; i < n_; ++i) {
+    path_sigma[i] = (1 - k.c_sigma) * path_sigma_[i] + gain_sigma * path_sigma[i];
+  }
+  const double path_length = length(path_sigma);
+
+  std::vector<double> weights = k.weights;
+  double eta_sigma = 1;
+  if (path_length >= k.chi) {
+    double sum = 0;
+    for (int64_t rank = 0; rank < lambda_; ++rank) {
+      weights[rank] = k.raw_weights[rank] * std::exp(k.alpha * std::sqrt(dot(z_of(rank), z_of(rank), n_)));
+      sum += weights[rank];
+    }
+    for (double& weight : weights) {
+      weight = weight / sum - 1 / static_cast<double>(lambda_);
+    }
+  } else {
+    eta_sigma = path_length >= 0.1 * k.chi ? k.eta_stagnating : k.eta_converging;
+  }
+
+  std::vector<double> mean = mean_, path_c(static_cast<std::size_t>(n_));
+  const double gain_c = std::sqrt(k.c_c * (2 - k.c_c) * k.mu_eff);
+  {
+    std::vector<double> step(static_cast<std::size_t>(n_));
+    for (int64_t rank = 0; rank < lambda_; ++rank) {
+      const double* y = y_of(rank);
+      for (int64_t i = 0; i < n_; ++i) {
+        step[i] += weights[rank] * (d_[i] * y[i]);
+      }
+    }
+    for (int64_t i = 0; i < n_; ++i) {
+      path_c[i] = (1 - k.c_c) * path_c_[i] + gain_c * step[i];
+      mean[i] += sigma_ * step[i];
+    }
+  }
+
+  std::vector<double> s(static_cast<std::size_t>(n_)), t(s), s_sum(s), t_sum(s), evolved(s);
+  const auto accumulate = [&](const double* y, double coefficient) {
+    gradient(y, s, t);
+    for (int64_t i = 0; i < n_; ++i) {
+      s_sum[i] += coefficient * s[i];
+      t_sum[i] += coefficient * t[i];
+    }
+  };
+  for (int64_t rank = 0; rank < lambda_; ++rank) {
+    accumulate(y_of(rank), k.eta_b * weights[rank]);
+  }
+  std::transform(path_c.begin(), path_c.end(), d_.begin(), evolved.begin(), std::divides<>());
+  accumulate(evolved.data(), k.c_1);
+
+  const double norm = length(v_);
+  std::vector<double> v = v_, d = d_;
+  for (int64_t i = 0; i < n_; ++i) {
+    v[i] += t_sum[i] / norm;
+    d[i] += d_[i] * s_sum[i];
+  }
+  const bool positive = std::all_of(d.begin(), d.end(), [](double value) { return value > 0; });
+  if (positive) {
+    double logarithms = 0;
+    for (const double value : d) {
+      logarithms += std::log(value);
+    }
+    const double new_norm = length(v);
+    const double root = std::exp(logarithms / n + std::log(1 + new_norm * new_norm) / (2 * n));
+    for (double& value : d) {
+      value /= root;
+    }
+  }
+
+  double spread = 0;
+  for (int64_t rank = 0; rank < lambda_; ++rank) {
+    spread += weights[rank] * (dot(z_of(rank), z_of(rank), n_) - n) / n;
+  }
+  const double sigma = sigma_ * std::exp(eta_sigma / 2 * spread);
+
+  if (!positive) {
+    stop_ = format_text("non-positive scale: the update of generation {} makes an entry of D negative",
+                        generation_);
+  } else if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(v) ||
+             !all_finite(d) || !std::isfinite(sigma) || sigma <= 0 || !(length(v) > 0)) {
+    stop_ = format_text("non-finite state: the update of generation {} overflows (sigma {})", generation_,
+                        sigma_);
+  }
+  if (!stop_.empty()) {
+    report.updated = false;
+    return report;
+  }
+  mean_ = std::move(mean);
+  path_sigma_ = std::move(path_sigma);
+  path_c_ = std::move(path_c);
+  v_ = std::move(v);
+  d_ = std::move(d);
+  sigma_ = sigma;
+  ++generation_;
+  return report;
+}
+
+OptimizerState CrFmNes::state() const {
+  return {kind(),
+          {scalar_array("population", lambda_), scalar_array("generation", generation_),
+           scalar_array("seed", static_cast<int64_t>(seed_)), scalar_array("sigma", sigma_),
+           scalar_array("sigma_0", sigma_0_), vector_array("mean", mean_),
+           vector_array("path_sigma", path_sigma_), vector_array("path_c", path_c_), vector_array("v", v_),
+           vector_array("d", d_)}};
+}
+
+void CrFmNes::restore(const OptimizerState& state) {
+  const NamedArrays& arrays = state.arrays;
+  if (state.kind != kind()) {
+    throw DataError(format_text("saved state is of optimiser \"{}\", expected \"{}\"", state.kind, kind()));
+  }
+  check_saved_size(arrays, n_, lambda_);
+  const auto generation = integer_of(arrays, "generation");
+  const auto seed = integer_of(arrays, "seed");
+  const double sigma = double_of(arrays, "sigma"), sigma_0 = double_of(arrays, "sigma_0");
+  const auto& path_sigma = doubles_of(arrays, "path_sigma", n_);
+  const auto& path_c = doubles_of(arrays, "path_c", n_);
+  const auto& v = doubles_of(arrays, "v", n_);
+  const auto& d = doubles_of(arrays, "d", n_);
+  const bool positive = std::all_of(d.begin(), d.end(), [](double value) { return value > 0; });
+  if (generation < 0 || !(sigma > 0) || !(sigma_0 > 0) || !positive || !(length(v) > 0)) {
+    throw DataError("saved state of cr-fm-nes: generation, sigma, v or d is out of range");
+  }
+  generation_ = generation;
+  seed_ = static_cast<uint64_t>(seed);
+  sigma_ = sigma;
+  sigma_0_ = sigma_0;
+  mean_ = doubles_of(arrays, "mean", n_);
+  path_sigma_ = path_sigma;
+  path_c_ = path_c;
+  v_ = v;
+  d_ = d;
+  asked_ = false;
+  stop_.clear();
+}
+
+std::optional<std::string> CrFmNes::stop() const {
+  return stop_.empty() ? std::nullopt : std::optional(stop_);
+}
+
+std::optional<std::string> CrFmNes::alarm() const {
+  return sigma_alarm(sigma_, sigma_0_);
+}
+
+}  // namespace namm::evolution

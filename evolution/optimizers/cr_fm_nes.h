@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "evolution/optimizer.h"
+
+namespace namm::evolution {
+
+/// Rates and weights of CR-FM-NES (evolution 2; Nomura and Ono, arXiv 2201.11422).
+struct CrFmNesConstants {
+  std::vector<double> raw_weights;  ///< max(0, ln(lambda/2 + 1) - ln i), best first
+  std::vector<double> weights;      ///< raw / sum - 1/lambda
+  double mu_eff = 0;
+  double c_sigma = 0, c_c = 0, c_1 = 0;
+  double eta_b = 0;                               ///< rate of v and D
+  double eta_stagnating = 0, eta_converging = 0;  ///< step-size rates; while moving it is 1
+  double alpha = 0;                               ///< distance weight
+  double chi = 0;
+};
+
+CrFmNesConstants cr_fm_nes_constants(int64_t dimension, int64_t population);
+
+/// CR-FM-NES: covariance D (I + v v^T) D, mirrored pairs, O(n lambda) time and memory; maximises. Members k
+/// and k + lambda/2 are mirror images; the population is even.
+class CrFmNes final : public Optimizer {
+ public:
+  /// `population` even and at least 4.
+  CrFmNes(int64_t population, double sigma, std::span<const double> mean, uint64_t seed);
+
+  std::string kind() const override { return "cr-fm-nes"; }
+  int64_t dimension() const override { return n_; }
+  int64_t population() const override { return lambda_; }
+  int64_t generation() const override { return generation_; }
+  double sigma() const override { return sigma_; }
+  std::span<const double> mean() const override { return mean_; }
+  std::vector<double> ask() override;
+  TellReport tell(std::span<const double> fitness) override;
+  OptimizerState state() const override;
+  void restore(const OptimizerState& state) override;
+  std::optional<std::string> stop() const override;
+  std::optional<std::string> alarm() const override;
+
+  const CrFmNesConstants& constants() const { return constants_; }
+
+ private:
+  void gradient(const double* y, std::vector<double>& s, std::vector<double>& t) const;
+
+  CrFmNesConstants constants_;
+  int64_t n_;
+  int64_t lambda_;
+  uint64_t seed_;
+  double sigma_0_;
+
+  int64_t generation_ = 0;
+  double sigma_;
+  std::vector<double> mean_, path_sigma_, path_c_, v_, d_;
+
+  bool asked_ = false;
+  std::vector<double> draws_, steps_;  ///< z and y [lambda, n]
+  std::string stop_;
+};
+
+}  // namespace namm::evolution

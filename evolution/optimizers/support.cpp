@@ -1,0 +1,38 @@
+#include "evolution/optimizers/support.h"
+
+#include "core/errors.h"
+#include "core/random.h"
+#include "core/text.h"
+
+namespace namm::evolution {
+
+void draw_normals(uint64_t seed, int64_t generation, int64_t member, std::span<double> values) {
+  RandomStream stream({.seed = seed,
+                       .purpose = "population",
+                       .generation = static_cast<uint64_t>(generation),
+                       .member = static_cast<uint64_t>(member)});
+  for (double& value : values) {
+    value = stream.normal();
+  }
+}
+
+std::optional<std::string> sigma_alarm(double sigma, double sigma_0) {
+  if (sigma >= sigma_0 / 1e3 && sigma <= sigma_0 * 1e3) {
+    return std::nullopt;
+  }
+  return format_text(
+      "step size {} has left the range {} to {} (a thousandth to a thousandfold of where it began)", sigma,
+      sigma_0 / 1e3, sigma_0 * 1e3);
+}
+
+void check_saved_size(const NamedArrays& arrays, int64_t dimension, int64_t population) {
+  const auto saved_population = integer_of(arrays, "population");
+  const auto saved_dimension = static_cast<int64_t>(doubles_of(arrays, "mean").size());
+  if (saved_population != population || saved_dimension != dimension) {
+    throw DataError(
+        format_text("saved optimiser state has {} parameters and a population of {}, expected {} and {}",
+                    saved_dimension, saved_population, dimension, population));
+  }
+}
+
+}  // namespace namm::evolution
