@@ -6,7 +6,7 @@ A context has exactly the requested number of tokens. Facts are scattered in tem
     hop      code amber birch . code birch paris .     question alias amber           -> birch paris
     passage  passage w w w w w 17 .                    question passage w w w w w     -> 17
     classify example old dog kappa .                   question example new cat       -> kappa
-    stale    code amber oslo . ... code amber rome .   question code amber            -> rome (the latest value)
+    stale    code amber oslo . .. code amber rome .    question code amber            -> rome (the latest)
 """
 
 from __future__ import annotations
@@ -49,9 +49,12 @@ class Question:
 class Rewrites:
     """How often and where the keys of the `stale` task are written."""
 
-    writes: Sequence[int] = (1, 6, 7, 8)  # a key's number of writes is drawn from these
-    window: Callable[[random.Random], float] = lambda rng: 0.2  # share of the context that holds all writes of a key
-    repeat_share: float = 0.0  # probability that a rewrite repeats the old value
+    # A key's number of writes is drawn from these.
+    writes: Sequence[int] = (1, 6, 7, 8)
+    # Share of the context that holds all writes of a key.
+    window: Callable[[random.Random], float] = lambda rng: 0.2
+    # Probability that a rewrite repeats the old value.
+    repeat_share: float = 0.0
 
 
 @dataclass
@@ -71,13 +74,32 @@ def _noise_sentence(rng: random.Random, decoy_share: float) -> list[int]:
         if form == 1:
             return [_THE, pick(v.nouns), _OF, pick(v.names), pick(v.verbs), pick(v.numbers), pick(v.numbers),
                     pick(v.adjectives), pick(v.nouns), _DOT]  # fmt: skip
-        return [pick(v.names), _AND, pick(v.names), pick(v.verbs), _THE, pick(v.adjectives), pick(v.nouns), _DOT]
+        return [
+            pick(v.names),
+            _AND,
+            pick(v.names),
+            pick(v.verbs),
+            _THE,
+            pick(v.adjectives),
+            pick(v.nouns),
+            _DOT,
+        ]
     if form == 0:
         return [_THE, pick(v.adjectives), pick(v.nouns), pick(v.verbs), _THE, pick(v.nouns), _DOT]
     if form == 1:
         return [_A, pick(v.nouns), _IN, _THE, pick(v.adjectives), pick(v.nouns), pick(v.verbs), _TO, _THE,
                 pick(v.nouns), _DOT]  # fmt: skip
-    return [_THEN, _THE, pick(v.nouns), pick(v.verbs), _A, pick(v.adjectives), pick(v.adjectives), pick(v.nouns), _DOT]
+    return [
+        _THEN,
+        _THE,
+        pick(v.nouns),
+        pick(v.verbs),
+        _A,
+        pick(v.adjectives),
+        pick(v.adjectives),
+        pick(v.nouns),
+        _DOT,
+    ]
 
 
 @dataclass
@@ -85,8 +107,10 @@ class Context:
     """Tokens of one context, what each token is, and the questions that can be asked about it."""
 
     tokens: list[int] = field(default_factory=list)
-    kinds: list[int] = field(default_factory=list)  # NOISE, VALID_VALUE, STALE_VALUE or OTHER_FACT per token
-    repeated: list[bool] = field(default_factory=list)  # value tokens of rewrites that repeat the old value
+    # NOISE, VALID_VALUE, STALE_VALUE or OTHER_FACT per token.
+    kinds: list[int] = field(default_factory=list)
+    # True on the value tokens of rewrites that repeat the old value.
+    repeated: list[bool] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
 
     def append(self, sentence: _Sentence) -> None:
@@ -105,7 +129,8 @@ def build_context(
 ) -> Context:
     """A context of exactly `length` tokens with `facts[task]` facts of each task.
 
-    `noise_pool` > 0 draws the noise from that many different sentences, whose names are the very names asked for.
+    `noise_pool` > 0 draws the noise from that many different sentences, whose names are the very names asked
+    for. Raises ValueError when the facts do not fit.
     """
     v = VOCABULARY
     context = Context()
@@ -153,7 +178,8 @@ def build_context(
         for key in keys:
             placed_writes += _write_key(rng, key, rewrites, context)
 
-    room = length - 1 - sum(len(s.tokens) for s in fact_sentences) - sum(len(s.tokens) for _, s in placed_writes)
+    all_facts = fact_sentences + [sentence for _, sentence in placed_writes]
+    room = length - 1 - sum(len(sentence.tokens) for sentence in all_facts)
     if room < 0:
         raise ValueError(f"facts {facts} do not fit into a context of {length} tokens")
     noise = _fill_with_noise(rng, room, decoy_share, noise_pool, used_names, stale_keys)
@@ -169,7 +195,9 @@ def build_context(
     return context
 
 
-def _write_key(rng: random.Random, key: int, rewrites: Rewrites, context: Context) -> list[tuple[float, _Sentence]]:
+def _write_key(
+    rng: random.Random, key: int, rewrites: Rewrites, context: Context
+) -> list[tuple[float, _Sentence]]:
     """All writes of one key with their places in [0, 1); adds its question to `context`."""
     count = rng.choice(rewrites.writes)
     window = rewrites.window(rng)
@@ -279,7 +307,9 @@ def stale_row(rng: random.Random, length: int, questions: int, mix: StaleMix) ->
         window=lambda r: r.uniform(0.1, 1.0),
         repeat_share=rng.choice([mix.repeat_share, mix.repeat_share, 0.0]),
     )
-    context = build_context(rng, size, facts, rng.choice([0.1, 0.35, 0.6]), rng.choice([0, 6, 10, 16]), rewrites)
+    context = build_context(
+        rng, size, facts, rng.choice([0.1, 0.35, 0.6]), rng.choice([0, 6, 10, 16]), rewrites
+    )
     return _with_questions(rng, context, questions, length)
 
 
@@ -307,7 +337,7 @@ def fact_row(rng: random.Random, length: int, questions: int, tasks: list[str]) 
 
 
 def training_row(rng: random.Random, kind: str, length: int, questions: int, stale: StaleMix) -> Row:
-    """One row of `length` tokens; `kind` is "copy", "kv" or "mix" (kv, hop, passage, classify and a stale share)."""
+    """One row of `length` tokens; `kind` is "copy", "kv" or "mix" (1 to 3 of the other tasks, or `stale`)."""
     if kind == "copy":
         return copy_row(rng, length)
     if kind == "kv":

@@ -67,7 +67,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(q, config.hidden, bias=False)
 
     def project(self, x: torch.Tensor, frequencies: torch.Tensor):
-        """Rotated queries, rotated keys and values, all [rows, heads, tokens, head_dim] (KV heads repeated)."""
+        """Rotated queries and keys, and values: [rows, heads, tokens, head_dim], KV heads repeated."""
         rows, tokens, _ = x.shape
         c = self.config
         q = self.q_proj(x).view(rows, tokens, c.heads, c.head_dim).transpose(1, 2)
@@ -78,7 +78,7 @@ class Attention(nn.Module):
         return rotate(q, frequencies), k, v
 
     def forward(self, x: torch.Tensor, frequencies: torch.Tensor, return_weights: bool = False):
-        """Output [rows, tokens, hidden] and, when asked, the attention weights [rows, heads, queries, keys]."""
+        """Output [rows, tokens, hidden] and, when asked, the weights [rows, heads, queries, keys]."""
         q, k, v = self.project(x, frequencies)
         weights = None
         if return_weights:
@@ -144,7 +144,7 @@ class Llama(nn.Module):
                 nn.init.normal_(p, 0.0, (0.1 if residual else 1.0) / math.sqrt(p.shape[1]))
 
     def forward(self, tokens: torch.Tensor, weights_of: int | None = None, ntk_factor: float | None = None):
-        """Logits [rows, tokens, vocabulary] and the attention weights of layer `weights_of` (None without one)."""
+        """Logits [rows, tokens, vocabulary] and the attention weights of layer `weights_of`, or None."""
         frequencies = inverse_frequencies(self.config, ntk_factor)
         x = self.model.embed_tokens(tokens)
         weights = None
@@ -153,7 +153,9 @@ class Llama(nn.Module):
             weights = layer_weights if index == weights_of else weights
         return F.linear(self.model.norm(x), self.model.embed_tokens.weight), weights
 
-    def attention_weights(self, tokens: torch.Tensor, layer_index: int, ntk_factor: float | None) -> torch.Tensor:
+    def attention_weights(
+        self, tokens: torch.Tensor, layer_index: int, ntk_factor: float | None
+    ) -> torch.Tensor:
         """Attention weights of one layer [rows, heads, queries, keys]; computes nothing above it."""
         frequencies = inverse_frequencies(self.config, ntk_factor)
         x = self.model.embed_tokens(tokens)
@@ -173,12 +175,13 @@ def structured_induction_start(
     write_gain: float = 0.12,
     copy_gain: float = 0.4,
 ) -> None:
-    """Places a previous-token head in layer 0 and a matching, copying head in layer 1. Everything is trained afterwards.
+    """Places a previous-token head in layer 0 and a matching, copying head in layer 1; training moves both.
 
-    Channel 0 of the embedding becomes a constant, from which the rotary phases of KV head 0 of layer 0 read positions:
-    query head 0 looks one token back, query head 1 two. That head writes the earlier token, through a random projection,
-    into directions which the keys of KV head 0 of layer 1 read; the queries of that head read the current token through
-    the same projection, on the lower half of the frequencies, where a distance hardly turns the vectors.
+    Channel 0 of the embedding becomes a constant, from which the rotary phases of KV head 0 of layer 0 read
+    positions: query head 0 looks one token back, query head 1 two. Query head 0 writes the earlier token,
+    through a random projection, into directions which the keys of KV head 0 of layer 1 read. The queries of
+    query head 0 of layer 1 read the current token through the same projection, on the lower half of the
+    frequencies, where a distance hardly turns the vectors.
     """
     c = model.config
     dim, half = c.head_dim, c.head_dim // 2
@@ -242,7 +245,11 @@ def save_checkpoint(model: Llama, vocabulary: Vocabulary, folder: Path) -> None:
         "torch_dtype": "float32",
     }
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {k: v.contiguous() for k, v in model.state_dict().items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     shutil.copyfile(VOCABULARY_FILE, folder / "namm_tokenizer.json")
 
 

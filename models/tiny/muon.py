@@ -6,7 +6,7 @@ import torch
 
 
 def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """Approximates U V^T of the singular value decomposition by quintic Newton-Schulz steps. matrix: [rows, columns]."""
+    """Approximates U V^T of the singular value decomposition of a matrix by quintic Newton-Schulz steps."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]

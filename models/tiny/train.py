@@ -1,9 +1,10 @@
 """Trains the shipped small model from scratch: python -m models.tiny.train --out DIR
 
-The run has two parts. The phase "answers" teaches retrieval. The other phases teach rewritten keys and shape the
-attention of layer 1 by auxiliary losses, so that a token's received attention tells whether it still matters. Every
-phase begins with fresh optimisers and its own random numbers and ends with a checkpoint in DIR/phases/NAME, so
---resume continues after the last finished phase and gives the same weights as an uninterrupted run.
+The run has two parts. The phase "answers" teaches retrieval. The other phases teach rewritten keys and shape
+the attention of layer 1 by auxiliary losses, so that the attention a token receives tells whether it still
+matters. Every phase begins with fresh optimisers and its own random numbers and ends with a checkpoint in
+DIR/phases/NAME, so --resume continues after the last finished phase and gives the same weights as an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from models.tiny.contexts import VOCABULARY, AttentionTargets, StaleMix, attention_targets, long_contexts, training_row
+from models.tiny.contexts import (
+    VOCABULARY,
+    AttentionTargets,
+    StaleMix,
+    attention_targets,
+    long_contexts,
+    training_row,
+)
 from models.tiny.llama import Config, Llama, load_weights, save_checkpoint, structured_induction_start
 from models.tiny.muon import Muon
 
@@ -257,7 +264,8 @@ class Trainer:
         targets, answer_weights = tokens[:, 1:], answer_weights[:, 1:]
         shaped = phase.attention != AttentionLoss()
         logits, weights = model(tokens[:, :-1], weights_of=SHAPED_LAYER if shaped else None)
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        losses = losses.view(targets.shape)
         background = (targets != VOCABULARY.pad).float() * BACKGROUND_WEIGHT
         token_weights = answer_weights + background * (1 - answer_weights)
         loss = (losses * token_weights).sum() / token_weights.sum()
@@ -329,12 +337,29 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         description="Trains the shipped small model and writes a Hugging Face style checkpoint folder.",
         epilog="Phases: " + ", ".join(f"{phase.name} ({phase.steps} steps)" for phase in PHASES) + ".",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the phases and train.log")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the initial weights and of the contexts (default 1)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1; other counts round differently)")
-    parser.add_argument("--resume", action="store_true", help="continue after the last phase finished in --out")
-    parser.add_argument("--last-phase", choices=[p.name for p in PHASES], default=PHASES[-1].name, help="phase to stop after")
-    parser.add_argument("--max-steps", type=int, help="only the first N steps of each phase, to try the script out")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the checkpoint, the phases and train.log"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the initial weights and of the contexts (default 1)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="threads of PyTorch (default 1; other counts round differently)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue after the last phase finished in --out"
+    )
+    parser.add_argument(
+        "--last-phase", choices=[p.name for p in PHASES], default=PHASES[-1].name, help="phase to stop after"
+    )
+    parser.add_argument(
+        "--max-steps",
+        type=int,
+        help="only the first N steps of each phase and no phase checkpoints, to try the script out",
+    )
     return parser.parse_args(arguments)
 
 
@@ -361,7 +386,9 @@ def main(arguments: list[str] | None = None) -> int:
             log(f"{phase.name}: finished before, continuing from {folder.name}")
             continue
         run_phase(model, phase, options.seed, options.max_steps, log)
-        # A folder appears only when it is complete, so an interrupted run never resumes from half a checkpoint.
+        if options.max_steps is not None:
+            continue
+        # A folder appears only when it is complete, so a run never resumes from half a checkpoint.
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         save_checkpoint(model, VOCABULARY, partial)

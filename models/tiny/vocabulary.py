@@ -11,8 +11,8 @@ VOCABULARY_FILE = Path(__file__).with_name("vocabulary.json")
 class Vocabulary:
     """Words, special tokens and word groups read from `vocabulary.json`.
 
-    A word's id is its place in the list; byte b has the id `byte_base + b`. The word groups (names, values, categories,
-    ...) are what the contexts are built from and are stored as ids here.
+    A word's id is its place in the list; byte b has the id `byte_base + b`. The word groups (names, values,
+    categories, ...) are what the contexts are built from and are stored as ids here.
     """
 
     def __init__(self, path: Path = VOCABULARY_FILE):
@@ -41,4 +41,6 @@ class Vocabulary:
 
     def text(self, tokens: list[int]) -> str:
         """The words of `tokens`, separated by blanks (byte tokens as <0xNN>)."""
-        return " ".join(self.words[t] if t < self.byte_base else f"<0x{t - self.byte_base:02X}>" for t in tokens)
+        return " ".join(
+            self.words[t] if t < self.byte_base else f"<0x{t - self.byte_base:02X}>" for t in tokens
+        )
