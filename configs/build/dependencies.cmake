@@ -8,6 +8,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(HDF5 REQUIRED COMPONENTS C)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 
 add_library(namm_hdf5 INTERFACE)
 target_include_directories(namm_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})

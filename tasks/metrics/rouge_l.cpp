@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string>
+#include <utility>
 #include <vector>
+
+#include "core/errors.h"
 
 namespace namm::tasks {
 namespace {
@@ -39,30 +43,64 @@ size_t distinct_words(const std::vector<Sentence>& text) {
   return words.size();
 }
 
-/// Words of one longest common subsequence, the one that the package's trace-back finds; nothing when the trace-back takes
-/// `limit` steps or more. `table` is scratch memory.
-bool add_common_subsequence(const Sentence& gold, const Sentence& prediction, int64_t limit, std::vector<int32_t>& table,
-                            std::set<Word>& words) {
-  const size_t rows = gold.size(), columns = prediction.size(), stride = columns + 1;
-  table.assign((rows + 1) * stride, 0);
-  for (size_t i = 1; i <= rows; ++i) {
-    for (size_t j = 1; j <= columns; ++j) {
-      table[i * stride + j] = gold[i - 1] == prediction[j - 1]
-                                  ? table[(i - 1) * stride + j - 1] + 1
-                                  : std::max(table[(i - 1) * stride + j], table[i * stride + j - 1]);
+/// Lengths of longest common subsequences of prefixes, kept for the last rows and columns only: as many as a trace-back of
+/// `limit` steps can reach.
+class LengthTable {
+ public:
+  LengthTable(const Sentence& gold, const Sentence& prediction, int64_t limit) {
+    const size_t rows = gold.size() + 1, columns = prediction.size() + 1;
+    const size_t reach = limit > 0 ? static_cast<size_t>(limit) + 1 : std::max(rows, columns);
+    first_row_ = rows - std::min(rows, reach);
+    first_column_ = columns - std::min(columns, reach);
+    stride_ = columns - first_column_;
+    if ((rows - first_row_) > kLargestTable / stride_) {
+      throw DataError("ROUGE-L of texts of " + std::to_string(rows - 1) + " and " + std::to_string(columns - 1) +
+                      " words without recursion limit needs too much memory: leave the limit on");
+    }
+    kept_.resize((rows - first_row_) * stride_);
+    std::vector<int32_t> above(columns, 0), row(columns, 0);
+    keep_row(0, row);
+    for (size_t i = 1; i < rows; ++i) {
+      std::swap(above, row);
+      for (size_t j = 1; j < columns; ++j) {
+        row[j] = gold[i - 1] == prediction[j - 1] ? above[j - 1] + 1 : std::max(above[j], row[j - 1]);
+      }
+      keep_row(i, row);
     }
   }
-  size_t i = rows, j = columns;
-  for (int64_t steps = 0; i > 0 && j > 0;) {
+
+  int32_t at(size_t i, size_t j) const { return kept_[(i - first_row_) * stride_ + (j - first_column_)]; }
+
+ private:
+  static constexpr size_t kLargestTable = size_t{1} << 30;
+
+  void keep_row(size_t i, const std::vector<int32_t>& row) {
+    if (i < first_row_) return;
+    std::copy(row.begin() + static_cast<ptrdiff_t>(first_column_), row.end(),
+              kept_.begin() + static_cast<ptrdiff_t>((i - first_row_) * stride_));
+  }
+
+  size_t first_row_, first_column_, stride_;
+  std::vector<int32_t> kept_;
+};
+
+/// Adds the words of one longest common subsequence, the one that the package's trace-back finds. False when the trace-back
+/// takes `limit` steps or more.
+bool add_common_subsequence(const Sentence& gold, const Sentence& prediction, int64_t limit, std::set<Word>& words) {
+  // Every step lowers an index by one, so the shorter sentence bounds the steps from below.
+  if (limit > 0 && std::min(gold.size(), prediction.size()) >= static_cast<size_t>(limit)) return false;
+  const LengthTable table(gold, prediction, limit);
+  size_t i = gold.size(), j = prediction.size();
+  for (int64_t steps = 1; i > 0 && j > 0; ++steps) {
+    if (steps >= limit && limit > 0) return false;
     if (gold[i - 1] == prediction[j - 1]) {
       words.insert(gold[i - 1]);
       --i, --j;
-    } else if (table[(i - 1) * stride + j] > table[i * stride + j - 1]) {
+    } else if (table.at(i - 1, j) > table.at(i, j - 1)) {
       --i;
     } else {
       --j;
     }
-    if (++steps >= limit && limit > 0) return false;
   }
   return true;
 }
@@ -76,10 +114,9 @@ double rouge_l(TextView prediction_text, TextView gold_text, int64_t recursion_l
   if (prediction.empty() || gold.empty()) return 0.0;
 
   std::set<Word> common;
-  std::vector<int32_t> table;
   for (const Sentence& gold_sentence : gold) {
     for (const Sentence& predicted_sentence : prediction) {
-      if (!add_common_subsequence(gold_sentence, predicted_sentence, recursion_limit, table, common)) return 0.0;
+      if (!add_common_subsequence(gold_sentence, predicted_sentence, recursion_limit, common)) return 0.0;
     }
   }
   const auto hits = static_cast<double>(common.size());

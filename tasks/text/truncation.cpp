@@ -1,0 +1,39 @@
+#include "tasks/text/truncation.h"
+
+#include "core/errors.h"
+#include "core/text.h"
+
+namespace namm::tasks {
+
+std::vector<int64_t> cut_middle(const std::vector<int64_t>& ids, int64_t limit) {
+  if (std::ssize(ids) <= limit) return ids;
+  const int64_t half = limit / 2;
+  std::vector<int64_t> result(ids.begin(), ids.begin() + half);
+  result.insert(result.end(), ids.end() - half, ids.end());
+  return result;
+}
+
+TruncatedPrompt truncate_prompt(const TokenCodec& codec, const std::string& text, int64_t limit, Truncation rule,
+                                int64_t generation_tokens) {
+  const std::vector<int64_t> prefix = codec.prefix();
+  std::vector<int64_t> ids = codec.encode(text);
+  TruncatedPrompt prompt{text, false, std::ssize(ids) + std::ssize(prefix)};
+  if (limit == 0) return prompt;
+
+  const int64_t allowed = rule == Truncation::official ? limit : limit - generation_tokens;
+  if (allowed < 2) {
+    throw ConfigError(format_text("max_prompt_tokens = {}: no room for a prompt{}", limit,
+                                  rule == Truncation::official
+                                      ? std::string()
+                                      : format_text(" beside an answer of {} tokens", generation_tokens)));
+  }
+  if (rule == Truncation::official) ids.insert(ids.begin(), prefix.begin(), prefix.end());
+  if (std::ssize(ids) <= allowed) return prompt;
+
+  const int64_t half = allowed / 2;
+  prompt.text = codec.decode({ids.begin(), ids.begin() + half}, true) + codec.decode({ids.end() - half, ids.end()}, true);
+  prompt.truncated = true;
+  return prompt;
+}
+
+}  // namespace namm::tasks
