@@ -48,6 +48,7 @@ namespace detail {
 int64_t read_integer(const ConfigNode& node, int64_t low, int64_t high, const Constraint& constraint);
 uint64_t read_unsigned(const ConfigNode& node, uint64_t high, const Constraint& constraint);
 double read_double(const ConfigNode& node, const Constraint& constraint);
+float read_float(const ConfigNode& node, const Constraint& constraint);
 bool read_bool(const ConfigNode& node);
 std::string read_string(const ConfigNode& node, const Constraint& constraint);
 ConfigPath read_path(const ConfigNode& node, const Constraint& constraint);
@@ -102,9 +103,6 @@ struct FieldNames {
   }
 };
 
-struct FieldReader;
-struct FieldWriter;
-
 }  // namespace detail
 
 /// The value of `node` as T. Throws ConfigError.
@@ -122,6 +120,9 @@ ConfigValue write_config(const T& value);
 
 namespace detail {
 
+template <class T>
+void read_fields(const ConfigNode& node, T& value);
+
 struct FieldReader {
   const ConfigNode& mapping;
 
@@ -132,7 +133,11 @@ struct FieldReader {
   template <class T>
   void operator()(std::string_view name, T& value, const Constraint& constraint, std::string_view help) {
     if (mapping.has(name)) {
-      value = read_config<T>(mapping.at(name), constraint);
+      if constexpr (has_fields<T> && !has_from_config<T>) {
+        read_fields(mapping.at(name), value);  // what is not given keeps the outer struct's default
+      } else {
+        value = read_config<T>(mapping.at(name), constraint);
+      }
     } else if (constraint.is_needed) {
       fail_missing(mapping, name, help);
     }
@@ -152,6 +157,21 @@ struct FieldWriter {
   }
 };
 
+template <class T>
+void read_fields(const ConfigNode& node, T& value) {
+  FieldNames names;
+  T::fields(value, names);
+  // A key with nothing behind it leaves all defaults.
+  if (!node.is_null()) {
+    node.refuse_unknown_keys(names.names);
+  }
+  FieldReader reader{node};
+  T::fields(value, reader);
+  if constexpr (has_check<T>) {
+    value.check(node);
+  }
+}
+
 }  // namespace detail
 
 template <class T>
@@ -165,8 +185,10 @@ T read_config(const ConfigNode& node, const Constraint& constraint) {
                                                constraint));
   } else if constexpr (std::is_integral_v<T>) {
     return static_cast<T>(detail::read_unsigned(node, std::numeric_limits<T>::max(), constraint));
-  } else if constexpr (std::is_floating_point_v<T>) {
-    return static_cast<T>(detail::read_double(node, constraint));
+  } else if constexpr (std::is_same_v<T, float>) {
+    return detail::read_float(node, constraint);
+  } else if constexpr (std::is_same_v<T, double>) {
+    return detail::read_double(node, constraint);
   } else if constexpr (std::is_same_v<T, std::string>) {
     return detail::read_string(node, constraint);
   } else if constexpr (std::is_same_v<T, ConfigPath>) {
@@ -193,17 +215,7 @@ T read_config(const ConfigNode& node, const Constraint& constraint) {
     return entries;
   } else if constexpr (detail::has_fields<T>) {
     T value{};
-    detail::FieldNames names;
-    T::fields(value, names);
-    // An empty mapping ("evolution:" with nothing behind it) leaves all defaults.
-    if (!node.is_null()) {
-      node.refuse_unknown_keys(names.names);
-    }
-    detail::FieldReader reader{node};
-    T::fields(value, reader);
-    if constexpr (detail::has_check<T>) {
-      value.check(node);
-    }
+    detail::read_fields(node, value);
     return value;
   } else {
     static_assert(detail::unsupported<T>, "config field type: see the list in core/config.h");

@@ -61,9 +61,9 @@ class Hdf5File {
   void write_scalar(std::string_view name, T value) {
     write<T>(name, {}, std::span<const T>(&value, 1));
   }
-  /// Bytes of any length and content as a data set (attributes end at 64 KiB).
+  /// Bytes of any length and content, as a data set of one string (attributes end at 64 KiB).
   void write_text(std::string_view name, std::string_view text);
-  /// A list of texts, each of any length and content.
+  /// A list of texts of any length, without NUL bytes.
   void write_texts(std::string_view name, const std::vector<std::string>& texts);
 
   template <class T>
@@ -75,6 +75,7 @@ class Hdf5File {
   T read_scalar(std::string_view name) const {
     return read<T>(name, {}).front();
   }
+  /// A single string of any kind, or a list of bytes.
   std::string read_text(std::string_view name) const;
   std::vector<std::string> read_texts(std::string_view name) const;
 

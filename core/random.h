@@ -56,7 +56,7 @@ class RandomStream {
   std::array<uint32_t, 2> key_;
   std::array<uint32_t, 2> stream_;
   std::array<uint32_t, 4> block_{};
-  uint64_t block_index_ = ~uint64_t{0};
+  uint64_t block_index_ = ~uint64_t{0};  // of `block_`; none yet
   uint64_t position_ = 0;
 };
 

@@ -33,7 +33,7 @@ std::string replace_invalid_utf8(std::string_view text);
 /// "512 bytes", "3.2 MiB".
 std::string format_bytes(uint64_t bytes);
 
-/// "8 s", "3 min 05 s", "2 h 10 min".
+/// "1.4 s", "38 s", "3 min 05 s", "2 h 10 min".
 std::string format_seconds(double seconds);
 
 namespace detail {
