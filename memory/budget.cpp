@@ -1,0 +1,116 @@
+#include "memory/budget.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+namespace namm::memory {
+namespace {
+
+constexpr std::pair<const char*, Budget::Kind> kNames[] = {{"match_namm", Budget::Kind::match_namm},
+                                                           {"match_namm_layers", Budget::Kind::match_namm_layers},
+                                                           {"match_namm_heads", Budget::Kind::match_namm_heads}};
+constexpr const char* kAllowed =
+    "match_namm, match_namm_layers, match_namm_heads, {tokens: N} or {fraction: F}";
+
+struct TokensConfig {
+  int64_t tokens = 0;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("tokens", self.tokens, needed() && at_least(1), "tokens of every layer and KV head");
+  }
+};
+
+struct FractionConfig {
+  double fraction = 0;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("fraction", self.fraction, needed() && above(0) && at_most(1), "share of the tokens read so far");
+  }
+};
+
+// `total` over the entries [begin, end): equal shares, the remainder one each to the first.
+void spread(int64_t total, std::vector<int64_t>& counts, int64_t begin, int64_t end) {
+  const int64_t share = total / (end - begin), rest = total % (end - begin);
+  for (int64_t i = begin; i < end; ++i) counts[static_cast<size_t>(i)] = share + (i - begin < rest ? 1 : 0);
+}
+
+int64_t sum(const std::vector<int64_t>& values, int64_t begin, int64_t end) {
+  return std::accumulate(values.begin() + begin, values.begin() + end, int64_t{0});
+}
+
+}  // namespace
+
+std::string Budget::text() const {
+  for (const auto& [name, of] : kNames) {
+    if (kind == of) return name;
+  }
+  if (kind == Kind::tokens) return std::to_string(tokens) + " tokens";
+  char buffer[64];
+  std::snprintf(buffer, sizeof(buffer), "%g of the tokens", fraction);
+  return buffer;
+}
+
+Budget Budget::from_config(const ConfigNode& node) {
+  if (node.is_scalar()) {
+    for (const auto& [name, kind] : kNames) {
+      if (node.value().text == name) return {kind, 0, 0};
+    }
+  }
+  if (!node.is_mapping()) node.fail(kAllowed);
+  if (node.has("tokens") && node.has("fraction")) node.fail(kAllowed);
+  if (node.has("fraction")) return of_fraction(read_config<FractionConfig>(node).fraction);
+  if (node.has("tokens")) return of_tokens(read_config<TokensConfig>(node).tokens);
+  node.refuse_unknown_keys({"tokens", "fraction"});
+  node.fail(kAllowed);
+}
+
+ConfigValue Budget::to_config() const {
+  if (kind == Kind::tokens) return write_config(TokensConfig{tokens});
+  if (kind == Kind::fraction) return write_config(FractionConfig{fraction});
+  return ConfigValue::string(text());
+}
+
+std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* recorded, const RowView& row,
+                                   const TransformerShape& shape) {
+  const int64_t segments = shape.layers * shape.kv_heads;
+  std::vector<int64_t> counts(static_cast<size_t>(segments));
+  if (budget.kind == Budget::Kind::tokens) {
+    std::fill(counts.begin(), counts.end(), budget.tokens);
+    return counts;
+  }
+  if (budget.kind == Budget::Kind::fraction) {
+    const double tokens = std::floor(budget.fraction * static_cast<double>(row.tokens_processed));
+    std::fill(counts.begin(), counts.end(), std::max<int64_t>(1, static_cast<int64_t>(tokens)));
+    return counts;
+  }
+  TORCH_CHECK(recorded != nullptr, "[budget] ", budget.text(), " needs what NAMM kept: run the policy namm first");
+  const auto found = recorded->rows.find(row.tag);
+  TORCH_CHECK(found != recorded->rows.end(), "[budget] ", budget.text(), ": nothing was recorded for the row tagged ",
+              row.tag, "; run the policy namm on the same samples first");
+  const std::vector<std::vector<int64_t>>& updates = found->second;
+  if (updates.empty()) {
+    std::fill(counts.begin(), counts.end(), std::numeric_limits<int64_t>::max());
+    return counts;
+  }
+  const std::vector<int64_t>& kept = updates[std::min(static_cast<size_t>(row.update), updates.size() - 1)];
+  TORCH_CHECK(static_cast<int64_t>(kept.size()) == segments, "[budget] ", kept.size(), " recorded counts for ", segments,
+              " layers and KV heads: recorded on another model");
+  switch (budget.kind) {
+    case Budget::Kind::match_namm_heads:
+      return kept;
+    case Budget::Kind::match_namm_layers:
+      for (int64_t begin = 0; begin < segments; begin += shape.kv_heads) {
+        spread(sum(kept, begin, begin + shape.kv_heads), counts, begin, begin + shape.kv_heads);
+      }
+      return counts;
+    default:
+      spread(sum(kept, 0, segments), counts, 0, segments);
+      return counts;
+  }
+}
+
+}  // namespace namm::memory

@@ -1,0 +1,144 @@
+#include "memory/memory_file.h"
+
+#include <cmath>
+
+#include "core/errors.h"
+#include "core/hdf5.h"
+#include "core/sha256.h"
+
+namespace namm::memory {
+namespace {
+
+constexpr const char* kFormat = "namm-memory";
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& why) {
+  throw DataError(path.string() + ": " + why);
+}
+
+void require_parameter_count(const MemoryFile& file, const std::filesystem::path& path) {
+  const int64_t n = file.config.parameters();
+  if (static_cast<int64_t>(file.parameters.size()) != n) {
+    fail(path, "the memory has " + std::to_string(file.parameters.size()) + " parameters, its constants ask for " +
+                   std::to_string(n));
+  }
+  if (file.statistics.count > 0 && file.statistics.features() != file.config.spectrogram.bins()) {
+    fail(path, "statistics of " + std::to_string(file.statistics.features()) + " features for " +
+                   std::to_string(file.config.spectrogram.bins()) + " frequencies");
+  }
+}
+
+}  // namespace
+
+void MemoryFile::save(const std::filesystem::path& path) const {
+  require_parameter_count(*this, path);
+  Hdf5File file = Hdf5File::create(path);
+  file.write_attribute("/", "format", kFormat);
+  file.write_attribute("/", "format_version", format_version);
+  file.write_text("constants", to_yaml(config));
+  file.write<float>("parameters/values", {static_cast<int64_t>(parameters.size())}, parameters);
+  std::vector<std::string> names;
+  std::vector<int64_t> table;
+  for (const ParameterBlock& block : config.layout()) {
+    names.push_back(block.name);
+    table.insert(table.end(), {block.offset, block.rows, block.cols});
+  }
+  file.write_texts("parameters/names", names);
+  file.write<int64_t>("parameters/offset_rows_cols", {static_cast<int64_t>(names.size()), 3}, table);
+  file.write_scalar<int64_t>("statistics/count", statistics.count);
+  file.write<double>("statistics/mean", {statistics.features()}, statistics.mean);
+  file.write<double>("statistics/m2", {statistics.features()}, statistics.m2);
+  file.make_group("provenance");
+  std::vector<std::string> keys, values;
+  for (const auto& [key, value] : provenance) {
+    keys.push_back(key);
+    values.push_back(value);
+  }
+  file.write_texts("provenance/keys", keys);
+  file.write_texts("provenance/values", values);
+  file.write_text("sha256", sha256());
+  file.commit();
+}
+
+MemoryFile MemoryFile::load(const std::filesystem::path& path) {
+  const Hdf5File file = Hdf5File::open(path);
+  if (!file.has_attribute("/", "format") || file.read_attribute<std::string>("/", "format") != kFormat) {
+    fail(path, "is HDF5 but no memory file; `namm run` leaves one as memory.h5 and `namm export` writes one");
+  }
+  const int64_t version = file.read_attribute<int64_t>("/", "format_version");
+  if (version != format_version) {
+    fail(path, "memory file of format version " + std::to_string(version) + ", this program reads version " +
+                   std::to_string(format_version));
+  }
+  MemoryFile memory;
+  try {
+    memory.config =
+        read_config<NammConfig>(ConfigDocument::from_text(file.read_text("constants"), path.string() + ": constants"));
+  } catch (const ConfigError& error) {
+    throw DataError(error.what());
+  }
+  memory.parameters = file.read<float>("parameters/values", {-1});
+  memory.statistics.count = file.read_scalar<int64_t>("statistics/count");
+  memory.statistics.mean = file.read<double>("statistics/mean", {-1});
+  memory.statistics.m2 = file.read<double>("statistics/m2", {memory.statistics.features()});
+  if (memory.statistics.count > 0) {
+    memory.statistics = FeatureStatistics::from_values(memory.statistics.to_values());
+  }
+  require_parameter_count(memory, path);
+
+  const std::vector<ParameterBlock> layout = memory.config.layout();
+  const std::vector<std::string> names = file.read_texts("parameters/names");
+  const std::vector<int64_t> table =
+      file.read<int64_t>("parameters/offset_rows_cols", {static_cast<int64_t>(names.size()), 3});
+  std::vector<ParameterBlock> stored;
+  for (size_t i = 0; i < names.size(); ++i) stored.push_back({names[i], table[3 * i], table[3 * i + 1], table[3 * i + 2]});
+  if (stored != layout) fail(path, "its parameter table is not the one that its constants give");
+  for (const float value : memory.parameters) {
+    if (!std::isfinite(value)) fail(path, "parameters that are not finite");
+  }
+
+  const std::vector<std::string> keys = file.read_texts("provenance/keys"), values = file.read_texts("provenance/values");
+  if (keys.size() != values.size()) fail(path, "provenance of " + std::to_string(keys.size()) + " keys and " +
+                                                   std::to_string(values.size()) + " values");
+  for (size_t i = 0; i < keys.size(); ++i) memory.provenance[keys[i]] = values[i];
+  if (file.read_text("sha256") != memory.sha256()) {
+    fail(path, "its content does not match its checksum; the file is damaged, take it from its source again");
+  }
+  return memory;
+}
+
+void MemoryFile::require_same_network(const NammConfig& wanted, const std::string& where) const {
+  NammConfig here = config;
+  // These say when and how many, not what the parameters mean.
+  here.period_tokens = wanted.period_tokens;
+  here.heads = wanted.heads;
+  here.cache_cap = wanted.cache_cap;
+  if (here == wanted) return;
+  std::string difference;
+  if (here.bam != wanted.bam) difference = "bam";
+  if (here.recency != wanted.recency) difference = "recency";
+  if (here.spectrogram != wanted.spectrogram) difference = "spectrogram";
+  const std::string has = difference == "bam"       ? to_yaml(here.bam)
+                          : difference == "recency" ? to_yaml(here.recency)
+                                                    : to_yaml(here.spectrogram);
+  throw DataError(where + ": the memory was evolved with other constants (" + std::to_string(config.parameters()) +
+                  " parameters, " + std::to_string(config.features()) + " features a token; the configuration asks for " +
+                  std::to_string(wanted.parameters()) + " and " + std::to_string(wanted.features()) +
+                  "). Set memory." + difference + " to\n" + has);
+}
+
+std::string MemoryFile::sha256() const {
+  Sha256 hash;
+  hash.update(config_sha256(config));
+  hash.update_integer(parameters.size());
+  hash.update(parameters.data(), parameters.size() * sizeof(float));
+  const std::vector<double> numbers = statistics.to_values();
+  hash.update_integer(numbers.size());
+  hash.update(numbers.data(), numbers.size() * sizeof(double));
+  return hash.hex();
+}
+
+at::Tensor MemoryFile::theta() const {
+  return at::tensor(parameters, at::kFloat).view({1, static_cast<int64_t>(parameters.size())});
+}
+
+}  // namespace namm::memory

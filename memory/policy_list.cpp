@@ -1,0 +1,86 @@
+#include "memory/policy_list.h"
+
+#include <optional>
+
+#include "core/errors.h"
+#include "core/text.h"
+#include "memory/policies/full.h"
+#include "memory/policies/h2o.h"
+#include "memory/policies/l2.h"
+#include "memory/policies/random.h"
+#include "memory/policies/recency.h"
+
+namespace namm::memory {
+namespace {
+
+using Make = std::shared_ptr<const EvictionPolicy> (*)(const PolicyArguments&);
+
+struct Entry {
+  const char* name;
+  bool takes_budget;
+  Make make;
+};
+
+BaselineArguments baseline(const PolicyArguments& arguments) {
+  return {arguments.config.period_tokens, arguments.budget, arguments.recorded};
+}
+
+// One line a policy: a new one is added here and nowhere else.
+const Entry kPolicies[] = {
+    {"full", false, [](const PolicyArguments&) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<FullPolicy>();
+     }},
+    {"recency", true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<RecencyPolicy>(baseline(a), a.config.sinks);
+     }},
+    {"random", true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<RandomPolicy>("random", baseline(a), a.config.seed);
+     }},
+    {"h2o", true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<H2oPolicy>(baseline(a), a.config.recent_fraction);
+     }},
+    {"l2", true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<L2Policy>(baseline(a), L2Policy::Keep::low_norms);
+     }},
+    {"l2-high", true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<L2Policy>(baseline(a), L2Policy::Keep::high_norms);
+     }},
+    {"namm", false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<NammPolicy>(a.config, a.parameters, a.statistics);
+     }},
+    {"namm-counts-random", true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       BaselineArguments own = baseline(a);
+       own.budget = Budget{Budget::Kind::match_namm_heads, 0, 0};
+       return std::make_shared<RandomPolicy>("namm-counts-random", own, a.config.seed);
+     }},
+};
+
+const Entry& entry(const std::string& name) {
+  for (const Entry& policy : kPolicies) {
+    if (name == policy.name) return policy;
+  }
+  const std::vector<std::string> names = policy_names();
+  const std::optional<std::string> meant = nearest(name, names);
+  throw ConfigError("policy " + name + " is unknown" + (meant ? ", did you mean " + *meant + "?" : "") +
+                    " There are: " + join(names, ", "));
+}
+
+}  // namespace
+
+std::vector<std::string> policy_names() {
+  std::vector<std::string> names;
+  for (const Entry& policy : kPolicies) names.emplace_back(policy.name);
+  return names;
+}
+
+bool takes_budget(const std::string& name) { return entry(name).takes_budget; }
+
+bool needs_counts(const std::string& name, const Budget& budget) {
+  return entry(name).takes_budget && (name == "namm-counts-random" || budget.needs_counts());
+}
+
+std::shared_ptr<const EvictionPolicy> make_policy(const std::string& name, const PolicyArguments& arguments) {
+  return entry(name).make(arguments);
+}
+
+}  // namespace namm::memory
