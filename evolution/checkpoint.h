@@ -28,6 +28,7 @@ struct Checkpoint {
   std::vector<SampleId> samples;  ///< of `generation`
   NamedArrays statistics;         ///< opaque: normalisation statistics
   BestMean best;
+  std::string log_row;  ///< row of log.jsonl of the generation before, as JSON; empty: there is none
 
   /// SHA-256 over optimiser state, sample ids and statistics. No timings, nothing of where or how it ran.
   std::string state_sha256() const;

@@ -19,6 +19,7 @@ namespace namm::evolution {
 /// Records of a batch in fixed order: [rows, samples]. A view of the gathered results.
 class RecordTable {
  public:
+  /// Every record empty.
   RecordTable(int64_t rows, std::vector<SampleId> samples);
   int64_t rows() const { return rows_; }
   const std::vector<SampleId>& samples() const { return samples_; }
@@ -54,19 +55,27 @@ class EvolutionProblem {
   /// Samples of the pass before generation 0 that collects normalisation statistics; empty: no such pass.
   virtual std::vector<SampleId> calibration_samples() const { return {}; }
 
-  /// Merges the items' results, given in item order, into the statistics that the checkpoint keeps.
+  /// Merges the items' results, given in item order, into the statistics that the checkpoint keeps. Called
+  /// with no result where there is no such pass: then it gives the statistics that the stage starts with
+  /// (default: none).
   virtual NamedArrays merge_calibration(std::span<const WorkResult> results) const;
 
   /// Whether every generation's samples (and the validation's) are also scored by a reference (the full
   /// cache).
   virtual bool needs_reference() const { return false; }
 
-  /// Opaque bytes that every item of a batch carries, typically the encoded statistics.
+  /// Opaque bytes that every item of a batch carries; here the encoded statistics (`decode_arrays` reads
+  /// them).
   virtual std::string shared_bytes(Purpose purpose, const NamedArrays& statistics) const;
 
   /// Fitness of each row of `table`, reduced in fixed order in float64; `reference` has one row, null without
   /// reference.
   virtual Reduction reduce(const RecordTable& table, const RecordTable* reference) const = 0;
+
+  /// What a validation of the mean is worth (fitness [1]); by default what the population is judged by.
+  virtual Reduction reduce_validation(const RecordTable& table, const RecordTable* reference) const {
+    return reduce(table, reference);
+  }
 };
 
 struct EvolveSettings {
@@ -117,31 +126,37 @@ class Coordinator {
   /// `run` and `queue` must outlive the coordinator.
   Coordinator(CoordinatorOptions options, const RunDirectory& run, Queue& queue);
 
-  /// Has all `items` (of one batch: ids differ only in `index`, counting from 0) computed and returns their
-  /// results in item order. Results already in the batch's journal are taken from there when their content
-  /// hash fits; new ones are appended to it before they count. Throws Interrupted (items in hand are
-  /// journalled first), InfrastructureError (an item failed `attempts` times: named, with the last reason),
-  /// ConfigError or DataError as the evaluator threw it.
+  /// Has all `items` computed and returns their results in the order of `items` (ids unique, not necessarily
+  /// of one purpose). Results already in the journal, which is named after the first item, are taken from
+  /// there when their content hash fits; new ones are appended to it before they count. Throws Interrupted
+  /// (items in hand are journalled first), InfrastructureError (an item failed `attempts` times: named, with
+  /// the last reason), ConfigError or DataError as the evaluator threw it.
   std::vector<WorkResult> run_batch(std::vector<WorkItem> items);
 
-  /// Removes the journal of a batch whose outcome is safely stored elsewhere.
+  /// Removes the journal of the batch that began with this item, once its outcome is safely stored elsewhere.
   void discard_journal(const ItemId& batch);
 
   /// Runs, or resumes, an evolve stage: newest complete checkpoint, journal of the running generation, log
-  /// rows without a checkpoint dropped. A stage that is complete is not run again. Throws as `run_batch`;
-  /// InfrastructureError also when every fitness of a generation is NaN or infinite; DataError when
-  /// checkpoints belong to another configuration or are missing although the log has rows.
+  /// rows without a checkpoint dropped. A stage that is complete is not run again.
+  ///
+  /// A run counts its generations through all stages (a later stage begins where the one before ended, or at
+  /// the optimiser's own count where that is higher): this number names checkpoints, log rows, items and
+  /// samples.
+  ///
+  /// Throws as `run_batch`; InfrastructureError also when every fitness of a generation is NaN or infinite;
+  /// DataError when checkpoints belong to another configuration or are missing although the log has rows.
   StageOutcome evolve(const EvolutionProblem& problem, Optimizer& optimizer, const EvolveSettings& settings);
 
  private:
   CoordinatorOptions options_;
   const RunDirectory& run_;
   Queue& queue_;
-  int64_t reissued_ = 0;
+  int64_t reissued_ = 0;  ///< items published again, over all batches
 };
 
-/// Puts the results of a batch, in item order as `partition` made it, into one table.
-RecordTable assemble(const std::vector<WorkItem>& items, const std::vector<WorkResult>& results, int64_t rows,
+/// Puts results into one table [rows, samples]: result i belongs to items[i], as `partition` made them of
+/// these samples. Throws InfrastructureError when a record is missing.
+RecordTable assemble(std::span<const WorkItem> items, std::span<const WorkResult> results, int64_t rows,
                      const std::vector<SampleId>& samples);
 
 }  // namespace namm::evolution

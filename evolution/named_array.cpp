@@ -5,6 +5,7 @@
 #include "core/errors.h"
 #include "core/sha256.h"
 #include "core/text.h"
+#include "evolution/bytes.h"
 
 namespace namm::evolution {
 namespace {
@@ -97,6 +98,58 @@ std::string sha256_of(const NamedArrays& arrays) {
                array.values);
   }
   return hash.hex();
+}
+
+std::string encode(const NamedArrays& arrays) {
+  ByteWriter writer;
+  writer.number(static_cast<uint64_t>(arrays.size()));
+  for (const NamedArray& array : arrays) {
+    writer.text(array.name);
+    writer.number(static_cast<uint8_t>(array.values.index()));
+    writer.number(static_cast<uint64_t>(array.shape.size()));
+    for (const int64_t extent : array.shape) {
+      writer.number(extent);
+    }
+    std::visit(
+        [&](const auto& values) {
+          writer.text({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0])});
+        },
+        array.values);
+  }
+  return writer.take();
+}
+
+NamedArrays decode_arrays(std::string_view bytes) {
+  ByteReader reader(bytes, "list of arrays");
+  NamedArrays arrays(reader.count(8 + 1 + 8 + 8));
+  for (NamedArray& array : arrays) {
+    array.name = reader.text();
+    const auto type = reader.number<uint8_t>();
+    if (type > 1) {
+      reader.fail("unknown type of values");
+    }
+    array.shape.resize(reader.count(8));
+    for (int64_t& extent : array.shape) {
+      extent = reader.number<int64_t>();
+    }
+    const std::string_view values = reader.text();
+    const auto fill = [&](auto values_of_type) {
+      values_of_type.resize(values.size() / 8);
+      std::copy(values.begin(), values.begin() + static_cast<int64_t>(values_of_type.size() * 8),
+                reinterpret_cast<char*>(values_of_type.data()));
+      array.values = std::move(values_of_type);
+    };
+    if (type == 0) {
+      fill(std::vector<double>());
+    } else {
+      fill(std::vector<int64_t>());
+    }
+    if (values.size() % 8 != 0 || array.elements() != static_cast<int64_t>(values.size() / 8)) {
+      reader.fail("shape and number of values differ");
+    }
+  }
+  reader.expect_end();
+  return arrays;
 }
 
 }  // namespace namm::evolution

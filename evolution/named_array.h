@@ -39,4 +39,8 @@ int64_t integer_of(const NamedArrays& arrays, std::string_view name);
 /// SHA-256 (lower-case hex) over names, types, shapes and the bytes of all values, in list order.
 std::string sha256_of(const NamedArrays& arrays);
 
+/// Bytes of a list (little-endian), for items and queues; `decode_arrays` throws DataError on anything else.
+std::string encode(const NamedArrays& arrays);
+NamedArrays decode_arrays(std::string_view bytes);
+
 }  // namespace namm::evolution

@@ -25,6 +25,9 @@ class Queue {
   /// harmless).
   virtual bool renew(const WorkItem& item) = 0;
 
+  /// How often a lease must be prolonged; zero: leases do not run out.
+  virtual std::chrono::milliseconds renew_interval() const = 0;
+
   /// Hands in the result, or the failure record, of a claimed item.
   virtual void post(WorkResult result) = 0;
 

@@ -3,6 +3,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,9 @@ struct WorkItem {
   /// Record rows: one per member, or one when there is no member.
   int64_t rows() const { return members.empty() ? 1 : static_cast<int64_t>(members.size()); }
 
+  /// Parameter vector [n] of the item's row, from `candidates`. Throws std::out_of_range.
+  std::span<const float> parameters(int64_t row) const;
+
   /// SHA-256 (32 bytes) over everything that decides the result: id, members and their vectors, samples,
   /// shared, payload.
   std::string content_hash() const;
@@ -83,9 +87,10 @@ struct WorkResult {
   std::string content_hash;  ///< of the item, filled in by the worker loop
   int64_t rows = 0;
   int64_t samples = 0;
-  std::vector<Record> records;                       ///< [rows, samples], row-major
-  std::string bytes;                                 ///< opaque bytes of the item (calibration statistics)
-  std::string failure;                               ///< why the attempt failed; empty: it did not
+  std::vector<Record> records;  ///< [rows, samples], row-major
+  std::string bytes;            ///< opaque bytes of the item (calibration statistics)
+  std::string timings;          ///< opaque bytes that may differ from one run to the next
+  std::string failure;          ///< why the attempt failed; empty: it did not
   ExitCode failure_code = ExitCode::infrastructure;  ///< data, config: trying again cannot help
   double seconds = 0;                                ///< wall time of the evaluation
   std::string worker;                                ///< name and device, for messages
@@ -103,11 +108,6 @@ std::string encode(const WorkResult& result);
 /// Throws DataError on anything that `encode` does not write: lengths beyond the buffer, counts that do not
 /// fit, unknown version, bytes left over. Never allocates more than the buffer can justify.
 WorkResult decode_result(std::string_view bytes);
-
-/// The same for items, as a queue between machines needs them: the candidates' rows named by `members` travel
-/// along.
-std::string encode(const WorkItem& item);
-WorkItem decode_item(std::string_view bytes);
 
 /// Cuts members x samples into items of at most `members_per_item` x `samples_per_item`; a block never
 /// crosses from one task into the next. `id.index` counts from 0, member blocks outermost. `candidates` may

@@ -16,7 +16,8 @@ class ThreadQueue : public Queue {
  public:
   void publish(std::vector<WorkItem> items) override;
   std::optional<WorkItem> claim(std::chrono::milliseconds wait) override;
-  bool renew(const WorkItem& item) override;
+  bool renew(const WorkItem&) override { return true; }
+  std::chrono::milliseconds renew_interval() const override { return std::chrono::milliseconds(0); }
   void post(WorkResult result) override;
   std::vector<WorkResult> gather(std::chrono::milliseconds wait) override;
   std::vector<ItemId> withdraw() override;

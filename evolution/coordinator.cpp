@@ -1,0 +1,617 @@
+#include "evolution/coordinator.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "core/journal.h"
+#include "core/json_lines.h"
+#include "core/log.h"
+#include "core/text.h"
+
+namespace namm::evolution {
+namespace {
+
+constexpr std::chrono::milliseconds kGatherWait{100};
+
+std::string journal_name(const ItemId& id) {
+  return format_text("stage_{}_generation_{}_{}_{}.journal", id.stage, id.generation, to_string(id.purpose),
+                     id.variant);
+}
+
+/// A failure that trying again cannot help, as the evaluator threw it.
+[[noreturn]] void rethrow(const WorkResult& result) {
+  const std::string text = result.failure;
+  if (result.failure_code == ExitCode::config) {
+    throw ConfigError(text);
+  }
+  throw DataError(text);
+}
+
+nlohmann::json to_json(const GenerationRow& row) {
+  nlohmann::json json = {{"generation", row.generation},
+                         {"stage", row.stage},
+                         {"best", row.best},
+                         {"mean", row.mean},
+                         {"median", row.median},
+                         {"sigma", row.sigma},
+                         {"non_finite", row.non_finite},
+                         {"cache_fraction", row.cache_fraction},
+                         {"evaluations", row.evaluations},
+                         {"reissued", row.reissued},
+                         {"seconds", row.seconds},
+                         {"state_sha256", row.state_sha256}};
+  if (row.validation) {
+    json["validation"] = *row.validation;
+  }
+  for (const auto& [name, value] : row.extra) {
+    json[name] = value;
+  }
+  return json;
+}
+
+void summarise(const std::vector<double>& fitness, GenerationRow& row) {
+  std::vector<double> finite;
+  std::copy_if(fitness.begin(), fitness.end(), std::back_inserter(finite),
+               [](double f) { return std::isfinite(f); });
+  if (finite.empty()) {
+    return;
+  }
+  double sum = 0;
+  for (const double value : finite) {
+    sum += value;
+  }
+  std::sort(finite.begin(), finite.end());
+  const std::size_t half = finite.size() / 2;
+  row.best = finite.back();
+  row.mean = sum / static_cast<double>(finite.size());
+  row.median = finite.size() % 2 == 1 ? finite[half] : (finite[half - 1] + finite[half]) / 2;
+}
+
+/// A row's stage and generation; a row without them is older than everything.
+std::pair<int64_t, int64_t> place_of(const nlohmann::json& row) {
+  const auto number = [&](const char* key) {
+    return row.contains(key) && row[key].is_number_integer() ? row[key].get<int64_t>() : -1;
+  };
+  return {number("stage"), number("generation")};
+}
+
+/// Collects the results of one batch.
+class BatchRun {
+ public:
+  BatchRun(const CoordinatorOptions& options, const RunDirectory& run, Queue& queue,
+           std::vector<WorkItem> items)
+      : options_(options),
+        queue_(queue),
+        items_(std::move(items)),
+        results_(items_.size()),
+        failures_(items_.size(), 0),
+        batch_(items_.front().id),
+        journal_path_(run.journal(journal_name(batch_))),
+        journal_(Journal::open(journal_path_, options.config_sha256)) {
+    batch_.index = 0;
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      hashes_.push_back(items_[i].content_hash());
+      if (!positions_.emplace(items_[i].id, i).second) {
+        throw std::invalid_argument("Coordinator::run_batch: two items are " + describe(items_[i].id));
+      }
+    }
+  }
+
+  std::vector<WorkResult> finish() {
+    read_journal();
+    report_progress();
+    if (done_ < items_.size()) {
+      if (stop_requested()) {
+        throw_interrupted();
+      }
+      std::vector<WorkItem> missing;
+      for (std::size_t i = 0; i < items_.size(); ++i) {
+        if (!results_[i]) {
+          missing.push_back(items_[i]);
+        }
+      }
+      open_ = missing.size();
+      queue_.publish(std::move(missing));
+      try {
+        gather();
+      } catch (...) {
+        queue_.withdraw();
+        throw;
+      }
+    }
+    std::vector<WorkResult> results;
+    for (std::optional<WorkResult>& result : results_) {
+      results.push_back(std::move(*result));
+    }
+    return results;
+  }
+
+  int64_t reissued() const { return reissued_; }
+
+ private:
+  void read_journal() {
+    if (journal_.contents().dropped_bytes > 0) {
+      log_warning(format_text(
+          "{}: {} bytes behind the last complete record were dropped; what they held is computed again",
+          journal_path_.string(), journal_.contents().dropped_bytes));
+    }
+    for (const std::string& record : journal_.contents().records) {
+      try {
+        WorkResult result = decode_result(record);
+        const auto position = positions_.find(result.id);
+        if (position != positions_.end() && !result.failed() &&
+            result.content_hash == hashes_[position->second] && !results_[position->second]) {
+          results_[position->second] = std::move(result);
+          ++done_;
+        }
+      } catch (const DataError& error) {
+        log_warning(format_text("{}: a record is ignored: {}", journal_path_.string(), error.what()));
+      }
+    }
+  }
+
+  void gather() {
+    bool stopping = false;
+    while (open_ > 0) {
+      if (!stopping && stop_requested()) {
+        stopping = true;
+        open_ -= std::min<std::size_t>(open_, queue_.withdraw().size());
+        continue;
+      }
+      for (WorkResult& result : queue_.gather(kGatherWait)) {
+        take(std::move(result), stopping);
+      }
+    }
+    if (done_ < items_.size()) {
+      throw_interrupted();
+    }
+  }
+
+  void take(WorkResult result, bool stopping) {
+    const auto found = positions_.find(result.id);
+    if (found == positions_.end()) {
+      log_warning(format_text("a result of {} does not belong to the running batch and is ignored",
+                              describe(result.id)));
+      return;
+    }
+    const std::size_t position = found->second;
+    if (results_[position]) {
+      if (!result.failed() && !results_[position]->same_outcome(result)) {
+        log_error(format_text("{} gave different results on {} and on {}; the first one counts",
+                              describe(result.id), results_[position]->worker, result.worker));
+      }
+      return;
+    }
+    const WorkItem& item = items_[position];
+    if (!result.failed() && result.content_hash != hashes_[position]) {
+      result.failure =
+          format_text("the result from {} was computed for other candidates or settings", result.worker);
+      result.failure_code = ExitCode::infrastructure;
+    }
+    if (!result.failed() &&
+        (result.rows != item.rows() || result.samples != static_cast<int64_t>(item.samples.size()))) {
+      result.failure = format_text("the result from {} has another shape than the item", result.worker);
+      result.failure_code = ExitCode::infrastructure;
+    }
+    if (result.failed()) {
+      handle_failure(position, result, stopping);
+      return;
+    }
+    journal_.append(encode(result));
+    results_[position] = std::move(result);
+    ++done_;
+    --open_;
+    report_progress();
+  }
+
+  void handle_failure(std::size_t position, const WorkResult& result, bool stopping) {
+    if (result.failure_code == ExitCode::config || result.failure_code == ExitCode::data) {
+      rethrow(result);
+    }
+    if (stopping || result.failure_code == ExitCode::interrupted) {
+      --open_;
+      return;
+    }
+    const int failures = ++failures_[position];
+    if (failures >= options_.attempts) {
+      throw InfrastructureError(
+          format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
+                      "the cause and resume it",
+                      describe(result.id), failures, result.worker, result.failure));
+    }
+    log_warning(format_text("{} failed on {} (attempt {} of {}): {}", describe(result.id), result.worker,
+                            failures, options_.attempts, result.failure));
+    WorkItem again = items_[position];
+    again.attempt = failures + 1;
+    ++reissued_;
+    queue_.publish({std::move(again)});
+  }
+
+  bool stop_requested() const { return options_.stop_requested && options_.stop_requested(); }
+
+  [[noreturn]] void throw_interrupted() const {
+    throw Interrupted(
+        format_text("stopped with {} of {} items of stage {}, generation {} ({}) done and saved", done_,
+                    items_.size(), batch_.stage, batch_.generation, to_string(batch_.purpose)));
+  }
+
+  void report_progress() const {
+    if (options_.on_progress) {
+      options_.on_progress(batch_, static_cast<int64_t>(done_), static_cast<int64_t>(items_.size()));
+    }
+  }
+
+  const CoordinatorOptions& options_;
+  Queue& queue_;
+  std::vector<WorkItem> items_;
+  std::vector<std::string> hashes_;
+  std::map<ItemId, std::size_t> positions_;
+  std::vector<std::optional<WorkResult>> results_;
+  std::vector<int> failures_;
+  ItemId batch_;
+  std::filesystem::path journal_path_;
+  Journal journal_;
+  std::size_t done_ = 0;
+  std::size_t open_ = 0;  ///< published and not yet back
+  int64_t reissued_ = 0;
+};
+
+/// One evolve stage from its first checkpoint to its last.
+class EvolveStage {
+ public:
+  EvolveStage(const CoordinatorOptions& options, const RunDirectory& run, Coordinator& coordinator,
+              const EvolutionProblem& problem, Optimizer& optimizer, const EvolveSettings& settings)
+      : options_(options),
+        run_(run),
+        coordinator_(coordinator),
+        problem_(problem),
+        optimizer_(optimizer),
+        settings_(settings),
+        validation_samples_(settings.validate_every > 0 ? problem.validation_samples()
+                                                        : std::vector<SampleId>()) {}
+
+  StageOutcome finish(const std::function<int64_t()>& reissued) {
+    if (!resume()) {
+      start();
+    }
+    while (current_.stage == options_.stage && current_.generation < last_generation() &&
+           run_generation(reissued)) {
+    }
+    if (current_.stage == options_.stage) {
+      coordinator_.discard_journal(reference_id());
+    }
+    StageOutcome outcome;
+    outcome.mean.assign(optimizer_.mean().begin(), optimizer_.mean().end());
+    outcome.best = current_.best;
+    if (outcome.best.mean.empty()) {
+      outcome.best.generation = current_.generation;
+      outcome.best.mean = outcome.mean;
+    }
+    outcome.statistics = current_.statistics;
+    outcome.generation = current_.generation;
+    outcome.state_sha256 = current_.state_sha256();
+    return outcome;
+  }
+
+ private:
+  ItemId id_of(Purpose purpose, int64_t generation) const {
+    return {options_.stage, purpose, generation, 0, 0};
+  }
+  /// The reference scores of the validation samples: computed once a stage.
+  ItemId reference_id() const {
+    return {options_.stage, Purpose::reference, current_.first_generation, 1, 0};
+  }
+  int64_t last_generation() const { return current_.first_generation + settings_.generations; }
+
+  bool resume() {
+    std::optional<Checkpoint> saved = newest_checkpoint(run_);
+    std::vector<nlohmann::json> rows = run_.log_rows();
+    if (!saved) {
+      if (!rows.empty()) {
+        throw DataError(
+            format_text("{}: log.jsonl has {} rows but there is no checkpoint, so the run cannot be resumed; "
+                        "start it anew with another --out",
+                        run_.path().string(), rows.size()));
+      }
+      return false;
+    }
+    if (saved->config_sha256 != options_.config_sha256) {
+      throw DataError(format_text(
+          "{}: its checkpoints were written with another configuration; resume with the run's own "
+          "config.yaml or start anew with another --out",
+          run_.path().string()));
+    }
+    const std::pair<int64_t, int64_t> next{saved->stage, saved->generation};
+    const std::size_t before = rows.size();
+    std::erase_if(rows, [&](const nlohmann::json& row) { return place_of(row) >= next; });
+    // Killed between checkpoint and row: the checkpoint carries the row.
+    bool changed = rows.size() != before;
+    if (!saved->log_row.empty()) {
+      nlohmann::json row = parse_json(saved->log_row, "log row of the checkpoint");
+      if (rows.empty() || place_of(rows.back()) < place_of(row)) {
+        rows.push_back(std::move(row));
+        changed = true;
+      }
+    }
+    if (changed) {
+      run_.replace_log(rows);
+    }
+    if (saved->stage < options_.stage) {
+      generations_before_ = saved->generation;
+      return false;
+    }
+    optimizer_.restore(saved->optimizer);
+    current_ = std::move(*saved);
+    if (current_.stage == options_.stage) {
+      discard_journals(current_.generation - 1);
+      log_info(format_text("stage {} goes on at generation {} of {}", options_.stage, current_.generation,
+                           last_generation()));
+    }
+    return true;
+  }
+
+  void start() {
+    current_ = {};
+    current_.stage = options_.stage;
+    current_.first_generation = current_.generation = std::max(generations_before_, optimizer_.generation());
+    current_.config_sha256 = options_.config_sha256;
+    const std::vector<SampleId> samples = problem_.calibration_samples();
+    std::vector<WorkResult> results;
+    if (!samples.empty()) {
+      auto items = partition(id_of(Purpose::calibrate, current_.generation), nullptr, samples, 1,
+                             options_.schedule.samples_per_item, shared(Purpose::calibrate));
+      results = coordinator_.run_batch(std::move(items));
+    }
+    current_.statistics = problem_.merge_calibration(results);
+    save();
+    discard_journals(current_.generation - 1);
+  }
+
+  /// Checkpoint of the state before `current_.generation` is published.
+  void save() {
+    current_.optimizer = optimizer_.state();
+    current_.samples = problem_.samples(current_.generation);
+    write_checkpoint(run_.checkpoint(current_.generation), current_);
+    run_.remove_old_checkpoints(options_.schedule.keep_checkpoints);
+  }
+
+  std::shared_ptr<const std::string> shared(Purpose purpose) const {
+    return std::make_shared<const std::string>(problem_.shared_bytes(purpose, current_.statistics));
+  }
+
+  /// False: the optimiser stopped.
+  bool run_generation(const std::function<int64_t()>& reissued) {
+    const auto begin = std::chrono::steady_clock::now();
+    const int64_t reissued_before = reissued();
+    GenerationRow row;
+    row.generation = current_.generation;
+    row.stage = options_.stage;
+
+    const std::vector<double> x = optimizer_.ask();
+    if (const auto reason = optimizer_.stop()) {
+      return report_stop(*reason);
+    }
+    const auto candidates = make_candidates(optimizer_.population(), optimizer_.dimension(), x);
+    const Reduction reduction = evaluate_population(candidates, row);
+    if (static_cast<int64_t>(reduction.fitness.size()) != optimizer_.population()) {
+      throw std::logic_error("EvolutionProblem::reduce must give one fitness per member");
+    }
+    row.cache_fraction = reduction.cache_fraction;
+    row.extra = reduction.extra;
+    summarise(reduction.fitness, row);
+    row.non_finite = std::count_if(reduction.fitness.begin(), reduction.fitness.end(),
+                                   [](double fitness) { return !std::isfinite(fitness); });
+    if (row.non_finite == optimizer_.population()) {
+      throw InfrastructureError(format_text(
+          "stage {}, generation {}: the fitness of all {} members is NaN or infinite, there is nothing to "
+          "rank. The state "
+          "before this generation is saved; look for the cause in the model, its data type or the fitness",
+          options_.stage, current_.generation, row.non_finite));
+    }
+    if (row.non_finite > 0) {
+      log_warning(format_text("generation {}: {} of {} members have a NaN or infinite fitness and rank last",
+                              current_.generation, row.non_finite, optimizer_.population()));
+    }
+    optimizer_.tell(reduction.fitness);
+    if (const auto reason = optimizer_.stop()) {
+      return report_stop(*reason);
+    }
+    const auto alarm = optimizer_.alarm();
+    if (alarm && !alarmed_) {
+      log_warning(format_text("generation {}: {}", current_.generation, *alarm));
+    }
+    alarmed_ = alarm.has_value();
+    row.sigma = optimizer_.sigma();
+    validate_if_due(row);
+
+    ++current_.generation;
+    current_.optimizer = optimizer_.state();
+    current_.samples = problem_.samples(current_.generation);
+    row.state_sha256 = current_.state_sha256();
+    row.reissued = reissued() - reissued_before;
+    row.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const nlohmann::json json = to_json(row);
+    current_.log_row = to_json_text(json);
+    write_checkpoint(run_.checkpoint(current_.generation), current_);
+    run_.append_log_row(json);
+    run_.remove_old_checkpoints(options_.schedule.keep_checkpoints);
+    discard_journals(row.generation);
+    if (options_.on_generation) {
+      options_.on_generation(row);
+    }
+    return true;
+  }
+
+  Reduction evaluate_population(const std::shared_ptr<const CandidateMatrix>& candidates,
+                                GenerationRow& row) {
+    const std::vector<SampleId>& samples = current_.samples;
+    const ScheduleConfig& schedule = options_.schedule;
+    std::vector<WorkItem> items =
+        partition(id_of(Purpose::population, current_.generation), candidates, samples,
+                  schedule.members_per_item, schedule.samples_per_item, shared(Purpose::population));
+    if (items.empty()) {
+      throw std::logic_error("EvolutionProblem::samples gave no sample");
+    }
+    const std::size_t population_items = items.size();
+    row.evaluations = candidates->rows * static_cast<int64_t>(samples.size());
+    if (problem_.needs_reference()) {
+      auto reference = partition(id_of(Purpose::reference, current_.generation), nullptr, samples, 1,
+                                 schedule.samples_per_item, shared(Purpose::reference));
+      std::move(reference.begin(), reference.end(), std::back_inserter(items));
+      row.evaluations += static_cast<int64_t>(samples.size());
+    }
+    const std::vector<WorkResult> results = coordinator_.run_batch(items);
+    const std::span all_items(items);
+    const std::span all_results(results);
+    const RecordTable table = assemble(all_items.first(population_items), all_results.first(population_items),
+                                       candidates->rows, samples);
+    if (!problem_.needs_reference()) {
+      return problem_.reduce(table, nullptr);
+    }
+    const RecordTable reference =
+        assemble(all_items.subspan(population_items), all_results.subspan(population_items), 1, samples);
+    return problem_.reduce(table, &reference);
+  }
+
+  void validate_if_due(GenerationRow& row) {
+    const int64_t told = current_.generation + 1;
+    const bool due =
+        settings_.validate_every > 0 && !validation_samples_.empty() &&
+        ((told - current_.first_generation) % settings_.validate_every == 0 || told == last_generation());
+    if (!due) {
+      return;
+    }
+    const RecordTable* reference = nullptr;
+    if (problem_.needs_reference()) {
+      if (!validation_reference_) {
+        const auto items = partition(reference_id(), nullptr, validation_samples_, 1,
+                                     options_.schedule.samples_per_item, shared(Purpose::reference));
+        validation_reference_ = assemble(items, coordinator_.run_batch(items), 1, validation_samples_);
+        row.evaluations += static_cast<int64_t>(validation_samples_.size());
+      }
+      reference = &*validation_reference_;
+    }
+    const std::span<const double> mean = optimizer_.mean();
+    const auto candidates = make_candidates(1, optimizer_.dimension(), {mean.begin(), mean.end()});
+    const auto items =
+        partition(id_of(Purpose::validation, current_.generation), candidates, validation_samples_, 1,
+                  options_.schedule.samples_per_item, shared(Purpose::validation));
+    const RecordTable table = assemble(items, coordinator_.run_batch(items), 1, validation_samples_);
+    row.evaluations += static_cast<int64_t>(validation_samples_.size());
+    const Reduction reduction = problem_.reduce_validation(table, reference);
+    row.validation = reduction.fitness.at(0);
+    row.extra.emplace_back("validation_cache_fraction", reduction.cache_fraction);
+    BestMean& best = current_.best;
+    if (std::isfinite(*row.validation) && (best.mean.empty() || *row.validation > best.validation)) {
+      best = {told, *row.validation, {mean.begin(), mean.end()}};
+    }
+  }
+
+  void discard_journals(int64_t generation) {
+    coordinator_.discard_journal(id_of(Purpose::population, generation));
+    coordinator_.discard_journal(id_of(Purpose::validation, generation));
+    coordinator_.discard_journal(id_of(Purpose::calibrate, current_.first_generation));
+  }
+
+  bool report_stop(const std::string& reason) {
+    log_warning(
+        format_text("stage {} ends at generation {}: {}", options_.stage, current_.generation, reason));
+    return false;
+  }
+
+  const CoordinatorOptions& options_;
+  const RunDirectory& run_;
+  Coordinator& coordinator_;
+  const EvolutionProblem& problem_;
+  Optimizer& optimizer_;
+  const EvolveSettings& settings_;
+  std::vector<SampleId> validation_samples_;
+  std::optional<RecordTable> validation_reference_;
+  Checkpoint current_;
+  int64_t generations_before_ = 0;  ///< of the stages before: a run counts its generations through
+  bool alarmed_ = false;
+};
+
+}  // namespace
+
+RecordTable::RecordTable(int64_t rows, std::vector<SampleId> samples)
+    : rows_(rows), samples_(std::move(samples)), records_(static_cast<std::size_t>(rows) * samples_.size()) {}
+
+const Record& RecordTable::at(int64_t row, int64_t sample) const {
+  if (row < 0 || row >= rows_ || sample < 0 || sample >= static_cast<int64_t>(samples_.size())) {
+    throw std::out_of_range("RecordTable::at: no such record");
+  }
+  return records_[static_cast<std::size_t>(row) * samples_.size() + static_cast<std::size_t>(sample)];
+}
+
+void RecordTable::set(int64_t row, int64_t sample, Record record) {
+  const_cast<Record&>(std::as_const(*this).at(row, sample)) = std::move(record);
+}
+
+RecordTable assemble(std::span<const WorkItem> items, std::span<const WorkResult> results, int64_t rows,
+                     const std::vector<SampleId>& samples) {
+  RecordTable table(rows, samples);
+  const auto sample_count = static_cast<int64_t>(samples.size());
+  // Items walk through the samples once per block of members.
+  int64_t first = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const WorkItem& item = items[i];
+    const WorkResult& result = results[i];
+    const auto count = static_cast<int64_t>(item.samples.size());
+    if (static_cast<int64_t>(result.records.size()) != item.rows() * count) {
+      throw InfrastructureError(format_text("{}: {} records came back, expected {}", describe(item.id),
+                                            result.records.size(), item.rows() * count));
+    }
+    for (int64_t row = 0; row < item.rows(); ++row) {
+      for (int64_t sample = 0; sample < count; ++sample) {
+        table.set(item.members.empty() ? 0 : item.members[row], first + sample, result.at(row, sample));
+      }
+    }
+    first = (first + count) % sample_count;
+  }
+  return table;
+}
+
+NamedArrays EvolutionProblem::merge_calibration(std::span<const WorkResult> results) const {
+  if (!results.empty()) {
+    throw std::logic_error("a problem with calibration samples must override merge_calibration");
+  }
+  return {};
+}
+
+std::string EvolutionProblem::shared_bytes(Purpose, const NamedArrays& statistics) const {
+  return encode(statistics);
+}
+
+Coordinator::Coordinator(CoordinatorOptions options, const RunDirectory& run, Queue& queue)
+    : options_(std::move(options)), run_(run), queue_(queue) {}
+
+std::vector<WorkResult> Coordinator::run_batch(std::vector<WorkItem> items) {
+  if (items.empty()) {
+    return {};
+  }
+  BatchRun batch(options_, run_, queue_, std::move(items));
+  std::vector<WorkResult> results = batch.finish();
+  reissued_ += batch.reissued();
+  return results;
+}
+
+void Coordinator::discard_journal(const ItemId& batch) {
+  std::error_code ignored;
+  std::filesystem::remove(run_.journal(journal_name(batch)), ignored);
+}
+
+StageOutcome Coordinator::evolve(const EvolutionProblem& problem, Optimizer& optimizer,
+                                 const EvolveSettings& settings) {
+  EvolveStage stage(options_, run_, *this, problem, optimizer, settings);
+  return stage.finish([this] { return reissued_; });
+}
+
+}  // namespace namm::evolution

@@ -1,0 +1,111 @@
+#include "evolution/worker.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include "core/text.h"
+
+namespace namm::evolution {
+namespace {
+
+constexpr std::chrono::milliseconds kClaimWait{100};
+
+/// Prolongs the lease of an item while it is being evaluated.
+class LeaseKeeper {
+ public:
+  LeaseKeeper(Queue& queue, const WorkItem& item) {
+    const std::chrono::milliseconds interval = queue.renew_interval();
+    if (interval.count() == 0) {
+      return;
+    }
+    thread_ = std::thread([this, &queue, &item, interval] {
+      std::unique_lock lock(mutex_);
+      while (!changed_.wait_for(lock, interval, [this] { return done_; })) {
+        queue.renew(item);
+      }
+    });
+  }
+  ~LeaseKeeper() {
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    changed_.notify_all();
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+  }
+  LeaseKeeper(const LeaseKeeper&) = delete;
+  LeaseKeeper& operator=(const LeaseKeeper&) = delete;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+WorkResult failure(ExitCode code, const std::string& reason) {
+  WorkResult result;
+  result.failure = reason.empty() ? "failed without a reason" : reason;
+  result.failure_code = code;
+  return result;
+}
+
+WorkResult evaluate(Evaluator& evaluator, const EvaluatorFactory& factory, const WorkItem& item) {
+  try {
+    if (!evaluator) {
+      evaluator = factory();
+    }
+    WorkResult result = evaluator(item);
+    const auto samples = static_cast<int64_t>(item.samples.size());
+    const auto expected = static_cast<std::size_t>(item.rows() * samples);
+    const bool only_bytes = result.records.empty() && !result.bytes.empty();
+    if (!result.failed() && !only_bytes && result.records.size() != expected) {
+      return failure(ExitCode::infrastructure,
+                     format_text("the evaluator returned {} records for {} rows x {} samples",
+                                 result.records.size(), item.rows(), samples));
+    }
+    result.rows = item.rows();
+    result.samples = samples;
+    return result;
+  } catch (const Error& error) {
+    return failure(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return failure(ExitCode::infrastructure, "out of memory");
+  } catch (const std::exception& error) {
+    return failure(ExitCode::infrastructure, error.what());
+  } catch (...) {
+    return failure(ExitCode::infrastructure, "an exception of unknown type");
+  }
+}
+
+}  // namespace
+
+void run_worker(Queue& queue, const EvaluatorFactory& factory, const std::string& name) {
+  Evaluator evaluator;
+  while (!queue.closed()) {
+    const std::optional<WorkItem> item = queue.claim(kClaimWait);
+    if (!item) {
+      continue;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    WorkResult result;
+    {
+      const LeaseKeeper keeper(queue, *item);
+      result = evaluate(evaluator, factory, *item);
+    }
+    result.id = item->id;
+    result.attempt = item->attempt;
+    result.content_hash = item->content_hash();
+    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    // An evaluator may name its device; the loop's name says which worker it was.
+    result.worker = result.worker.empty() ? name : name + ", " + result.worker;
+    queue.post(std::move(result));
+  }
+}
+
+}  // namespace namm::evolution
