@@ -1,0 +1,434 @@
+#include "memory/session.h"
+
+#include <limits>
+#include <map>
+#include <utility>
+
+#include <c10/core/InferenceMode.h>
+
+#include "memory/attention.h"
+#include "memory/kv_cache.h"
+#include "memory/session_table.h"
+#include "memory/token_features.h"
+
+namespace namm::memory {
+namespace {
+
+struct LayerState {
+  LayerCache cache;
+  AttentionRecord record;
+};
+
+struct Row {
+  int64_t member = 0;
+  int64_t tag = 0;
+  int64_t tokens = 0;          // read so far
+  int64_t updated_tokens = 0;  // of these, before the last update
+  int64_t updates = 0;
+  bool torn = false;  // a step was given up half-way: its layers disagree about the number of tokens
+  std::vector<LayerState> layers;
+  std::vector<std::vector<int64_t>> kept_history;
+};
+
+struct StepRow {
+  Row* row = nullptr;
+  int64_t offset = 0;  // of its tokens among the packed tokens of the step
+  int64_t length = 0;
+};
+
+void check_shape(const TransformerShape& shape) {
+  TORCH_CHECK(shape.layers > 0 && shape.heads > 0 && shape.kv_heads > 0 && shape.head_dim > 0 &&
+                  shape.heads % shape.kv_heads == 0,
+              "[session] a Transformer of ", shape.layers, " layers, ", shape.heads, " query heads, ", shape.kv_heads,
+              " KV heads, head dimension ", shape.head_dim, " cannot be: all must be positive and KV heads divide heads");
+}
+
+Needs merged(const Needs& a, const Needs& b) {
+  TORCH_CHECK(!a.spectrogram || !b.spectrogram || *a.spectrogram == *b.spectrogram,
+              "[session] policy and observer ask for different spectrograms; a session computes one");
+  return {a.spectrogram ? a.spectrogram : b.spectrogram, a.column_sums || b.column_sums, a.key_norms || b.key_norms};
+}
+
+}  // namespace
+
+struct Session::State {
+  SessionOptions options;
+  Needs needs;
+  int64_t period = 0;  // of updates; 0: never
+  bool evicts = false;  // the policy decides at updates; else they only serve the observer
+  at::Tensor handle;
+  std::map<RowId, Row> rows;
+  RowId next_row = 0;
+  std::vector<LayerAttention> attention;  // [L], as the model passed it last
+
+  std::vector<StepRow> step;
+  int64_t step_tokens = 0;
+  int64_t next_layer = 0;
+  at::Tensor step_positions;
+
+  Observer observer;
+  DecisionObserver decision_observer;
+
+  Row& row(RowId id) {
+    const auto it = rows.find(id);
+    TORCH_CHECK(it != rows.end(), "[session] there is no row ", id);
+    return it->second;
+  }
+
+  bool records() const { return period > 0 && needs.attention(); }
+  bool due(const Row& r) const { return period > 0 && r.tokens > r.updated_tokens && r.tokens % period == 0; }
+  bool in_step() const { return next_layer > 0 && next_layer < options.shape.layers; }
+
+  void check_tensor(const char* name, const at::Tensor& x, int64_t heads) const;
+  void check_decision(const LayerView& layer, const KeepDecision& decision, int64_t segments) const;
+  LayerView layer_view(const std::vector<Row*>& due_rows, int64_t layer) const;
+  std::vector<std::vector<int64_t>> kept_counts(const UpdateView& view, const std::vector<KeepDecision>& decisions) const;
+  void compact(const std::vector<Row*>& due_rows, const UpdateView& view, const std::vector<KeepDecision>& decisions);
+};
+
+Session::Session(const SessionOptions& options) : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  check_shape(options.shape);
+  TORCH_CHECK(options.policy, "[session] a policy is missing; `full` keeps everything");
+  TORCH_CHECK(at::isFloatingType(options.dtype), "[session] keys and values cannot be stored as ", options.dtype);
+  s.options = options;
+  s.needs = merged(options.policy->needs(), options.extra_needs);
+  const int64_t policy_period = options.policy->schedule().period_tokens;
+  s.evicts = policy_period > 0;
+  s.period = s.evicts ? policy_period : options.extra_period_tokens;
+  TORCH_CHECK(s.period >= 0, "[session] a period of ", s.period, " tokens cannot be");
+  if (s.needs.spectrogram && s.period > 0) {
+    const SpectrogramConfig& config = *s.needs.spectrogram;
+    TORCH_CHECK(config.hop_length > 0 && config.hop_length <= config.n_fft && s.period % config.hop_length == 0,
+                "[session] the hop of ", config.hop_length, " queries must divide the period of ", s.period,
+                " tokens and not exceed the window of ", config.n_fft);
+  }
+  s.attention.resize(options.shape.layers);
+  s.handle = at::full({1}, SessionTable::insert(this), at::kLong);
+}
+
+Session::~Session() { SessionTable::erase(*state_->handle.const_data_ptr<int64_t>()); }
+
+at::Tensor Session::handle() const { return state_->handle; }
+
+RowId Session::add_row(int64_t member, int64_t tag) {
+  State& s = *state_;
+  Row row;
+  row.member = member;
+  row.tag = tag;
+  const LayerState empty{LayerCache(s.options.shape, at::TensorOptions(s.options.dtype).device(s.options.device)), {}};
+  row.layers.assign(s.options.shape.layers, empty);
+  s.rows.emplace(s.next_row, std::move(row));
+  return s.next_row++;
+}
+
+RowId Session::fork(RowId id, int64_t member, int64_t tag) {
+  State& s = *state_;
+  TORCH_CHECK(!s.in_step() && !s.row(id).torn, "[session] row ", id, " cannot be forked in the middle of a step");
+  Row row = s.row(id);
+  row.member = member;
+  row.tag = tag;
+  s.rows.emplace(s.next_row, std::move(row));
+  return s.next_row++;
+}
+
+void Session::drop(RowId id) {
+  State& s = *state_;
+  Row* row = &s.row(id);
+  for (const StepRow& step : s.step) {
+    if (step.row != row) continue;
+    // The packed tokens of a step cannot lose a row: the step is over for all of them.
+    if (s.in_step()) {
+      for (const StepRow& other : s.step) other.row->torn = true;
+    }
+    s.step.clear();
+    s.next_layer = s.options.shape.layers;
+    break;
+  }
+  s.rows.erase(id);
+}
+
+void Session::begin_step(std::span<const RowId> rows, std::span<const int64_t> lengths) {
+  State& s = *state_;
+  TORCH_CHECK(!rows.empty() && rows.size() == lengths.size(), "[session] begin_step: ", rows.size(), " rows and ",
+              lengths.size(), " lengths; one length a row and at least one row are expected");
+  if (s.in_step()) {
+    // The model failed inside the last step. Its rows are lost, the session is not.
+    for (const StepRow& step : s.step) step.row->torn = true;
+  }
+  s.step.clear();
+  s.next_layer = s.options.shape.layers;  // nothing may attend unless all checks pass
+  std::vector<StepRow> step;
+  int64_t offset = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Row& row = s.row(rows[i]);
+    TORCH_CHECK(!row.torn, "[session] begin_step: a step of row ", rows[i],
+                " was given up before its last layer; drop the row and read it again");
+    TORCH_CHECK(lengths[i] > 0, "[session] begin_step: row ", rows[i], " brings ", lengths[i], " tokens");
+    for (const StepRow& other : step) {
+      TORCH_CHECK(other.row != &row, "[session] begin_step: row ", rows[i], " is named twice");
+    }
+    TORCH_CHECK(!s.due(row), "[session] begin_step: row ", rows[i], " is due for update() after ", row.tokens, " tokens");
+    if (s.period > 0) {
+      TORCH_CHECK(row.tokens % s.period + lengths[i] <= s.period, "[session] begin_step: ", lengths[i],
+                  " tokens after ", row.tokens, " carry row ", rows[i], " across a multiple of the period of ", s.period,
+                  "; tokens_until_update() says how many fit");
+    }
+    step.push_back({&row, offset, lengths[i]});
+    offset += lengths[i];
+  }
+  const c10::InferenceMode guard;
+  const auto positions = at::TensorOptions(at::kLong);
+  std::vector<at::Tensor> pieces;
+  for (const StepRow& r : step) pieces.push_back(at::arange(r.row->tokens, r.row->tokens + r.length, positions));
+  s.step_positions = (pieces.size() == 1 ? pieces[0] : at::cat(pieces)).to(s.options.device);
+  s.step = std::move(step);
+  s.step_tokens = offset;
+  s.next_layer = 0;
+}
+
+at::Tensor Session::positions() const {
+  TORCH_CHECK(!state_->step.empty(), "[session] positions() before begin_step()");
+  return state_->step_positions;
+}
+
+void Session::State::check_tensor(const char* name, const at::Tensor& x, int64_t heads) const {
+  TORCH_CHECK(x.dim() == 3 && x.size(0) == step_tokens && x.size(1) == heads && x.size(2) == options.shape.head_dim,
+              "[attend] ", name, " must be [", step_tokens, ", ", heads, ", ", options.shape.head_dim,
+              "] (tokens of the step, heads, head dimension), got ", x.sizes());
+  TORCH_CHECK(x.scalar_type() == options.dtype, "[attend] ", name, " must be ", options.dtype, ", got ", x.scalar_type());
+  TORCH_CHECK(x.device().type() == options.device.type(), "[attend] ", name, " must be on ", options.device, ", got ",
+              x.device());
+}
+
+at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer, double scale,
+                           int64_t window_tokens) {
+  State& s = *state_;
+  TORCH_CHECK(!s.step.empty() && s.next_layer < s.options.shape.layers,
+              "[attend] layer ", layer, ": no step is open; begin_step() comes before every pass through the layers");
+  TORCH_CHECK(layer == s.next_layer, "[attend] layer ", layer, " attends where layer ", s.next_layer,
+              " is next; layers 0 to ", s.options.shape.layers - 1, " attend in order, once a step");
+  s.check_tensor("q", q, s.options.shape.heads);
+  s.check_tensor("k", k, s.options.shape.kv_heads);
+  s.check_tensor("v", v, s.options.shape.kv_heads);
+  TORCH_CHECK(window_tokens >= 0, "[attend] a window of ", window_tokens, " tokens cannot be; 0 means none");
+
+  const c10::InferenceMode guard;
+  s.next_layer = layer + 1;
+  s.attention[layer] = {scale, window_tokens};
+  const bool last_layer = s.next_layer == s.options.shape.layers;
+  const bool records = s.records();
+  at::Tensor output = at::empty_like(q, at::MemoryFormat::Contiguous);
+  const auto part = [&](const at::Tensor& x, const StepRow& r) {
+    return s.step.size() == 1 ? x : x.narrow(0, r.offset, r.length);
+  };
+  for (const StepRow& r : s.step) {
+    LayerState& state = r.row->layers[layer];
+    state.cache.append(part(k, r), part(v, r), r.row->tokens);
+    const at::Tensor queries = part(q, r);
+    at::Tensor log_sum_exp;
+    attention(queries, r.row->tokens, state.cache, scale, window_tokens, part(output, r),
+              records ? &log_sum_exp : nullptr);
+    if (records) {
+      state.record.blocks.push_back(
+          {queries.clone(at::MemoryFormat::Contiguous), std::move(log_sum_exp), r.row->tokens});
+    }
+    if (last_layer) r.row->tokens += r.length;
+  }
+  return output;
+}
+
+LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t layer) const {
+  LayerView view;
+  view.layer = layer;
+  view.offsets = {0};
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms;
+  for (Row* row : due_rows) {
+    const LayerState& state = row->layers[layer];
+    for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
+    positions.push_back(state.cache.packed_positions());
+    TokenFeatures features = token_features(state.cache, state.record, attention[layer],
+                                            row->tokens - row->updated_tokens, needs);
+    ema.push_back(std::move(features.ema));
+    column_sums.push_back(std::move(features.column_sums));
+    key_norms.push_back(std::move(features.key_norms));
+  }
+  const auto packed = [](const std::vector<at::Tensor>& x) { return x.size() == 1 ? x[0] : at::cat(x); };
+  view.positions = packed(positions);
+  if (needs.spectrogram) view.ema = packed(ema);
+  if (needs.column_sums) view.column_sums = packed(column_sums);
+  if (needs.key_norms) view.key_norms = packed(key_norms);
+  return view;
+}
+
+void Session::State::check_decision(const LayerView& layer, const KeepDecision& decision, int64_t rows_due) const {
+  TORCH_CHECK(decision.keep.defined() && decision.keep.scalar_type() == at::kBool && decision.keep.dim() == 1 &&
+                  decision.keep.size(0) == layer.offsets.back(),
+              "[update] policy ", options.policy->name(), ", layer ", layer.layer, ": keep must be bool [",
+              layer.offsets.back(), "]");
+  TORCH_CHECK(decision.lengths.defined() && decision.lengths.scalar_type() == at::kInt && decision.lengths.dim() == 2 &&
+                  decision.lengths.size(0) == rows_due && decision.lengths.size(1) == options.shape.kv_heads,
+              "[update] policy ", options.policy->name(), ", layer ", layer.layer, ": lengths must be int32 [", rows_due,
+              ", ", options.shape.kv_heads, "]");
+}
+
+// Tokens kept of every segment, [layer][row * Hk + head], and the contract of KeepDecision checked, in one read-back.
+std::vector<std::vector<int64_t>> Session::State::kept_counts(const UpdateView& view,
+                                                              const std::vector<KeepDecision>& decisions) const {
+  TORCH_CHECK(decisions.size() == view.layers.size(), "[update] policy ", options.policy->name(), " decided on ",
+              decisions.size(), " of ", view.layers.size(), " layers");
+  const auto segments = static_cast<int64_t>(view.rows.size()) * options.shape.kv_heads;
+  std::vector<at::Tensor> counts;
+  for (size_t l = 0; l < decisions.size(); ++l) {
+    const LayerView& layer = view.layers[l];
+    const KeepDecision& decision = decisions[l];
+    check_decision(layer, decision, static_cast<int64_t>(view.rows.size()));
+    const at::Tensor newest = at::tensor(at::ArrayRef<int64_t>(layer.offsets).slice(1)).sub_(1).to(decision.keep.device());
+    const at::Tensor upto = decision.keep.cumsum(0, at::kInt).index_select(0, newest);
+    counts.push_back(at::stack({upto, decision.lengths.flatten(), decision.keep.index_select(0, newest).to(at::kInt)}));
+  }
+  const at::Tensor read = at::stack(counts).to(at::kCPU).contiguous();  // int32 [L, 3, segments]
+  const int32_t* data = read.const_data_ptr<int32_t>();
+  std::vector<std::vector<int64_t>> kept(decisions.size());
+  for (size_t l = 0; l < decisions.size(); ++l, data += 3 * segments) {
+    for (int64_t i = 0; i < segments; ++i) {
+      const int64_t count = data[i] - (i > 0 ? data[i - 1] : 0);
+      TORCH_CHECK(data[segments + i] == count, "[update] policy ", options.policy->name(), ", layer ", l, ", row ",
+                  i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads, ": lengths says ",
+                  data[segments + i], " tokens, keep marks ", count);
+      TORCH_CHECK(data[2 * segments + i] != 0, "[update] policy ", options.policy->name(), ", layer ", l, ", row ",
+                  i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads,
+                  ": the newest token must be kept");
+      kept[l].push_back(count);
+    }
+  }
+  return kept;
+}
+
+void Session::State::compact(const std::vector<Row*>& due_rows, const UpdateView& view,
+                             const std::vector<KeepDecision>& decisions) {
+  const int64_t heads = options.shape.kv_heads;
+  const auto kept = kept_counts(view, decisions);
+  if (decision_observer) decision_observer(view, decisions);
+  for (size_t l = 0; l < decisions.size(); ++l) {
+    const LayerView& layer = view.layers[l];
+    int64_t total = 0;
+    for (const int64_t n : kept[l]) total += n;
+    const bool whole = total == layer.offsets.back();
+    // The size is known, so that no device waits for the host here.
+    const at::Tensor index = whole ? at::Tensor() : at::nonzero_static(decisions[l].keep, total).squeeze(1);
+    int64_t first = 0;
+    for (size_t r = 0; r < due_rows.size(); ++r) {
+      LayerState& state = due_rows[r]->layers[l];
+      const auto begin = kept[l].begin() + static_cast<std::ptrdiff_t>(r) * heads;
+      std::vector<int64_t> lengths(begin, begin + heads);
+      const int64_t row_first = layer.offsets[r * heads];
+      const int64_t row_tokens = layer.offsets[(r + 1) * heads] - row_first;
+      int64_t row_kept = 0;
+      for (const int64_t n : lengths) row_kept += n;
+      // The row's own copies: a slice would hold the features of the whole batch.
+      const auto carry = [&](const at::Tensor& x) {
+        if (!x.defined()) return x;
+        return row_kept == row_tokens ? x.narrow(0, row_first, row_tokens).clone()
+                                      : x.index_select(0, index.narrow(0, first, row_kept));
+      };
+      state.record.ema = carry(layer.ema);
+      state.record.column_sums = carry(layer.column_sums);
+      state.record.known = lengths;
+      if (row_kept != row_tokens) {
+        state.cache.compact(index.narrow(0, first, row_kept) - row_first, std::move(lengths));
+      }
+      first += row_kept;
+    }
+  }
+}
+
+void Session::update() {
+  State& s = *state_;
+  std::vector<Row*> due_rows;
+  for (auto& [id, row] : s.rows) {
+    if (!row.torn && s.due(row)) due_rows.push_back(&row);
+  }
+  if (due_rows.empty()) return;
+  TORCH_CHECK(!s.in_step(), "[session] update() in the middle of a step: layer ", s.next_layer, " has not attended yet");
+
+  const c10::InferenceMode guard;
+  UpdateView view;
+  view.shape = s.options.shape;
+  for (const Row* row : due_rows) view.rows.push_back({row->member, row->tag, row->tokens, row->updates});
+  for (int64_t l = 0; l < s.options.shape.layers; ++l) view.layers.push_back(s.layer_view(due_rows, l));
+  if (s.observer) s.observer(view);
+  std::vector<KeepDecision> decisions;
+  if (s.evicts) {
+    decisions = s.options.policy->decide(view);
+  } else {
+    const auto rows = static_cast<int64_t>(due_rows.size());
+    for (const LayerView& layer : view.layers) {
+      std::vector<int32_t> lengths;
+      for (size_t i = 1; i < layer.offsets.size(); ++i) {
+        lengths.push_back(static_cast<int32_t>(layer.offsets[i] - layer.offsets[i - 1]));
+      }
+      decisions.push_back({at::ones({layer.offsets.back()}, layer.positions.options().dtype(at::kBool)),
+                           at::tensor(lengths).view({rows, -1}).to(s.options.device)});
+    }
+  }
+  s.compact(due_rows, view, decisions);
+
+  const int64_t context = s.needs.spectrogram ? s.needs.spectrogram->context_queries() : 0;
+  for (Row* row : due_rows) {
+    std::vector<int64_t> kept;
+    for (LayerState& layer : row->layers) {
+      layer.record.keep_context(context);
+      kept.insert(kept.end(), layer.cache.lengths().begin(), layer.cache.lengths().end());
+    }
+    row->kept_history.push_back(std::move(kept));
+    row->updated_tokens = row->tokens;
+    ++row->updates;
+  }
+}
+
+int64_t Session::tokens_until_update(RowId id) const {
+  const State& s = *state_;
+  if (s.period == 0) return std::numeric_limits<int64_t>::max();
+  const Row& row = state_->row(id);
+  return s.due(row) ? 0 : s.period - row.tokens % s.period;
+}
+
+int64_t Session::tokens_processed(RowId id) const { return state_->row(id).tokens; }
+
+CacheUsage Session::usage(RowId id) const {
+  CacheUsage usage;
+  for (const LayerState& layer : state_->row(id).layers) {
+    usage.lengths.insert(usage.lengths.end(), layer.cache.lengths().begin(), layer.cache.lengths().end());
+    usage.tokens += layer.cache.tokens();
+    usage.cache_bytes += layer.cache.bytes();
+  }
+  return usage;
+}
+
+const std::vector<std::vector<int64_t>>& Session::kept_history(RowId id) const { return state_->row(id).kept_history; }
+
+void Session::set_observer(Observer observer) { state_->observer = std::move(observer); }
+
+void Session::set_decision_observer(DecisionObserver observer) { state_->decision_observer = std::move(observer); }
+
+Session::Segment Session::segment(RowId id, int64_t layer, int64_t kv_head) const {
+  const Row& row = state_->row(id);
+  TORCH_CHECK(layer >= 0 && layer < state_->options.shape.layers && kv_head >= 0 && kv_head < state_->options.shape.kv_heads,
+              "[session] there is no layer ", layer, " with KV head ", kv_head);
+  const LayerCache& cache = row.layers[layer].cache;
+  int64_t start = 0;
+  for (int64_t h = 0; h < kv_head; ++h) start += cache.lengths()[h];
+  const auto head = [&](const at::Tensor& packed) { return packed.narrow(0, start, cache.lengths()[kv_head]).clone(); };
+  return {head(cache.packed_keys()), head(cache.packed_values()), head(cache.packed_positions())};
+}
+
+const SessionOptions& Session::options() const { return state_->options; }
+
+Session& session_of(int64_t handle) {
+  Session* const session = SessionTable::find(handle);
+  TORCH_CHECK(session, "[attend] session ", handle, " is gone");
+  return *session;
+}
+
+}  // namespace namm::memory
