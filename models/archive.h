@@ -1,14 +1,16 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/ATen.h>
 
-#include "core/token_codec.h"
 #include "models/contract.h"
+#include "models/tokenizer.h"
 
 namespace namm::models {
 
@@ -16,22 +18,31 @@ namespace namm::models {
 /// serves several threads and sessions at once.
 class Archive {
  public:
-  /// Registers namm::attend, checks the contract, loads the weights onto `device`. Throws DataError: missing, truncated or
-  /// foreign file, wrong contract version, method missing.
+  /// Registers namm::attend, checks the contract and every checksum, loads the weights onto `device`. Throws DataError:
+  /// missing, truncated, damaged or foreign file, wrong contract version, archive of another torch, method missing.
   static std::shared_ptr<const Archive> load(const std::filesystem::path& path, at::Device device = at::kCPU);
+
+  /// The contract alone, without loading a weight. Throws DataError as `load` does for what it reads.
+  static Contract read_contract(const std::filesystem::path& path);
+
   ~Archive();
 
   const Contract& contract() const;
   const std::filesystem::path& path() const;
   at::Device device() const;
   at::ScalarType dtype() const;
-  std::string sha256() const;  ///< of the file
+  /// Of the file, 64 hexadecimal letters; read when first asked for.
+  const std::string& sha256() const;
 
   /// The tokenizer inside; throws DataError where the archive has none.
-  const TokenCodec& codec() const;
+  const Tokenizer& codec() const;
   bool has_codec() const;
 
-  /// ids int64 [S] -> [S, hidden]
+  /// Ids of a prompt: the tokenizer's prefix, then `text`, between the chat form's two parts where `chat`; special tokens
+  /// that stand in `text` itself stay text. Throws ConfigError where the model has no chat form, DataError as `codec`.
+  std::vector<int64_t> encode_prompt(std::string_view text, bool chat) const;
+
+  /// ids int64 [S] -> [S, hidden]. Throws DataError on an id outside the vocabulary.
   at::Tensor embed(const at::Tensor& ids) const;
   /// x [S, hidden], positions int64 [S], session int64 [1] -> [S, hidden], through namm::attend
   at::Tensor step(const at::Tensor& x, const at::Tensor& positions, const at::Tensor& session) const;

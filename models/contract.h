@@ -24,12 +24,13 @@ struct Contract {
   int64_t max_positions = 0;         ///< longest sequence that the model claims to support
   std::string dtype;                 ///< float32 | bfloat16
   nlohmann::json rope;               ///< rule and constants, as exported
-  std::vector<int64_t> stop_ids;     ///< generation ends at any of these
-  nlohmann::json tokenizer;          ///< {"kind": "none" | "words" | "byte-level-bpe", ...}; its data is in the archive
+  std::vector<int64_t> stop_ids;     ///< generation ends at any of these; empty: never
+  nlohmann::json tokenizer;          ///< {"kind": "none" | "words" | "byte-level-bpe", "prefix_ids": [...]}; its data is in the archive
   std::string chat_prefix, chat_suffix;  ///< text around one user message, rendered by the exporter; empty: no chat form
-  std::string torch_version;
+  std::string torch_version;         ///< that wrote the archive
 
   bool has_chat() const { return !chat_prefix.empty() || !chat_suffix.empty(); }
+  bool has_tokenizer() const { return tokenizer.at("kind") != "none"; }
 
   /// Throws DataError naming `where` and the field that is missing or wrong, or the version that is not ours.
   static Contract parse(const std::string& json, const std::string& where);

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace namm::models {
+
+/// A TorchScript archive seen as the zip file that it is: entries stored uncompressed, ZIP64 where large. LibTorch does not
+/// compare checksums when it reads, so damaged files are found here, before it sees a byte of them.
+class PackageFile {
+ public:
+  struct Entry {
+    std::string name;    ///< with the folder that all entries share, "archive/data.pkl"
+    uint64_t begin = 0;  ///< of the content in the file
+    uint64_t size = 0;
+    uint32_t crc = 0;
+  };
+
+  /// Maps the file and reads its directory. Throws DataError: missing, not a zip file, truncated, compressed or encrypted
+  /// entries, entries that overlap or leave the file.
+  explicit PackageFile(const std::filesystem::path& path);
+  ~PackageFile();
+  PackageFile(const PackageFile&) = delete;
+  PackageFile& operator=(const PackageFile&) = delete;
+
+  const std::vector<Entry>& entries() const { return entries_; }
+
+  /// Content of `folder`/`name` whatever the common folder is called; its checksum is compared.
+  std::optional<std::string> read(std::string_view name) const;
+
+  /// Compares the checksum of every entry. Throws DataError naming the first that is damaged.
+  void verify() const;
+
+ private:
+  [[noreturn]] void fail(const std::string& why) const;
+  std::string_view bytes(uint64_t begin, uint64_t size, const char* what) const;
+  uint64_t number(uint64_t begin, int count, const char* what) const;
+  void read_directory();
+  void check(const Entry& entry) const;
+
+  std::filesystem::path path_;
+  const char* data_ = nullptr;
+  uint64_t size_ = 0;
+  std::vector<Entry> entries_;
+  std::string folder_;  // "archive/"
+};
+
+}  // namespace namm::models
