@@ -21,6 +21,9 @@ struct GeneratorOptions {
 /// Called between steps of a long prompt with the tokens read so far and in all.
 using PrefillProgress = std::function<void(int64_t done, int64_t total)>;
 
+/// Called with every generated token: index of the row, id, and the float32 logits [vocabulary] that it was chosen by.
+using TokenObserver = std::function<void(size_t row, int64_t id, const at::Tensor& logits)>;
+
 struct Scored {
   double log_likelihood = 0;  ///< sum over the target's tokens of log p(token | everything before)
   int64_t tokens = 0;         ///< of the target
@@ -39,16 +42,25 @@ class Generator {
                      const PrefillProgress& progress = {});
 
   /// Continues rows[i] greedily from `logits` [rows, vocabulary]: at most max_new_tokens[i] ids, a stop id included as the last
-  /// one where it was produced. The last id of a row is never fed (namm-semantics 1.10). `on_token(row index, id)` streams.
+  /// one where it was produced. Of equal logits the lowest id wins. The last id of a row is never fed (namm-semantics 1.10).
   std::vector<std::vector<int64_t>> greedy(std::span<const memory::RowId> rows, at::Tensor logits,
                                            std::span<const int64_t> max_new_tokens, std::span<const int64_t> stop_ids,
-                                           const std::function<void(size_t, int64_t)>& on_token = {});
+                                           const TokenObserver& on_token = {});
 
-  /// Reads prompts[i] and then targets[i] (both not empty) in rows[i] and scores the targets; one pass, no decoding.
+  /// Reads prompts[i] and then targets[i] (both not empty) in rows[i] and scores the targets; one pass, no decoding. Updates
+  /// fall due as they would in decoding; the last id of a target is not read.
   std::vector<Scored> score(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> prompts,
                             std::span<const std::vector<int64_t>> targets);
 
  private:
+  /// Called after each step with a row's index, how many of its ids were read before, and the hidden states [n, hidden] of
+  /// those that the step read.
+  using ReadObserver = std::function<void(size_t row, int64_t begin, const at::Tensor& hidden)>;
+
+  at::Tensor step(std::span<const memory::RowId> rows, std::span<const int64_t> lengths, const std::vector<int64_t>& ids);
+  void read(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids, const ReadObserver& observe,
+            const PrefillProgress& progress = {});
+
   std::shared_ptr<const Archive> archive_;
   memory::Session& session_;
   GeneratorOptions options_;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -23,13 +24,18 @@ from models.export.rope import parse_rope
 
 
 def export_llama(options: argparse.Namespace) -> None:
+    """Runs the sub-command `llama`; raises ExportError, or OSError where the archive cannot be written."""
+    with plain_warnings():
+        _export_llama(options)
+
+
+def _export_llama(options: argparse.Namespace) -> None:
     start = time.perf_counter()
 
     def say(text: str) -> None:
         if not options.quiet:
             print(text, flush=True)
 
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", flush=True)
     checkpoint = open_checkpoint(options.source, with_tokenizer=not options.no_tokenizer)
     settings = checkpoint.settings
     if options.rope is not None:
@@ -55,6 +61,15 @@ def export_llama(options: argparse.Namespace) -> None:
         extra["namm_tokenizer.json"] = json.dumps(checkpoint.tokenizer.data, ensure_ascii=False, separators=(",", ":"))
     write_archive(model, extra, options.out)
     say(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s in all")
+
+
+@contextmanager
+def plain_warnings():
+    """Warnings as lines on standard error, without the place in the source."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr, flush=True)
+        yield
 
 
 def open_checkpoint(source: Path, with_tokenizer: bool) -> Checkpoint:

@@ -121,6 +121,8 @@ def _byte_level_bpe(
         raise ExportError(f"{where}: {len(ids)} tokens with ids up to {size - 1}: the vocabulary is damaged")
     texts: list[str | None] = [None] * size
     for text, id in ids.items():
+        if texts[id] is not None:
+            raise ExportError(f"{where}: two tokens have the id {id}: {texts[id]!r} and {text!r}")
         texts[id] = text
     triples: list[int] = []
     for merge in merges:

@@ -1,0 +1,460 @@
+"""The exporter as users meet it: what it reads, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from models.export.chat import chat_wrapper
+from models.export.checkpoint import ChatTemplate
+from models.export.errors import ExportError
+from models.export.rope import Rope, parse_rope, rope_of_config
+from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
+from tests.models.support import CONFIG, ROOT, archive_logits, contract_of, export, random_tensors, run_archive, write_folder
+
+
+class TemporaryFolderTest(unittest.TestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.folder = Path(directory.name)
+
+    def refused(self, source: Path, *options: str) -> str:
+        """Text of the exporter's complaint; nothing may be left behind."""
+        out = self.folder / "out" / "refused.pt"
+        done = export(source, out, *options)
+        self.assertEqual(done.returncode, 3, done.stderr + done.stdout)
+        self.assertTrue(done.stderr.startswith("error: "), done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(list(out.parent.glob("*")) if out.parent.exists() else [], [])
+        return done.stderr
+
+    def exported(self, source: Path, *options: str) -> Path:
+        out = self.folder / f"{source.name}.pt"
+        done = export(source, out, *options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return out
+
+
+class RopeTest(unittest.TestCase):
+    def near(self, frequencies: torch.Tensor, expected: dict[int, float]) -> None:
+        for index, value in expected.items():
+            self.assertLess(abs(frequencies[index].item() / value - 1), 1e-6, index)
+
+    def test_llama3(self) -> None:
+        scaling = {"factor": 32, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
+        for spelling in ("rope_type", "type"):
+            rope = rope_of_config({"rope_theta": 500000.0, "rope_scaling": scaling | {spelling: "llama3"}}, "config.json")
+            self.near(
+                rope.inverse_frequencies(64),
+                {14: 3.2114459948e-03, 15: 1.2905479282e-03, 16: 4.2955679656e-04, 17: 9.7082878026e-05,
+                 18: 1.9461638185e-05, 31: 9.4183067254e-08},
+            )  # fmt: skip
+        parameters = scaling | {"rope_type": "llama3", "factor": 8, "rope_theta": 500000.0}
+        self.near(
+            rope_of_config({"rope_parameters": parameters}, "config.json").inverse_frequencies(128),
+            {28: 3.2114459948e-03, 30: 1.3718935678e-03, 32: 5.2484616099e-04, 35: 9.5562123540e-05, 63: 3.0689259889e-07},
+        )
+
+    def test_static_ntk_of_the_released_runs(self) -> None:
+        rope = parse_rope("static-ntk:factor=4,alpha=2", 500000.0)
+        self.near(
+            rope.inverse_frequencies(128),
+            {0: 1, 1: 0.789840391, 2: 0.623847843, 8: 0.151465845, 16: 0.0229419023, 32: 5.26330879e-4, 63: 3.50734399e-7},
+        )
+        rounded = parse_rope("static-ntk:factor=4,alpha=2,frequencies=bfloat16", 500000.0).inverse_frequencies(128)
+        self.near(rounded, {1: 0.7890625, 2: 0.625, 8: 0.151367188, 16: 0.0229492188, 63: 3.50177288e-7})
+
+    def test_what_is_refused(self) -> None:
+        for text, complaint in {
+            "ntk": "RoPE rule 'ntk' is not supported",
+            "linear": "lacks factor",
+            "linear:factor=0": "must be a positive number",
+            "linear:factor=x": "not name=number",
+            "plain:factor=2": "does not take factor",
+            "linear:factor=nan": "must be a positive number",
+        }.items():
+            with self.assertRaisesRegex(ExportError, complaint):
+                parse_rope(text, 10000.0)
+        for kind in ("dynamic", "yarn", "longrope", "su"):
+            with self.assertRaisesRegex(ExportError, f"rope type '{kind}' is not supported"):
+                rope_of_config({"rope_scaling": {"rope_type": kind, "factor": 2.0}}, "config.json")
+
+    def test_theta_of_the_command_line(self) -> None:
+        self.assertEqual(parse_rope("plain:theta=1000", 10000.0), Rope("plain", 1000.0))
+
+
+class FolderTest(TemporaryFolderTest):
+    def folder_with(self, config: dict[str, Any] = {}, tensors: dict[str, torch.Tensor] | None = None, **files: Any) -> Path:
+        whole = CONFIG | config
+        return write_folder(self.folder / "model", whole, random_tensors(whole) if tensors is None else tensors, **files)
+
+    def test_contract(self) -> None:
+        contract = contract_of(self.exported(self.folder_with(), "--max-positions", "512", "--rope", "linear:factor=2"))
+        for name, value in {
+            "version": 1, "family": "llama", "layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "hidden": 32,
+            "vocabulary": 96, "max_positions": 512, "dtype": "float32", "tokenizer": {"kind": "none"}, "stop_ids": [],
+        }.items():  # fmt: skip
+            self.assertEqual(contract[name], value, name)
+        self.assertEqual(contract["rope"]["rule"], "linear")
+
+    def test_stated_head_dimension_wins(self) -> None:
+        config = {"hidden_size": 48, "num_attention_heads": 4, "head_dim": 16}
+        self.assertEqual(contract_of(self.exported(self.folder_with(config)))["head_dim"], 16)
+        shutil.rmtree(self.folder / "model")
+        self.assertEqual(contract_of(self.exported(self.folder_with({"hidden_size": 48})))["head_dim"], 12)
+
+    def test_shape_against_the_stated_head_dimension(self) -> None:
+        folder = self.folder_with(tensors=random_tensors(CONFIG | {"head_dim": 16}))
+        self.assertIn("has shape (64, 32), the settings ask for (32, 32)", self.refused(folder))
+
+    def test_tied_without_output_matrix(self) -> None:
+        tied = self.folder_with({"tie_word_embeddings": True})
+        archive = self.exported(tied)
+        tensors = random_tensors(CONFIG | {"tie_word_embeddings": True})
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+        shutil.rmtree(tied)
+        untied = self.exported(write_folder(self.folder / "untied", CONFIG, tensors))
+        ours, theirs = (archive_logits(a, [[1, 2, 3]], 96, 512)[0] for a in (archive, untied))
+        np.testing.assert_array_equal(ours, theirs)
+
+    def test_tied_with_another_output_matrix(self) -> None:
+        config = CONFIG | {"tie_word_embeddings": True}
+        tensors = random_tensors(config)
+        plain = self.exported(write_folder(self.folder / "plain", config, tensors))
+        both = write_folder(self.folder / "both", config, tensors | {"lm_head.weight": torch.randn(96, 32)})
+        done = export(both, self.folder / "both.pt")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("warning: ", done.stderr)
+        self.assertIn("lm_head.weight is left out", done.stderr)
+        ours, theirs = (archive_logits(a, [[1, 2, 3]], 96, 512)[0] for a in (self.folder / "both.pt", plain))
+        np.testing.assert_array_equal(ours, theirs)
+
+    def test_untied_without_output_matrix(self) -> None:
+        tensors = random_tensors(CONFIG)
+        del tensors["lm_head.weight"]
+        self.assertIn("missing: lm_head.weight", self.refused(self.folder_with(tensors=tensors)))
+
+    def test_unsupported_fields_are_named(self) -> None:
+        for name, value in {
+            "model_type": "mistral",
+            "attention_bias": True,
+            "mlp_bias": True,
+            "hidden_act": "gelu",
+            "quantization_config": {"bits": 4},
+            "rope_scaling": {"rope_type": "yarn", "factor": 4.0},
+            "vocab_size": "many",
+            "num_hidden_layers": 0,
+            "rms_norm_eps": -1.0,
+            "num_key_value_heads": 3,
+        }.items():
+            with self.subTest(name):
+                folder = write_folder(self.folder / name, CONFIG | {name: value}, {"x": torch.zeros(1)})
+                named = {"rope_scaling": "yarn", "num_key_value_heads": "3 key/value heads"}.get(name, name)
+                self.assertIn(named, self.refused(folder))
+
+    def test_missing_field_is_named(self) -> None:
+        config = {name: value for name, value in CONFIG.items() if name != "hidden_size"}
+        folder = write_folder(self.folder / "model", config, {"x": torch.zeros(1)})
+        self.assertIn("the field hidden_size is missing", self.refused(folder))
+
+    def test_missing_tensor_is_named(self) -> None:
+        tensors = random_tensors(CONFIG)
+        del tensors["model.layers.1.mlp.up_proj.weight"]
+        self.assertIn("missing: model.layers.1.mlp.up_proj.weight", self.refused(self.folder_with(tensors=tensors)))
+
+    def test_biases_are_refused(self) -> None:
+        tensors = random_tensors(CONFIG) | {"model.layers.0.self_attn.q_proj.bias": torch.zeros(32)}
+        self.assertIn("self_attn.q_proj.bias: biases", self.refused(self.folder_with(tensors=tensors)))
+
+    def test_truncated_and_missing_files(self) -> None:
+        folder = self.folder_with()
+        weights = folder / "model.safetensors"
+        whole = weights.read_bytes()
+        for size in (0, 4, 100, len(whole) // 2, len(whole) - 1):
+            weights.write_bytes(whole[:size])
+            self.assertIn("model.safetensors", self.refused(folder))
+        weights.unlink()
+        self.assertIn("the weights are missing", self.refused(folder))
+        (folder / "config.json").write_text('{"model_type": ')
+        self.assertIn("not valid JSON", self.refused(folder))
+        self.assertIn("no config.json", self.refused(self._empty()))
+        self.assertIn("no such file or folder", self.refused(self.folder / "nowhere"))
+        self.assertIn("neither a Hugging Face folder nor a .gguf file", self.refused(folder / "config.json"))
+
+    def _empty(self) -> Path:
+        folder = self.folder / "empty"
+        folder.mkdir()
+        return folder
+
+    def test_shards(self) -> None:
+        tensors = random_tensors(CONFIG)
+        whole = self.exported(self.folder_with(tensors=tensors))
+        folder = write_folder(self.folder / "sharded", CONFIG, {"x": torch.zeros(1)})
+        (folder / "model.safetensors").unlink()
+        names = sorted(tensors)
+        shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+        for shard, held in shards.items():
+            save_file({name: tensors[name] for name in held}, folder / shard)
+        index = {"weight_map": {name: shard for shard, held in shards.items() for name in held}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        sharded = self.exported(folder)
+        ours, theirs = (archive_logits(a, [[1, 2, 3]], 96, 512)[0] for a in (sharded, whole))
+        np.testing.assert_array_equal(ours, theirs)
+
+    def test_an_existing_archive_survives_a_failed_export(self) -> None:
+        archive = self.exported(self.folder_with())
+        before = archive.read_bytes()
+        (self.folder / "model" / "model.safetensors").write_bytes(b"torn")
+        self.assertEqual(export(self.folder / "model", archive).returncode, 3)
+        self.assertEqual(archive.read_bytes(), before)
+        self.assertEqual([path.name for path in self.folder.glob(".*")], [])
+
+    def test_bfloat16(self) -> None:
+        archive = self.exported(self.folder_with(), "--dtype", "bfloat16")
+        self.assertEqual(contract_of(archive)["dtype"], "bfloat16")
+        whole = self.folder / "model"
+        shutil.move(whole, self.folder / "again")
+        exact = archive_logits(self.exported(self.folder / "again"), [[1, 2, 3, 4]], 96, 512)[0]
+        rounded = archive_logits(archive, [[1, 2, 3, 4]], 96, 512)[0]
+        self.assertLess(np.abs(exact - rounded).max(), 0.1)
+        self.assertGreater(np.abs(exact - rounded).max(), 0)
+
+
+class CommandLineTest(TemporaryFolderTest):
+    """The program itself, from the repository root."""
+
+    def run_program(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "models.export", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def test_export(self) -> None:
+        folder = write_folder(self.folder / "model", CONFIG, random_tensors(CONFIG))
+        done = self.run_program("llama", "--from", str(folder), "--out", str(self.folder / "model.pt"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("2 layers, hidden 32", done.stdout)
+        self.assertTrue((self.folder / "model.pt").is_file())
+
+    def test_help_and_wrong_use(self) -> None:
+        done = self.run_program("llama", "--help")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("static-ntk:factor=F,alpha=A", done.stdout)
+        self.assertEqual(self.run_program("mamba").returncode, 2)
+        done = self.run_program("llama", "--from", "nowhere", "--out", str(self.folder / "x.pt"))
+        self.assertEqual((done.returncode, done.stderr), (3, "error: nowhere: no such file or folder\n"))
+
+
+class StopTest(TemporaryFolderTest):
+    """A model rigged to continue 5 with 9, 9 with 5 and 3 with 5."""
+
+    def chain(self) -> dict[str, torch.Tensor]:
+        config = CONFIG | {"hidden_size": 32, "vocab_size": 32}
+        tensors = random_tensors(config)
+        for name in tensors:
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                tensors[name].zero_()
+        tensors["model.embed_tokens.weight"] = torch.eye(32)
+        tensors["model.norm.weight"].fill_(1)
+        tensors["lm_head.weight"].zero_()
+        for token, following in {3: 5, 5: 9, 9: 5, 7: 3, 4: 7}.items():
+            tensors["lm_head.weight"][following, token] = 1
+        return tensors
+
+    def generated(self, prompt: list[int], config: dict[str, Any], **files: Any) -> list[int]:
+        whole = CONFIG | {"vocab_size": 32} | config
+        folder = write_folder(self.folder / f"model{len(list(self.folder.iterdir()))}", whole, self.chain(), **files)
+        request = {"prompts": [{"ids": prompt}], "new_tokens": 8, "stop": True}
+        return run_archive(self.exported(folder), request)["rows"][0]["generated"]
+
+    def test_every_stop_id_counts(self) -> None:
+        lists = {"generation_config": {"eos_token_id": [7, 9]}}
+        self.assertEqual(self.generated([3], {"eos_token_id": 7}, **lists), [5, 9])
+        self.assertEqual(self.generated([4], {"eos_token_id": 9}, **lists), [7])
+        self.assertEqual(self.generated([3], {"eos_token_id": [7, 9]}), [5, 9])
+        self.assertEqual(self.generated([3], {"eos_token_id": 9}), [5, 9])
+        self.assertEqual(self.generated([3], {}), [5, 9, 5, 9, 5, 9, 5, 9])
+
+
+class TokenizerTest(unittest.TestCase):
+    def document(self, **changes: Any) -> dict[str, Any]:
+        letters = sorted(BYTE_LETTERS)
+        vocabulary = {letter: id for id, letter in enumerate(letters)} | {"ab": 256}
+        model = {"type": "BPE", "vocab": vocabulary, "merges": ["a b"], "ignore_merges": False}
+        pre = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+        return {"model": model, "pre_tokenizer": pre, "added_tokens": []} | changes
+
+    def test_both_spellings_of_merges(self) -> None:
+        strings = from_tokenizer_json(self.document(), {}, "t", 0)
+        pairs = self.document()
+        pairs["model"]["merges"] = [["a", "b"]]
+        self.assertEqual(strings.data, from_tokenizer_json(pairs, {}, "t", 0).data)
+
+    def test_splitting_rules(self) -> None:
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+        plain = byte_level | {"use_regex": False}
+        digits = {"type": "Digits", "individual_digits": True}
+        split = {"type": "Split", "pattern": {"Regex": LLAMA3_PATTERN}, "behavior": "Isolated", "invert": False}
+        rules = {
+            "gpt2": byte_level,
+            "smollm": {"type": "Sequence", "pretokenizers": [digits, byte_level]},
+            "llama3": {"type": "Sequence", "pretokenizers": [split, plain]},
+        }
+        for name, rule in rules.items():
+            self.assertEqual(from_tokenizer_json(self.document(pre_tokenizer=rule), {}, "t", 0).data["pre"], name)
+        other = {"type": "Sequence", "pretokenizers": [split | {"pattern": {"Regex": r"\d"}}, plain]}
+        for rule in (None, other, {"type": "Whitespace"}, byte_level | {"add_prefix_space": True}):
+            with self.assertRaisesRegex(ExportError, "this splitting rule is not known"):
+                from_tokenizer_json(self.document(pre_tokenizer=rule), {}, "t", 0)
+
+    def test_what_is_refused(self) -> None:
+        document = self.document()
+        document["model"]["merges"] = ["a c"]
+        for broken, complaint in {
+            "merge": (document, "the merge 'a c'"),
+            "normalizer": (self.document(normalizer={"type": "NFC"}), "normalizer"),
+            "model": (self.document(model={"type": "Unigram"}), "Unigram"),
+            "stripping": (self.document(added_tokens=[{"id": 257, "content": "<m>", "lstrip": True}]), "lstrip"),
+        }.values():
+            with self.assertRaisesRegex(ExportError, complaint):
+                from_tokenizer_json(broken, {}, "t", 0)
+
+    def test_prefix(self) -> None:
+        added = [{"id": 257, "content": "<s>", "special": True}]
+        post = {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [257], "tokens": ["<s>"]}},
+        }
+        with_post = self.document(added_tokens=added, post_processor=post)
+        self.assertEqual(from_tokenizer_json(with_post, {}, "t", 0).settings["prefix_ids"], [257])
+        off = {"bos_token": "<s>", "add_bos_token": False}
+        self.assertEqual(from_tokenizer_json(with_post, off, "t", 0).settings["prefix_ids"], [])
+        on = {"bos_token": {"content": "<s>"}, "add_bos_token": True}
+        without = self.document(added_tokens=added)
+        self.assertEqual(from_tokenizer_json(without, on, "t", 0).settings["prefix_ids"], [257])
+        self.assertEqual(from_tokenizer_json(without, {}, "t", 0).settings["prefix_ids"], [])
+
+    def test_gguf(self) -> None:
+        values = {
+            "model": "gpt2", "pre": "smollm", "tokens": ["<s>", "a", "b", "ab"], "token_type": [3, 1, 1, 1],
+            "merges": ["a b"], "add_bos_token": True, "bos_token_id": 0,
+        }  # fmt: skip
+        tokenizer = from_gguf(values, "t")
+        self.assertEqual(tokenizer.settings, {"kind": "byte-level-bpe", "prefix_ids": [0]})
+        self.assertEqual(tokenizer.data["merges"], [1, 2, 3])
+        self.assertEqual(tokenizer.data["added"], [{"id": 0, "text": "<s>", "special": True}])
+        for pre in ("deepseek-llm", "default", None):
+            with self.assertRaisesRegex(ExportError, f"pre = {pre!r}: this splitting rule is not known"):
+                from_gguf(values | {"pre": pre}, "t")
+        with self.assertRaisesRegex(ExportError, "'llama' is not supported"):
+            from_gguf(values | {"model": "llama"}, "t")
+
+
+class ChatTest(unittest.TestCase):
+    def tokenizer(self, prefix: list[int]) -> Tokenizer:
+        return Tokenizer({"kind": "byte-level-bpe", "prefix_ids": prefix}, {}, {"<s>": 1})
+
+    def wrapper(self, template: str, prefix: list[int]) -> tuple[str, str]:
+        return chat_wrapper(ChatTemplate(template, "<s>", "</s>"), self.tokenizer(prefix))
+
+    def test_the_begin_token_stands_once(self) -> None:
+        template = "{{ bos_token }}user: {{ messages[0]['content'] }}{% if add_generation_prompt %}{{ '\nbot:' }}{% endif %}"
+        self.assertEqual(self.wrapper(template, [1]), ("user: ", "\nbot:"))
+        self.assertEqual(self.wrapper(template, []), ("<s>user: ", "\nbot:"))
+
+    def test_templates_that_cannot_be_used(self) -> None:
+        for template in ("{{ raise_exception('no') }}", "{{ messages[0].content | upper }}", "{% for %}", "{{ ''.__class__ }}"):
+            with self.assertWarns(UserWarning):
+                self.assertEqual(self.wrapper(template, []), ("", ""))
+
+
+class GgufTest(TemporaryFolderTest):
+    def write(self, name: str, tensors: dict[str, torch.Tensor], config: dict[str, Any] = CONFIG, **fields: Any) -> Path:
+        """A GGUF file of the same model, rows of q and k interleaved as llama.cpp has them."""
+        path = self.folder / name
+        writer = gguf.GGUFWriter(path, "llama")
+        writer.add_name("test")
+        writer.add_block_count(config["num_hidden_layers"])
+        writer.add_context_length(config["max_position_embeddings"])
+        writer.add_embedding_length(config["hidden_size"])
+        writer.add_feed_forward_length(config["intermediate_size"])
+        writer.add_head_count(config["num_attention_heads"])
+        writer.add_head_count_kv(config["num_key_value_heads"])
+        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        writer.add_rope_freq_base(config["rope_theta"])
+        for method, value in fields.items():
+            getattr(writer, f"add_{method}")(value)
+        names = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "q_proj": "attn_q", "k_proj": "attn_k",
+                 "v_proj": "attn_v", "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up",
+                 "down_proj": "ffn_down"}  # fmt: skip
+        top = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
+               "lm_head.weight": "output.weight"}  # fmt: skip
+        for key, tensor in tensors.items():
+            data = tensor.numpy()
+            if key in top:
+                writer.add_tensor(top[key], data)
+                continue
+            pieces = key.split(".")
+            heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}.get(pieces[-2])
+            if heads:
+                rows, columns = data.shape
+                data = data.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+            writer.add_tensor(f"blk.{pieces[2]}.{names[pieces[-2]]}.weight", np.ascontiguousarray(data))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
+
+    def test_gives_the_same_model_as_the_folder(self) -> None:
+        for tied in (False, True):
+            config = CONFIG | {"tie_word_embeddings": tied}
+            tensors = random_tensors(config)
+            theirs = self.exported(write_folder(self.folder / f"folder{tied}", config, tensors))
+            path = self.write(f"model{tied}.gguf", tensors, config, eos_token_id=7, eot_token_id=9)
+            ours = self.exported(path)
+            self.assertEqual(contract_of(ours)["stop_ids"], [7, 9])
+            a, b = (archive_logits(x, [[1, 2, 3, 4, 5]], 96, 512)[0] for x in (ours, theirs))
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+    def test_stated_head_dimension_wins(self) -> None:
+        config = CONFIG | {"head_dim": 16}
+        path = self.write("wide.gguf", random_tensors(config), config, key_length=16)
+        self.assertEqual(contract_of(self.exported(path))["head_dim"], 16)
+        self.assertIn("the settings ask for", self.refused(self.write("wrong.gguf", random_tensors(config), config)))
+
+    def test_truncated(self) -> None:
+        path = self.write("model.gguf", random_tensors(CONFIG))
+        whole = path.read_bytes()
+        for size in (0, 3, 24, 300, len(whole) // 2, len(whole) - 64):
+            path.write_bytes(whole[:size])
+            self.assertIn("model.gguf", self.refused(path))
+
+    def test_missing_tensor(self) -> None:
+        tensors = random_tensors(CONFIG)
+        del tensors["model.layers.0.self_attn.v_proj.weight"]
+        complaint = self.refused(self.write("model.gguf", tensors))
+        self.assertIn("missing: model.layers.0.self_attn.v_proj.weight", complaint)
+
+    def test_unknown_splitting_rule(self) -> None:
+        path = self.write(
+            "model.gguf", random_tensors(CONFIG), tokenizer_model="gpt2", tokenizer_pre="mystery",
+            token_list=["a", "b"], token_merges=["a b"],
+        )  # fmt: skip
+        self.assertIn("tokenizer.ggml.pre = 'mystery'", self.refused(path))
+        self.assertEqual(contract_of(self.exported(path, "--no-tokenizer"))["tokenizer"], {"kind": "none"})
+
+
+if __name__ == "__main__":
+    unittest.main()

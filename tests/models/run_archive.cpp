@@ -1,0 +1,146 @@
+// Runs an archive for the Python tests: run_archive ARCHIVE.pt REQUEST.json > RESULT.json
+//
+// Request: {"prompts": [{"ids": [...]} | {"text": "...", "chat": bool}], "new_tokens": n, "chunk": n, "threads": n,
+// "together": bool (all prompts as rows of one session, else one after another), "stop": bool, "logits": "FILE"}. With
+// `logits` the file gets float32 [tokens, vocabulary] of every prompt token, row after row. Result: {"rows": [{"prompt",
+// "generated", "margins", "text"}], "prefill_seconds", "decode_seconds"}; margins: best minus second logit of each generated id.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "memory/policies/full.h"
+#include "memory/session.h"
+#include "models/archive.h"
+#include "models/generator.h"
+
+namespace namm::models {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Row {
+  std::vector<int64_t> prompt, generated;
+  std::vector<double> margins;
+};
+
+memory::Session new_session(const Archive& archive) {
+  return memory::Session({.shape = archive.contract().shape, .dtype = archive.dtype(), .device = archive.device(),
+                          .policy = std::make_shared<memory::FullPolicy>()});
+}
+
+// Logits of every token, the rows packed into common steps of at most `chunk` tokens each.
+void write_logits(const Archive& archive, const std::vector<Row>& rows, int64_t chunk, const std::string& path) {
+  memory::Session session = new_session(archive);
+  std::vector<memory::RowId> ids(rows.size());
+  for (auto& id : ids) id = session.add_row();
+  std::vector<std::vector<at::Tensor>> logits(rows.size());
+  for (std::size_t done = 0;; done += static_cast<std::size_t>(chunk)) {
+    std::vector<memory::RowId> step_rows;
+    std::vector<int64_t> lengths, step_ids;
+    std::vector<std::size_t> indices;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto& prompt = rows[i].prompt;
+      if (done >= prompt.size()) continue;
+      const auto length = std::min<std::size_t>(prompt.size() - done, static_cast<std::size_t>(chunk));
+      step_rows.push_back(ids[i]);
+      indices.push_back(i);
+      lengths.push_back(static_cast<int64_t>(length));
+      step_ids.insert(step_ids.end(), prompt.begin() + static_cast<std::ptrdiff_t>(done),
+                      prompt.begin() + static_cast<std::ptrdiff_t>(done + length));
+    }
+    if (step_rows.empty()) break;
+    session.begin_step(step_rows, lengths);
+    const at::Tensor hidden =
+        archive.step(archive.embed(at::tensor(step_ids, at::kLong)), session.positions(), session.handle());
+    const std::vector<at::Tensor> parts = archive.logits(hidden).split_with_sizes(lengths);
+    for (std::size_t k = 0; k < parts.size(); ++k) logits[indices[k]].push_back(parts[k]);
+  }
+  std::ofstream file(path, std::ios::binary);
+  for (const auto& row : logits) {
+    const at::Tensor all = at::cat(row).contiguous();
+    file.write(static_cast<const char*>(all.const_data_ptr()), static_cast<std::streamsize>(all.nbytes()));
+  }
+}
+
+nlohmann::json run(const std::string& path, const nlohmann::json& request) {
+  at::set_num_threads(request.value("threads", 1));
+  const auto archive = Archive::load(path);
+  const auto chunk = request.value("chunk", int64_t{512});
+  const auto new_tokens = request.value("new_tokens", int64_t{0});
+  std::vector<Row> rows;
+  for (const auto& prompt : request.at("prompts")) {
+    rows.push_back({prompt.contains("ids") ? prompt["ids"].get<std::vector<int64_t>>()
+                                           : archive->encode_prompt(prompt.at("text").get<std::string>(), prompt.value("chat", false)),
+                    {}, {}});
+  }
+  if (request.contains("logits")) write_logits(*archive, rows, chunk, request["logits"].get<std::string>());
+
+  const std::vector<int64_t> stops = request.value("stop", false) ? archive->contract().stop_ids : std::vector<int64_t>{};
+  double prefill_seconds = 0, decode_seconds = 0;
+  const bool together = request.value("together", false);
+  for (std::size_t first = 0; new_tokens > 0 && first < rows.size(); first += together ? rows.size() : 1) {
+    memory::Session session = new_session(*archive);
+    Generator generator(archive, session, {chunk});
+    std::vector<memory::RowId> ids;
+    std::vector<std::vector<int64_t>> prompts;
+    for (std::size_t i = first; i < (together ? rows.size() : first + 1); ++i) {
+      ids.push_back(session.add_row());
+      prompts.push_back(rows[i].prompt);
+    }
+    auto start = Clock::now();
+    const at::Tensor logits = generator.prefill(ids, prompts);
+    prefill_seconds += seconds_since(start);
+    start = Clock::now();
+    const auto generated = generator.greedy(ids, logits, std::vector<int64_t>(ids.size(), new_tokens), stops,
+                                            [&](std::size_t row, int64_t, const at::Tensor& scores) {
+                                              const at::Tensor best = std::get<0>(scores.topk(2));
+                                              rows[first + row].margins.push_back((best[0] - best[1]).item<double>());
+                                            });
+    decode_seconds += seconds_since(start);
+    for (std::size_t k = 0; k < ids.size(); ++k) rows[first + k].generated = generated[k];
+  }
+
+  nlohmann::json result = {{"rows", nlohmann::json::array()}, {"prefill_seconds", prefill_seconds}, {"decode_seconds", decode_seconds}};
+  for (const Row& row : rows) {
+    nlohmann::json one = {{"prompt", row.prompt}, {"generated", row.generated}, {"margins", row.margins}};
+    if (archive->has_codec()) one["text"] = archive->codec().decode(row.generated);
+    result["rows"].push_back(std::move(one));
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace namm::models
+
+int main(int count, char** arguments) {
+  if (count != 3) {
+    std::cerr << "usage: run_archive ARCHIVE.pt REQUEST.json\n";
+    return 2;
+  }
+  try {
+    const auto request = nlohmann::json::parse(namm::read_file(arguments[2]));
+    std::cout << namm::models::run(arguments[1], request).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  } catch (const namm::Error& error) {
+    std::cerr << error.what() << "\n";
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,116 @@
+"""What the Python tests of `models` share: small checkpoints, the exporter, and the program that runs archives."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from models.export.__main__ import main as export_main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CONFIG: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 96,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "rope_theta": 10000.0,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": False,
+}
+
+
+def random_tensors(config: dict[str, Any], seed: int = 0) -> dict[str, torch.Tensor]:
+    """Weights of a Llama with the names of Hugging Face."""
+    generator = torch.Generator().manual_seed(seed)
+    hidden, width, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    dim = config.get("head_dim") or hidden // heads
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator) * shape[-1] ** -0.5
+
+    tensors = {"model.embed_tokens.weight": random(vocabulary, hidden), "model.norm.weight": 1 + 0.1 * random(hidden)}
+    if not config.get("tie_word_embeddings"):
+        tensors["lm_head.weight"] = random(vocabulary, hidden)
+    for layer in range(config["num_hidden_layers"]):
+        name = f"model.layers.{layer}."
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            tensors[f"{name}{norm}.weight"] = 1 + 0.1 * random(hidden)
+        shapes = {
+            "self_attn.q_proj": (heads * dim, hidden),
+            "self_attn.k_proj": (kv_heads * dim, hidden),
+            "self_attn.v_proj": (kv_heads * dim, hidden),
+            "self_attn.o_proj": (hidden, heads * dim),
+            "mlp.gate_proj": (width, hidden),
+            "mlp.up_proj": (width, hidden),
+            "mlp.down_proj": (hidden, width),
+        }
+        tensors |= {f"{name}{matrix}.weight": random(*shape) for matrix, shape in shapes.items()}
+    return tensors
+
+
+def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, torch.Tensor], **files: Any) -> Path:
+    """A Hugging Face folder; `files` are further JSON files by stem."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in {"config": config, **files}.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+@dataclass
+class Exported:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def export(source: Path, out: Path, *options: str) -> Exported:
+    """Runs the exporter's command line in this process (a new one spends seconds on importing torch)."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        code = export_main(["llama", "--from", str(source), "--out", str(out), *options])
+    return Exported(code, stdout.getvalue(), stderr.getvalue())
+
+
+def run_archive(archive: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Result of tests/models/run_archive.cpp."""
+    program = os.environ.get("NAMM_RUN_ARCHIVE", str(ROOT / "build" / "tests" / "run_archive"))
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(request, file)
+        file.flush()
+        done = subprocess.run([program, str(archive), file.name], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"run_archive: exit code {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def archive_logits(archive: Path, prompts: list[list[int]], vocabulary: int, chunk: int) -> list[np.ndarray]:
+    """float32 [tokens, vocabulary] of every prompt, all packed into common steps."""
+    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
+        run_archive(archive, {"prompts": [{"ids": ids} for ids in prompts], "chunk": chunk, "logits": file.name})
+        flat = np.fromfile(file.name, np.float32).reshape(-1, vocabulary)
+    return np.split(flat, np.cumsum([len(ids) for ids in prompts])[:-1])
+
+
+def contract_of(archive: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(archive) as file:
+        name = next(n for n in file.namelist() if n.endswith("extra/namm_contract.json"))
+        return json.loads(file.read(name))
