@@ -1,0 +1,104 @@
+#include "memory/budget.h"
+
+#include <limits>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+
+namespace namm::memory {
+namespace {
+
+using Counts = std::vector<int64_t>;
+
+const TransformerShape kShape{.layers = 2, .heads = 6, .kv_heads = 3, .head_dim = 4};
+const Budget kMatch = Budget::match_namm();
+const Budget kMatchLayers{Budget::Kind::match_namm_layers, 0, 0};
+const Budget kMatchHeads{Budget::Kind::match_namm_heads, 0, 0};
+
+RecordedCounts recorded() {
+  RecordedCounts counts;
+  counts.rows[7] = {{10, 1, 3, 1, 1, 7}, {5, 5, 5, 1, 1, 1}};
+  counts.rows[8] = {};
+  return counts;
+}
+
+RowView row(int64_t tag, int64_t update) { return {.tag = tag, .tokens_processed = 128 * (update + 1), .update = update}; }
+
+TEST(Budget, MatchNammSpreadsTheTotalEvenlyAndKeepsIt) {
+  const RecordedCounts counts = recorded();
+  EXPECT_EQ(budget_counts(kMatch, &counts, row(7, 0), kShape), (Counts{4, 4, 4, 4, 4, 3}));
+  EXPECT_EQ(budget_counts(kMatch, &counts, row(7, 1), kShape), (Counts{3, 3, 3, 3, 3, 3}));
+  EXPECT_EQ(budget_counts(kMatchLayers, &counts, row(7, 0), kShape), (Counts{5, 5, 4, 3, 3, 3}));
+  EXPECT_EQ(budget_counts(kMatchHeads, &counts, row(7, 0), kShape), (Counts{10, 1, 3, 1, 1, 7}));
+}
+
+TEST(Budget, AnEvenShareNeverAsksForMoreThanASegmentCanHold) {
+  // NAMM's total grows by at most a period a segment; what a baseline kept plus the period then suffices for its next share.
+  RecordedCounts counts;
+  const int64_t period = 16;
+  for (int64_t tag = 0; tag < 200; ++tag) {
+    Counts total_before = {1 + tag * 7 % 90};
+    Counts kept(6, 1);
+    int64_t total = 6 + tag * 13 % 61;
+    for (int64_t update = 0; update < 6; ++update) {
+      Counts now(6, 1);
+      now[static_cast<size_t>(tag % 6)] += total - 6;
+      counts.rows[tag].push_back(now);
+      total = std::max<int64_t>(6, total + (tag * 31 + update * 17) % (6 * period + 1) - (update % 2) * 40);
+      total = std::min(total, std::accumulate(now.begin(), now.end(), int64_t{0}) + 6 * period);
+    }
+    Counts before = budget_counts(kMatch, &counts, row(tag, 0), kShape);
+    for (int64_t update = 1; update < 6; ++update) {
+      const Counts next = budget_counts(kMatch, &counts, row(tag, update), kShape);
+      const Counts& namm = counts.rows[tag][static_cast<size_t>(update)];
+      EXPECT_EQ(std::accumulate(next.begin(), next.end(), int64_t{0}),
+                std::accumulate(namm.begin(), namm.end(), int64_t{0}));
+      for (size_t s = 0; s < 6; ++s) EXPECT_LE(next[s], before[s] + period);
+      before = next;
+    }
+  }
+}
+
+TEST(Budget, FixedSizesAndFractions) {
+  EXPECT_EQ(budget_counts(Budget::of_tokens(12), nullptr, row(1, 0), kShape), Counts(6, 12));
+  EXPECT_EQ(budget_counts(Budget::of_fraction(0.3), nullptr, row(1, 0), kShape), Counts(6, 38));
+  EXPECT_EQ(budget_counts(Budget::of_fraction(1e-9), nullptr, row(1, 0), kShape), Counts(6, 1));
+}
+
+TEST(Budget, UpdatesBeyondTheRecordedOnes) {
+  const RecordedCounts counts = recorded();
+  EXPECT_EQ(budget_counts(kMatchHeads, &counts, row(7, 9), kShape), (Counts{5, 5, 5, 1, 1, 1}));
+  EXPECT_EQ(budget_counts(kMatch, &counts, row(8, 0), kShape), Counts(6, std::numeric_limits<int64_t>::max()));
+}
+
+TEST(Budget, MissingRecordsAreNamed) {
+  const RecordedCounts counts = recorded();
+  EXPECT_THROW(budget_counts(kMatch, nullptr, row(7, 0), kShape), c10::Error);
+  EXPECT_THROW(budget_counts(kMatch, &counts, row(9, 0), kShape), c10::Error);
+  EXPECT_THROW(budget_counts(kMatch, &counts, row(7, 0), {.layers = 3, .heads = 6, .kv_heads = 3, .head_dim = 4}), c10::Error);
+}
+
+Budget read(const std::string& yaml) { return Budget::from_config(ConfigDocument::from_text(yaml, "test.yaml").root()); }
+
+TEST(BudgetConfig, ReadsWhatItWrites) {
+  for (const Budget& budget : {kMatch, kMatchLayers, kMatchHeads, Budget::of_tokens(256), Budget::of_fraction(0.125)}) {
+    EXPECT_EQ(read(to_yaml(budget.to_config())), budget) << budget.text();
+  }
+  EXPECT_EQ(read("match_namm_layers"), kMatchLayers);
+  EXPECT_EQ(read("{tokens: 64}"), Budget::of_tokens(64));
+  EXPECT_EQ(read("{fraction: 0.5}"), Budget::of_fraction(0.5));
+}
+
+TEST(BudgetConfig, RefusesEverythingElse) {
+  for (const char* bad : {"match_nam", "12", "[]", "{}", "{tokens: 0}", "{tokens: -4}", "{tokens: 1.5}", "{fraction: 0}",
+                          "{fraction: 1.01}", "{fraction: .nan}", "{tokens: 1, fraction: 0.5}", "{token: 3}", "null"}) {
+    EXPECT_THROW(read(bad), ConfigError) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace namm::memory

@@ -1,0 +1,384 @@
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "memory/policies/h2o.h"
+#include "memory/policies/l2.h"
+#include "memory/policies/random.h"
+#include "memory/policies/recency.h"
+#include "memory/policy_list.h"
+
+namespace namm::memory {
+namespace {
+
+using Indices = std::vector<int64_t>;
+
+const TransformerShape kShape{.layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 8};
+
+// A row with made-up tokens: a function of its tag alone, so that it is the same in every batch.
+struct Row {
+  RowView view;
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms;  // [layer * Hk + head]
+};
+
+Row make_row(int64_t tag, int64_t member, int64_t tokens) {
+  Row row{.view = {.member = member, .tag = tag, .tokens_processed = tokens, .update = tokens / 64 - 1}};
+  at::manual_seed(static_cast<uint64_t>(1000 + tag));
+  for (int64_t s = 0; s < kShape.layers * kShape.kv_heads; ++s) {
+    // Every head has lost other tokens; the first four and the newest are always there.
+    const at::Tensor all = at::arange(tokens);
+    const at::Tensor here = (at::rand({tokens}) < 0.2 + 0.1 * static_cast<double>(s)).logical_or(all < 4).logical_or(
+        all == tokens - 1);
+    const at::Tensor positions = all.masked_select(here);
+    row.positions.push_back(positions);
+    row.ema.push_back(at::rand({positions.size(0), 17}));
+    row.column_sums.push_back(at::rand({positions.size(0)}));
+    row.key_norms.push_back(at::rand({positions.size(0)}));
+  }
+  return row;
+}
+
+UpdateView make_view(const std::vector<Row>& rows) {
+  UpdateView view{.shape = kShape};
+  for (const Row& row : rows) view.rows.push_back(row.view);
+  for (int64_t l = 0; l < kShape.layers; ++l) {
+    LayerView layer{.layer = l, .offsets = {0}};
+    std::vector<at::Tensor> positions, ema, sums, norms;
+    for (const Row& row : rows) {
+      for (int64_t h = 0; h < kShape.kv_heads; ++h) {
+        const auto s = static_cast<size_t>(l * kShape.kv_heads + h);
+        positions.push_back(row.positions[s]);
+        ema.push_back(row.ema[s]);
+        sums.push_back(row.column_sums[s]);
+        norms.push_back(row.key_norms[s]);
+        layer.offsets.push_back(layer.offsets.back() + row.positions[s].size(0));
+      }
+    }
+    layer.positions = at::cat(positions);
+    layer.ema = at::cat(ema);
+    layer.column_sums = at::cat(sums);
+    layer.key_norms = at::cat(norms);
+    view.layers.push_back(layer);
+  }
+  return view;
+}
+
+std::vector<Row> some_rows() { return {make_row(3, 0, 128), make_row(5, 1, 256), make_row(11, 0, 64)}; }
+
+// Kept positions of row r, [layer * Hk + head].
+std::vector<Indices> kept_of_row(const UpdateView& view, const std::vector<KeepDecision>& decisions, size_t r) {
+  std::vector<Indices> result;
+  for (size_t l = 0; l < view.layers.size(); ++l) {
+    for (int64_t h = 0; h < kShape.kv_heads; ++h) {
+      const size_t s = r * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h);
+      Indices kept;
+      for (int64_t i = view.layers[l].offsets[s]; i < view.layers[l].offsets[s + 1]; ++i) {
+        if (decisions[l].keep[i].item<bool>()) kept.push_back(view.layers[l].positions[i].item<int64_t>());
+      }
+      result.push_back(kept);
+    }
+  }
+  return result;
+}
+
+PolicyArguments arguments() {
+  PolicyArguments result;
+  result.config.period_tokens = 64;
+  result.config.bam.hidden_dim = 8;
+  at::manual_seed(21);
+  result.parameters = at::randn({2, result.config.parameters()}) * 0.2;
+  result.parameters.select(1, result.config.parameters() - 1).fill_(0.1);
+  result.statistics.accumulate(at::rand({500, 17}));
+  auto recorded = std::make_shared<RecordedCounts>();
+  for (const Row& row : some_rows()) {
+    for (int64_t update = 0; update <= row.view.update; ++update) {
+      Indices counts;
+      for (const at::Tensor& positions : row.positions) counts.push_back(1 + positions.size(0) * (update + 1) / 8);
+      recorded->rows[row.view.tag].push_back(counts);
+    }
+  }
+  result.recorded = recorded;
+  return result;
+}
+
+class PolicyConformance : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::shared_ptr<const EvictionPolicy> make(const PolicyArguments& with) const { return make_policy(GetParam(), with); }
+};
+
+TEST_P(PolicyConformance, DecisionsAreConsistent) {
+  const auto policy = make(arguments());
+  EXPECT_EQ(policy->name(), GetParam());
+  const UpdateView view = make_view(some_rows());
+  const std::vector<KeepDecision> decisions = policy->decide(view);
+  ASSERT_EQ(decisions.size(), view.layers.size());
+  for (size_t l = 0; l < decisions.size(); ++l) {
+    const KeepDecision& decision = decisions[l];
+    ASSERT_EQ(decision.keep.scalar_type(), at::kBool);
+    ASSERT_EQ(decision.keep.sizes(), (Indices{view.layers[l].offsets.back()}));
+    ASSERT_EQ(decision.lengths.scalar_type(), at::kInt);
+    ASSERT_EQ(decision.lengths.sizes(), (Indices{3, kShape.kv_heads}));
+    for (size_t s = 0; s + 1 < view.layers[l].offsets.size(); ++s) {
+      const int64_t begin = view.layers[l].offsets[s], end = view.layers[l].offsets[s + 1];
+      EXPECT_EQ(decision.lengths.view({-1})[static_cast<int64_t>(s)].item<int64_t>(),
+                decision.keep.narrow(0, begin, end - begin).sum().item<int64_t>());
+      EXPECT_TRUE(decision.keep[end - 1].item<bool>()) << "the newest token must stay";
+    }
+  }
+}
+
+TEST_P(PolicyConformance, TheSameViewGivesTheSameDecision) {
+  const UpdateView view = make_view(some_rows());
+  const auto first = make(arguments())->decide(view), second = make(arguments())->decide(view);
+  for (size_t l = 0; l < first.size(); ++l) EXPECT_TRUE(at::equal(first[l].keep, second[l].keep));
+}
+
+TEST_P(PolicyConformance, NeitherOrderNorCompanyOfARowMatters) {
+  const auto policy = make(arguments());
+  const std::vector<Row> rows = some_rows();
+  const UpdateView together = make_view(rows), turned = make_view({rows[2], rows[0], rows[1]});
+  const auto kept_together = policy->decide(together), kept_turned = policy->decide(turned);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const auto expected = kept_of_row(together, kept_together, r);
+    EXPECT_EQ(kept_of_row(turned, kept_turned, (r + 1) % 3), expected) << "row " << r << " in another order";
+    const UpdateView alone = make_view({rows[r]});
+    EXPECT_EQ(kept_of_row(alone, policy->decide(alone), 0), expected) << "row " << r << " alone";
+  }
+}
+
+TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
+  if (!takes_budget(GetParam())) GTEST_SKIP() << "takes no budget";
+  const UpdateView view = make_view(some_rows());
+  using Kind = Budget::Kind;
+  for (const Budget& budget :
+       {Budget::match_namm(), Budget{Kind::match_namm_layers, 0, 0}, Budget{Kind::match_namm_heads, 0, 0},
+        Budget::of_tokens(1), Budget::of_tokens(2), Budget::of_tokens(9), Budget::of_tokens(10000),
+        Budget::of_fraction(0.25)}) {
+    PolicyArguments with = arguments();
+    with.budget = budget;
+    const std::vector<KeepDecision> decisions = make(with)->decide(view);
+    // namm-counts-random brings its own.
+    const Budget spent = GetParam() == "namm-counts-random" ? Budget{Kind::match_namm_heads, 0, 0} : budget;
+    for (size_t r = 0; r < view.rows.size(); ++r) {
+      const Indices allowed = budget_counts(spent, with.recorded.get(), view.rows[r], kShape);
+      for (size_t l = 0; l < decisions.size(); ++l) {
+        for (int64_t h = 0; h < kShape.kv_heads; ++h) {
+          const size_t s = r * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h);
+          const int64_t length = view.layers[l].offsets[s + 1] - view.layers[l].offsets[s];
+          EXPECT_EQ(decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>(),
+                    std::min(length, allowed[l * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h)]))
+              << budget.text();
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
+  Row row = make_row(3, 0, 64);
+  for (auto* tensors : {&row.positions, &row.ema, &row.column_sums, &row.key_norms}) {
+    for (at::Tensor& tensor : *tensors) tensor = tensor.narrow(0, tensor.size(0) - 1, 1);
+  }
+  const UpdateView view = make_view({row});
+  for (const KeepDecision& decision : make(arguments())->decide(view)) EXPECT_TRUE(decision.keep.all().item<bool>());
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, PolicyConformance, ::testing::ValuesIn(policy_names()), [](const auto& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+// One segment of n tokens.
+UpdateView single(int64_t n, const at::Tensor& column_sums = {}, const at::Tensor& key_norms = {}) {
+  UpdateView view{.shape = {.layers = 1, .heads = 1, .kv_heads = 1, .head_dim = 1}};
+  view.rows.push_back({.tag = 4, .tokens_processed = n});
+  view.layers.push_back(
+      {.offsets = {0, n}, .positions = at::arange(n), .column_sums = column_sums, .key_norms = key_norms});
+  return view;
+}
+
+Indices keep(const EvictionPolicy& policy, const UpdateView& view) {
+  const at::Tensor kept = policy.decide(view).front().keep.nonzero().view({-1});
+  return {kept.const_data_ptr<int64_t>(), kept.const_data_ptr<int64_t>() + kept.numel()};
+}
+
+BaselineArguments tokens(int64_t count) { return {.period_tokens = 16, .budget = Budget::of_tokens(count), .recorded = {}}; }
+
+TEST(RecencyPolicy, SinksAndTheNewest) {
+  EXPECT_EQ(keep(RecencyPolicy(tokens(6), 4), single(10)), (Indices{0, 1, 2, 3, 8, 9}));
+  EXPECT_EQ(keep(RecencyPolicy(tokens(6), 0), single(10)), (Indices{4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(keep(RecencyPolicy(tokens(3), 4), single(10)), (Indices{0, 1, 9}));
+  EXPECT_EQ(keep(RecencyPolicy(tokens(1), 4), single(10)), (Indices{9}));
+  // Two of the sinks are gone: their places go to the window.
+  UpdateView later = single(8);
+  later.layers[0].positions = at::tensor({0, 1, 10, 11, 12, 13, 14, 15}, at::kLong);
+  EXPECT_EQ(keep(RecencyPolicy(tokens(6), 4), later), (Indices{0, 1, 4, 5, 6, 7}));
+}
+
+TEST(H2oPolicy, HalfHeavyHittersHalfRecent) {
+  const at::Tensor sums = at::tensor({1.f, 9.f, 2.f, 8.f, 3.f, 7.f, 0.f, 0.f});
+  EXPECT_EQ(keep(H2oPolicy(tokens(4), 0.5), single(8, sums)), (Indices{1, 3, 6, 7}));
+  EXPECT_EQ(keep(H2oPolicy(tokens(5), 0.5), single(8, sums)), (Indices{1, 3, 5, 6, 7}));
+  EXPECT_EQ(keep(H2oPolicy(tokens(3), 0), single(8, sums)), (Indices{1, 3, 7})) << "the newest token stays";
+  EXPECT_EQ(keep(H2oPolicy(tokens(1), 0.5), single(8, sums)), (Indices{7}));
+  EXPECT_TRUE(H2oPolicy(tokens(4), 0.5).needs().column_sums);
+  EXPECT_FALSE(H2oPolicy(tokens(4), 0.5).needs().spectrogram.has_value());
+}
+
+// Public reports memory-07 and memory-08: column sums over all queries of the five.
+TEST(H2oPolicy, SumsOfThePublicReport) {
+  const at::Tensor sums = at::tensor({1.9f, 2.1f, 0.7f, 0.2f, 0.1f});
+  EXPECT_EQ(keep(H2oPolicy(tokens(3), 0), single(5, sums)), (Indices{0, 1, 4}));
+}
+
+TEST(L2Policy, KeepsLowNormsAsPublishedAndHighOnesAsControl) {
+  const at::Tensor norms = at::tensor({3.f, 1.f, 2.f, 5.f, 4.f});
+  const L2Policy low(tokens(3), L2Policy::Keep::low_norms), high(tokens(3), L2Policy::Keep::high_norms);
+  EXPECT_EQ(keep(low, single(5, {}, norms)), (Indices{1, 2, 4}));
+  EXPECT_EQ(keep(high, single(5, {}, norms)), (Indices{0, 3, 4}));
+  EXPECT_TRUE(low.needs().key_norms);
+  EXPECT_FALSE(low.needs().attention());
+}
+
+// Public report memory-11: float32 norms tell apart what bfloat16 ones do not; exact ties keep the older token.
+TEST(L2Policy, NormsThatDifferOnlyInFloat32) {
+  at::Tensor keys = at::zeros({3, 128}, at::kBFloat16);
+  keys[0][0] = 16;
+  keys[0][1] = 0.25;
+  keys[1][0] = 16;
+  keys[2][0] = 99;  // the newest token, which stays anyway
+  const at::Tensor norms = at::linalg_vector_norm(keys, 2, at::IntArrayRef{1}, false, at::kFloat);
+  const L2Policy low(tokens(2), L2Policy::Keep::low_norms);
+  EXPECT_EQ(keep(low, single(3, {}, norms)), (Indices{1, 2}));
+  EXPECT_EQ(keep(low, single(3, {}, norms.to(at::kBFloat16).to(at::kFloat))), (Indices{0, 2}));
+}
+
+TEST(RandomPolicy, DrawsAreKeyedAndUniform) {
+  const auto kept = [&](uint64_t seed, int64_t tag, int64_t update) {
+    UpdateView view = single(64);
+    view.rows[0].tag = tag;
+    view.rows[0].update = update;
+    return keep(RandomPolicy("random", tokens(16), seed), view);
+  };
+  std::set<Indices> different = {kept(1, 4, 0), kept(2, 4, 0), kept(1, 5, 0), kept(1, 4, 1)};
+  EXPECT_EQ(different.size(), 4u);
+
+  // Each of the 63 older tokens is kept with probability 15/63; 400 draws, five standard deviations.
+  std::vector<int64_t> hits(64);
+  for (int64_t tag = 0; tag < 400; ++tag) {
+    for (const int64_t i : kept(1, tag, 0)) ++hits[static_cast<size_t>(i)];
+  }
+  EXPECT_EQ(hits[63], 400);
+  for (size_t i = 0; i < 63; ++i) EXPECT_NEAR(static_cast<double>(hits[i]), 400 * 15.0 / 63, 43) << i;
+}
+
+TEST(RandomPolicy, ATokenOfAnotherLayerIsAnotherDraw) {
+  UpdateView view = make_view({make_row(3, 0, 256)});
+  view.layers[1].offsets = view.layers[0].offsets;
+  view.layers[1].positions = view.layers[0].positions;
+  const auto decisions = RandomPolicy("random", tokens(10), 1).decide(view);
+  EXPECT_FALSE(at::equal(decisions[0].keep, decisions[1].keep));
+}
+
+TEST(NammPolicy, EveryRowIsScoredByItsOwnMember) {
+  PolicyArguments with = arguments();
+  with.parameters = at::zeros({3, with.config.parameters()});
+  with.parameters[1][with.config.parameters() - 1] = -1;  // forgets all but the newest; members 0 and 2 keep everything
+  std::vector<Row> rows = {make_row(1, 1, 64), make_row(2, 2, 64), make_row(3, 1, 64), make_row(4, 0, 64)};
+  for (const KeepDecision& decision : make_policy("namm", with)->decide(make_view(rows))) {
+    for (const int64_t r : {0, 2}) EXPECT_TRUE(decision.lengths[r].eq(1).all().item<bool>());
+  }
+  const UpdateView view = make_view({rows[1], rows[3]});
+  for (const KeepDecision& decision : make_policy("namm", with)->decide(view)) {
+    EXPECT_TRUE(decision.keep.all().item<bool>());
+  }
+}
+
+TEST(NammPolicy, ParityGivesTheHeadsOfARowOneLength) {
+  PolicyArguments with = arguments();
+  with.config.heads = "parity";
+  const UpdateView view = make_view(some_rows());
+  const auto parity = make_policy("namm", with)->decide(view), ragged = make_policy("namm", arguments())->decide(view);
+  bool differs = false;
+  for (size_t l = 0; l < parity.size(); ++l) {
+    // A head that holds fewer tokens than the most generous one keeps, keeps all it has.
+    EXPECT_TRUE(at::equal(parity[l].lengths.amax(1), ragged[l].lengths.amax(1)));
+    differs = differs || !at::equal(parity[l].lengths, ragged[l].lengths);
+    EXPECT_TRUE(parity[l].keep.logical_or(ragged[l].keep.logical_not()).all().item<bool>());
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(NammPolicy, AgesCountOriginalPositions) {
+  const PolicyArguments with = arguments();
+  const NammPolicy policy(with.config, with.parameters, with.statistics);
+  const UpdateView view = make_view({make_row(3, 0, 128)});
+  const LayerView& layer = view.layers[0];
+  const at::Tensor features = policy.features(view, layer);
+  ASSERT_EQ(features.size(1), with.config.features());
+  for (size_t s = 0; s < 2; ++s) {
+    const int64_t begin = layer.offsets[s], n = layer.offsets[s + 1] - begin;
+    const at::Tensor ages = 127 - layer.positions.narrow(0, begin, n);
+    EXPECT_TRUE(at::equal(features.narrow(0, begin, n).narrow(1, 0, 8), recency_embedding(ages, with.config.recency)));
+  }
+}
+
+TEST(NammPolicy, WrongArgumentsAreRefused) {
+  PolicyArguments with = arguments();
+  with.parameters = at::zeros({2, 4172});
+  EXPECT_THROW(make_policy("namm", with), c10::Error) << "parameters of another network";
+  with = arguments();
+  with.parameters = at::Tensor();
+  EXPECT_THROW(make_policy("namm", with), c10::Error);
+  with = arguments();
+  with.statistics = {};
+  with.statistics.accumulate(at::rand({5, 9}));
+  EXPECT_THROW(make_policy("namm", with), c10::Error) << "statistics of other features";
+}
+
+TEST(FullPolicy, NeverRuns) {
+  EXPECT_TRUE(keeps_everything(*make_policy("full", {})));
+  EXPECT_FALSE(keeps_everything(*make_policy("namm", arguments())));
+}
+
+TEST(PolicyList, AnUnknownNameIsAnsweredWithTheList) {
+  try {
+    make_policy("h20", {});
+    FAIL() << "was accepted";
+  } catch (const ConfigError& error) {
+    const std::string text = error.what();
+    for (const std::string& name : policy_names()) EXPECT_NE(text.find(name), std::string::npos) << text;
+    EXPECT_NE(text.find("did you mean h2o?"), std::string::npos) << text;
+  }
+}
+
+TEST(PolicyList, WhoNeedsCounts) {
+  EXPECT_TRUE(needs_counts("h2o", Budget::match_namm()));
+  EXPECT_FALSE(needs_counts("h2o", Budget::of_tokens(8)));
+  EXPECT_TRUE(needs_counts("namm-counts-random", Budget::of_tokens(8)));
+  EXPECT_FALSE(needs_counts("namm", Budget::match_namm()));
+  EXPECT_FALSE(needs_counts("full", Budget::match_namm()));
+  PolicyArguments without = arguments();
+  without.recorded = nullptr;
+  EXPECT_THROW(make_policy("h2o", without), c10::Error);
+  EXPECT_THROW(make_policy("namm-counts-random", without), c10::Error);
+}
+
+TEST(MemoryConfig, DefaultsAreThePapersAndReadWhatTheyWrite) {
+  const MemoryConfig config;
+  EXPECT_EQ(config.parameters(), 4172);
+  EXPECT_EQ(config.features(), 25);
+  EXPECT_EQ(read_config<MemoryConfig>(ConfigDocument::from_text(to_yaml(config), "test.yaml")), config);
+  EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("period_tokens: 100", "test.yaml")), ConfigError);
+  EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("heads: both", "test.yaml")), ConfigError);
+}
+
+}  // namespace
+}  // namespace namm::memory
