@@ -26,7 +26,8 @@ inline constexpr double statistics = 1e-5;        ///< relative
 
 /// CMA-ES trajectories (cma.h5).
 namespace cma {
-inline constexpr double state = 3e-5;      ///< absolute: x, y, mean, paths, covariance
+inline constexpr double state = 3e-5;      ///< absolute: x, mean, paths, covariance
+inline constexpr double steps = 3e-5;      ///< times (1 + |y|): y and roots; the recording's float32 eigensystem alone is off by 2e-5
 inline constexpr double sigma = 1e-5;      ///< relative
 inline constexpr double constants = 1e-6;  ///< relative
 inline constexpr double weights = 1e-6;    ///< absolute
@@ -47,6 +48,7 @@ inline constexpr double ema = 1e-6;          ///< times (1 + |x|)
 inline constexpr double scores = 1e-5;       ///< times (1 + |score|)
 inline constexpr double attention = 1e-5;    ///< times (1 + |x|)
 inline constexpr double log_sum_exp = 1e-5;  ///< times (1 + |x|)
+inline constexpr double attention_bfloat16 = 1e-2;  ///< times (1 + |x|), bfloat16 inputs: two roundings to 8 bits
 }  // namespace implementations
 
 /// Hidden states and logits against another program (transformers), float32.
@@ -55,5 +57,10 @@ inline constexpr double logits = 5e-5;        ///< times (1 + |x|)
 inline constexpr double greedy_margin = 1e-3;  ///< a comparison of greedy ids ends, counted, where the best two logits lie closer
 inline constexpr double torchscript_scores = 1e-5;  ///< absolute: exported memory in Python against ours
 }  // namespace other_program
+
+/// Scores of the official benchmark scripts: plain double arithmetic on both sides.
+namespace metrics {
+inline constexpr double score = 1e-9;  ///< absolute
+}  // namespace metrics
 
 }  // namespace namm::tolerances

@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "evolution/optimizer_list.h"
+#include "tests/evolution/support/objectives.h"
+
+/// What every optimiser of the list must do.
+namespace namm::evolution {
+namespace {
+
+using testing::fitness_of;
+
+struct Case {
+  std::string name;
+  OptimizerConfig config;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> list;
+  for (const std::string& kind : optimizer_names()) {
+    OptimizerConfig config;
+    config.kind = kind;
+    config.population = 12;
+    config.sigma = 0.5;
+    list.push_back({kind, config});
+  }
+  OptimizerConfig parity = list.front().config;
+  parity.kind = "cma-es";
+  parity.parity = true;
+  list.push_back({"cma-es, parity", parity});
+  return list;
+}
+
+class EveryOptimizer : public ::testing::TestWithParam<Case> {
+ protected:
+  static constexpr int64_t n = 14;
+  std::unique_ptr<Optimizer> make(uint64_t seed = 1) const {
+    return make_optimizer(GetParam().config, std::vector<double>(n, 1.5), seed);
+  }
+  static void step(Optimizer& optimizer) {
+    optimizer.tell(fitness_of(testing::ellipsoid, optimizer.ask(), n));
+  }
+};
+
+TEST_P(EveryOptimizer, SaysWhatItIs) {
+  const auto optimizer = make();
+  EXPECT_EQ(optimizer->dimension(), n);
+  EXPECT_EQ(optimizer->population(), 12);
+  EXPECT_EQ(optimizer->generation(), 0);
+  EXPECT_EQ(optimizer->kind(), GetParam().config.kind);
+  EXPECT_FLOAT_EQ(static_cast<float>(optimizer->sigma()), 0.5f);
+  EXPECT_EQ(std::vector<double>(optimizer->mean().begin(), optimizer->mean().end()),
+            std::vector<double>(n, 1.5));
+  EXPECT_EQ(optimizer->ask().size(), static_cast<std::size_t>(12 * n));
+  EXPECT_FALSE(optimizer->stop());
+  EXPECT_FALSE(optimizer->alarm());
+}
+
+TEST_P(EveryOptimizer, RepeatsWithTheSameSeedAndOnlyThen) {
+  const auto first = make(0), second = make(0), other = make(7);
+  EXPECT_EQ(first->ask(), second->ask());
+  for (int generation = 0; generation < 30; ++generation) {
+    step(*first);
+    step(*second);
+    step(*other);
+  }
+  EXPECT_EQ(first->state().arrays, second->state().arrays);
+  EXPECT_NE(first->state().arrays, other->state().arrays);
+}
+
+TEST_P(EveryOptimizer, AskingAgainChangesNothing) {
+  const auto once = make(), often = make();
+  for (int generation = 0; generation < 10; ++generation) {
+    often->ask();
+    often->state();
+    EXPECT_EQ(once->ask(), often->ask());
+    step(*once);
+    step(*often);
+  }
+  EXPECT_EQ(once->state().arrays, often->state().arrays);
+}
+
+TEST_P(EveryOptimizer, ContinuesBitForBitAfterSaveAndRestore) {
+  const auto original = make();
+  for (int generation = 0; generation < 23; ++generation) {
+    step(*original);
+  }
+  const OptimizerState saved = original->state();
+  // Another seed: the state brings its own.
+  const auto restored = make(99);
+  restored->restore(saved);
+  EXPECT_EQ(restored->state().arrays, saved.arrays);
+  EXPECT_EQ(restored->generation(), 23);
+  for (int generation = 0; generation < 50; ++generation) {
+    ASSERT_EQ(restored->ask(), original->ask()) << generation;
+    step(*original);
+    step(*restored);
+  }
+  EXPECT_EQ(restored->state().arrays, original->state().arrays);
+}
+
+/// A state saved between ask and tell is the state before the ask.
+TEST_P(EveryOptimizer, ToldWithoutAskingAgainAfterRestore) {
+  const auto original = make();
+  step(*original);
+  const std::vector<double> fitness = fitness_of(testing::sphere, original->ask(), n);
+  const auto restored = make();
+  restored->restore(original->state());
+  original->tell(fitness);
+  restored->tell(fitness);
+  EXPECT_EQ(restored->state().arrays, original->state().arrays);
+}
+
+TEST_P(EveryOptimizer, SeesRanksOnly) {
+  const auto plain = make(), bent = make();
+  for (int generation = 0; generation < 25; ++generation) {
+    const std::vector<double> fitness = fitness_of(testing::sphere, plain->ask(), n);
+    std::vector<double> changed;
+    for (const double value : fitness) {
+      changed.push_back(-std::exp(-value / 100) + 17);
+    }
+    plain->tell(fitness);
+    bent->tell(changed);
+  }
+  EXPECT_EQ(plain->state().arrays, bent->state().arrays);
+}
+
+TEST_P(EveryOptimizer, NonFiniteFitnessRanksLastByMember) {
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               infinity = std::numeric_limits<double>::infinity();
+  const auto broken = make(), lowest = make();
+  std::vector<double> fitness = fitness_of(testing::sphere, broken->ask(), n);
+  fitness[2] = nan;
+  fitness[5] = infinity;
+  fitness[9] = -infinity;
+  const TellReport report = broken->tell(fitness);
+  EXPECT_TRUE(report.updated);
+  EXPECT_EQ(report.non_finite, 3);
+  // The same ranking written with finite numbers.
+  fitness[2] = -1e30;
+  fitness[5] = -1e30;
+  fitness[9] = -1e30;
+  lowest->ask();
+  lowest->tell(fitness);
+  EXPECT_EQ(broken->state().arrays, lowest->state().arrays);
+}
+
+TEST_P(EveryOptimizer, GenerationWithoutFiniteFitnessChangesNothing) {
+  const auto optimizer = make();
+  step(*optimizer);
+  optimizer->ask();
+  const NamedArrays before = optimizer->state().arrays;
+  const TellReport report =
+      optimizer->tell(std::vector<double>(12, std::numeric_limits<double>::quiet_NaN()));
+  EXPECT_FALSE(report.updated);
+  EXPECT_EQ(report.non_finite, 12);
+  EXPECT_EQ(optimizer->generation(), 2);
+  for (const NamedArray& array : optimizer->state().arrays) {
+    const auto old =
+        std::find_if(before.begin(), before.end(), [&](const NamedArray& a) { return a.name == array.name; });
+    ASSERT_NE(old, before.end()) << array.name;
+    if (array.name != "generation") {
+      EXPECT_EQ(array, *old) << array.name;
+    }
+  }
+}
+
+TEST_P(EveryOptimizer, FindsTheSphere) {
+  const auto optimizer = make();
+  // Parity works in float32: the mean still gets within rounding of the optimum.
+  EXPECT_GT(testing::evaluations_to(*optimizer, testing::sphere, 1e-10, 20000), 0);
+}
+
+TEST_P(EveryOptimizer, FlatFitnessStaysFinite) {
+  const auto optimizer = make();
+  for (int generation = 0; generation < 300; ++generation) {
+    for (const double value : optimizer->ask()) {
+      ASSERT_TRUE(std::isfinite(value)) << generation;
+    }
+    optimizer->tell(std::vector<double>(12, 1.0));
+  }
+}
+
+TEST_P(EveryOptimizer, RefusesForeignInput) {
+  const auto optimizer = make();
+  EXPECT_THROW(optimizer->tell(std::vector<double>(11, 1.0)), std::invalid_argument);
+  OptimizerState state = optimizer->state();
+  state.kind = "simulated annealing";
+  EXPECT_THROW(optimizer->restore(state), DataError);
+  EXPECT_THROW(optimizer->restore({optimizer->kind(), {}}), DataError);
+  for (const NamedArray& array : optimizer->state().arrays) {
+    OptimizerState torn = optimizer->state();
+    for (NamedArray& candidate : torn.arrays) {
+      if (candidate.name == array.name) {
+        candidate.values = std::vector<double>{1, 2, 3};
+        candidate.shape = {3};
+      }
+    }
+    EXPECT_THROW(optimizer->restore(torn), DataError) << array.name;
+  }
+}
+
+TEST_P(EveryOptimizer, AlarmsWhenTheStepSizeHasGone) {
+  const auto optimizer = make();
+  OptimizerState state = optimizer->state();
+  for (NamedArray& array : state.arrays) {
+    if (array.name == "sigma") {
+      array.values = std::vector<double>{600.0};
+    }
+  }
+  optimizer->restore(state);
+  ASSERT_TRUE(optimizer->alarm());
+  EXPECT_NE(optimizer->alarm()->find("step size"), std::string::npos);
+  EXPECT_FALSE(optimizer->stop());
+}
+
+INSTANTIATE_TEST_SUITE_P(List, EveryOptimizer, ::testing::ValuesIn(cases()), [](const auto& parameter) {
+  std::string name = parameter.param.name;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+});
+
+TEST(RankMembers, BestFirstTiesByMemberNonFiniteLast) {
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               infinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(rank_members(std::vector<double>{1, nan, 3, 1, infinity, 3}),
+            (std::vector<int64_t>{2, 5, 0, 3, 1, 4}));
+}
+
+}  // namespace
+}  // namespace namm::evolution
