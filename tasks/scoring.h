@@ -14,7 +14,7 @@
 namespace namm::tasks {
 
 struct ScoreSettings {
-  MetricOptions metric;
+  MetricOptions metric = {};
   bool buckets = false;        ///< LongBench-E: dataset scores by the records' `length` (below 4,000, 8,000, the rest)
   bool skip_bad_records = false;
   int jobs = 1;                ///< threads; the results do not depend on it

@@ -12,8 +12,8 @@ namespace namm::tasks {
 
 /// Where the user's benchmark files are.
 struct DataConfig {
-  ConfigPath longbench;  ///< folder with <task>.jsonl, or with data/<task>.jsonl
-  ConfigPath prompts;    ///< the official repository's config folder; empty: plain templates of our own, named unofficial
+  ConfigPath longbench = {};  ///< folder with <task>.jsonl, or with data/<task>.jsonl
+  ConfigPath prompts = {};    ///< the official repository's config folder; empty: plain templates of our own, named unofficial
 
   bool operator==(const DataConfig&) const = default;
 
@@ -34,7 +34,7 @@ struct TaskConfig {
   int64_t questions_per_context = 8;
   double density = 1.0;
   double decoys = 0.35;
-  ConfigPath haystack;
+  ConfigPath haystack = {};
   int64_t facts_per_context = 8;
   std::string fact_kind = "mixed";
 

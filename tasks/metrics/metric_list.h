@@ -12,7 +12,7 @@ namespace namm::tasks {
 
 /// Switches for known differences between installations of the official scorer.
 struct MetricOptions {
-  std::optional<int64_t> rouge_recursion_limit;  ///< none: as the official scorer; 0: never fails
+  std::optional<int64_t> rouge_recursion_limit = {};  ///< none: as the official scorer; 0: never fails
   EditSimilarity edit_similarity = EditSimilarity::difflib;
 };
 

@@ -1,0 +1,238 @@
+#include "tasks/longbench.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "tasks/longbench_tasks.h"
+#include "tasks/metrics/metric_list.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/tasks/codecs.h"
+
+namespace namm::tasks {
+namespace {
+
+using ::testing::HasSubstr;
+using nlohmann::json;
+
+const std::filesystem::path kRecords = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
+
+DataConfig shipped() { return {.longbench = {kRecords}, .prompts = {}}; }
+
+class LongBenchFiles : public ::testing::Test {
+ protected:
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name, std::ios::binary) << text; }
+
+  DataConfig here(bool prompts = false) const {
+    return {.longbench = {folder_.path()}, .prompts = {prompts ? folder_.path() : std::filesystem::path()}};
+  }
+
+  std::string error_of(const std::string& task, const TaskConfig& config, const DataConfig& data) {
+    try {
+      make_task(task, config, data);
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    ADD_FAILURE() << "no DataError";
+    return "";
+  }
+
+  testing::TemporaryDirectory folder_;
+  testing::PieceCodec codec_;
+};
+
+std::string record(const std::string& answer, int number = 0) {
+  return json{{"input", "Where?"}, {"context", "Number " + std::to_string(number) + " lies in " + answer + "."}, {"answers", {answer}},
+              {"length", 5},       {"dataset", "qasper"}, {"language", "en"}, {"all_classes", nullptr},
+              {"_id", "id" + std::to_string(number)}}
+             .dump() +
+         "\n";
+}
+
+TEST_F(LongBenchFiles, ReadsRecordsAndMakesPrompts) {
+  write("qasper.jsonl", record("Oslo", 0) + record("Rome", 1));
+  const auto task = make_task("longbench/qasper", {}, here());
+  EXPECT_EQ(task->count(Split::test), 2);
+  EXPECT_EQ(task->count(Split::train), 0);
+  EXPECT_TRUE(task->info().unofficial_prompts);
+  EXPECT_TRUE(task->info().chat);
+  const Sample sample = task->sample(Split::test, 1, codec_);
+  EXPECT_EQ(sample.record_id, "id1");
+  EXPECT_EQ(sample.length, 5);
+  ASSERT_EQ(sample.questions.size(), 1u);
+  const Question& question = sample.questions[0];
+  EXPECT_TRUE(question.text.empty() && question.ids.empty());
+  EXPECT_THAT(sample.context, HasSubstr("Number 1 lies in Rome."));
+  EXPECT_THAT(sample.context, HasSubstr("Where?"));
+  EXPECT_EQ(question.target, " Rome");
+  EXPECT_EQ(question.generation_tokens, 128);
+  EXPECT_EQ(task->score("It is rome!", question), 0.5);
+  EXPECT_THROW(task->sample(Split::test, 2, codec_), ConfigError);
+  EXPECT_THROW(task->sample(Split::train, 0, codec_), ConfigError);
+}
+
+TEST_F(LongBenchFiles, OfficialPromptsComeFromTheUsersFolder) {
+  write("qasper.jsonl", record("Oslo"));
+  write("dataset2prompt.json", R"({"qasper": "Read.\n{context} {{!}} {input} "})");
+  write("dataset2maxlen.json", R"({"qasper": 77})");
+  const auto task = make_task("longbench/qasper", {}, here(true));
+  EXPECT_FALSE(task->info().unofficial_prompts);
+  const Sample sample = task->sample(Split::test, 0, codec_);
+  EXPECT_EQ(sample.context, "Read.\nNumber 0 lies in Oslo. {!} Where? ");
+  EXPECT_EQ(sample.questions[0].target, "Oslo");  // the prompt ends in a blank
+  EXPECT_EQ(sample.questions[0].generation_tokens, 77);
+  EXPECT_EQ(prompt_sha256(sample, sample.questions[0]), sha256_hex(sample.context));
+}
+
+TEST_F(LongBenchFiles, BrokenPromptFiles) {
+  write("qasper.jsonl", record("Oslo"));
+  EXPECT_THAT(error_of("longbench/qasper", {}, here(true)), HasSubstr("dataset2prompt.json"));
+  write("dataset2prompt.json", R"({"trec": "x"})");
+  EXPECT_THAT(error_of("longbench/qasper", {}, here(true)), HasSubstr("no entry 'qasper'"));
+  write("dataset2prompt.json", R"({"qasper": "{question}"})");
+  EXPECT_THAT(error_of("longbench/qasper", {}, here(true)), HasSubstr("dataset2maxlen.json"));
+  write("dataset2maxlen.json", R"({"qasper": 0})");
+  EXPECT_THAT(error_of("longbench/qasper", {}, here(true)), HasSubstr("number of tokens"));
+  write("dataset2maxlen.json", R"({"qasper": 64})");
+  EXPECT_THAT(error_of("longbench/qasper", {}, here(true)), HasSubstr("question"));
+  write("dataset2prompt.json", R"({"qasper": ")");
+  EXPECT_THAT(error_of("longbench/qasper", {}, here(true)), HasSubstr("dataset2prompt.json"));
+}
+
+TEST_F(LongBenchFiles, NamesFileAndLineOfBadRecordsOrSkipsThem) {
+  const std::string good = record("Oslo");
+  for (const std::string bad :
+       {std::string("{\"input\": \"x\""), std::string("[]"), std::string(R"({"input": "x", "context": "y", "length": 1})"),
+        std::string(R"({"input": "x", "context": "y", "answers": [], "length": 1})"),
+        std::string(R"({"input": 1, "context": "y", "answers": ["a"], "length": 1})"),
+        std::string(R"({"input": "x", "context": "y", "answers": ["a"], "length": NaN})"), std::string("{\"input\": \"\xFF\"}")}) {
+    write("qasper.jsonl", good + bad + "\n" + record("Rome", 2));
+    EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("qasper.jsonl:2")) << bad;
+    const auto task = make_task("longbench/qasper", {.skip_bad_records = true}, here());
+    EXPECT_EQ(task->info().skipped_records, 1) << bad;
+    EXPECT_EQ(task->count(Split::test), 2) << bad;
+    EXPECT_EQ(task->sample(Split::test, 1, codec_).questions[0].answers[0], "Rome") << bad;
+  }
+}
+
+TEST_F(LongBenchFiles, AcceptsWindowsLinesAndEmptyLines) {
+  std::string first = record("Oslo");
+  first.insert(first.size() - 1, "\r");
+  write("qasper.jsonl", "\n" + first + "\n\n" + record("Rome", 1) + "\n");
+  const auto task = make_task("longbench/qasper", {}, here());
+  ASSERT_EQ(task->count(Split::test), 2);
+  EXPECT_EQ(task->sample(Split::test, 0, codec_).questions[0].answers[0], "Oslo");
+  EXPECT_EQ(task->sample(Split::test, 1, codec_).questions[0].answers[0], "Rome");
+}
+
+TEST_F(LongBenchFiles, MissingOrUselessFiles) {
+  EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("qasper.jsonl"));
+  write("qasper.jsonl", "");
+  EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("no usable record"));
+  EXPECT_THAT(error_of("longbench/qasper", {}, {.longbench = {"/data/longbench.zip"}, .prompts = {}}), HasSubstr("unpack"));
+  EXPECT_THROW(make_task("longbench/qasper", {}), ConfigError);
+  write("passage_retrieval_en.jsonl", record("third"));
+  EXPECT_THAT(error_of("longbench/passage_retrieval_en", {}, here()), HasSubstr("Paragraph"));
+}
+
+TEST_F(LongBenchFiles, SplitsOfRecords) {
+  std::string all;
+  for (int i = 0; i < 60; ++i) all += record("Oslo", i);
+  write("qasper.jsonl", all);
+  const auto ids_of = [&](const Task& task, Split split) {
+    std::set<std::string> ids;
+    for (int64_t i = 0; i < *task.count(split); ++i) ids.insert(task.sample(split, i, codec_).record_id);
+    return ids;
+  };
+  const auto shared = make_task("longbench/qasper", {.record_splits = "shared"}, here());
+  EXPECT_EQ(ids_of(*shared, Split::train), ids_of(*shared, Split::test));
+  const auto disjoint = make_task("longbench/qasper", {.record_splits = "disjoint"}, here());
+  std::set<std::string> seen;
+  for (Split split : {Split::train, Split::validation, Split::test}) {
+    const std::set<std::string> ids = ids_of(*disjoint, split);
+    EXPECT_FALSE(ids.empty());
+    for (const std::string& id : ids) EXPECT_TRUE(seen.insert(id).second) << id;
+  }
+  EXPECT_EQ(seen.size(), 60u);
+  EXPECT_GT(disjoint->count(Split::test), disjoint->count(Split::validation));
+}
+
+TEST_F(LongBenchFiles, TruncatesInTheMiddleAndSaysSo) {
+  const auto whole = make_task("longbench/2wikimqa", {}, shipped())->sample(Split::test, 0, codec_);
+  EXPECT_FALSE(whole.truncated);
+  const auto task = make_task("longbench/2wikimqa", {.max_prompt_tokens = 200}, shipped());
+  const Sample cut = task->sample(Split::test, 0, codec_);
+  EXPECT_TRUE(cut.truncated);
+  EXPECT_EQ(cut.original_tokens, std::ssize(whole.context_ids));
+  EXPECT_NEAR(static_cast<double>(cut.context_ids.size()), 200, 3);
+  EXPECT_EQ(cut.context.substr(cut.context.size() - 100), whole.context.substr(whole.context.size() - 100));
+  EXPECT_EQ(cut.context.substr(0, 100), whole.context.substr(0, 100));
+}
+
+TEST_F(LongBenchFiles, SamsumFollowsTheChosenRule) {
+  const TaskInfo official = make_task("longbench/samsum", {}, shipped())->info();
+  EXPECT_TRUE(official.stop_at_newline);
+  EXPECT_EQ(official.minimum_new_tokens, 1);
+  EXPECT_FALSE(official.cut_at_newline || official.chat);
+  const TaskInfo released = make_task("longbench/samsum", {.truncation = "released"}, shipped())->info();
+  EXPECT_TRUE(released.cut_at_newline);
+  EXPECT_FALSE(released.stop_at_newline);
+}
+
+TEST_F(LongBenchFiles, PredictionRecordHasTheOfficialFields) {
+  const auto task = make_task("longbench/trec", {}, shipped());
+  const Sample sample = task->sample(Split::test, 0, codec_);
+  const nlohmann::ordered_json line = prediction_record(sample, 0, "City \xFF", 0.5);
+  std::vector<std::string> fields;
+  for (const auto& [key, value] : line.items()) fields.push_back(key);
+  EXPECT_EQ((std::vector<std::string>(fields.begin(), fields.begin() + 4)),
+            (std::vector<std::string>{"pred", "answers", "all_classes", "length"}));
+  EXPECT_EQ(line.at("pred"), "City \uFFFD");
+  EXPECT_EQ(line.at("all_classes").size(), 50u);
+  EXPECT_EQ(line.at("prompt_sha256"), sha256_hex(sample.context));
+  EXPECT_EQ(line.at("_id"), sample.record_id);
+}
+
+TEST_F(LongBenchFiles, ScoresCodeByTheChosenLibrary) {
+  const TaskConfig config{.edit_similarity = "levenshtein"};
+  Question question;
+  for (int i = 0; i < 120; ++i) question.answers.resize(1), question.answers[0] += "ba";
+  std::string prediction;
+  for (int i = 0; i < 120; ++i) prediction += "ab";
+  EXPECT_EQ(make_task("longbench/lcc", {}, shipped())->score(prediction, question), 0);
+  EXPECT_EQ(make_task("longbench/lcc", config, shipped())->score(prediction, question), 1);
+}
+
+// The templates are the user's download and not in this repository.
+TEST_F(LongBenchFiles, OfficialPromptsHaveTheRecordedHashes) {
+  const char* prompts = std::getenv("NAMM_LONGBENCH_CONFIG");
+  if (!prompts) GTEST_SKIP() << "set NAMM_LONGBENCH_CONFIG to the official LongBench/config folder";
+  const char* records = std::getenv("NAMM_LONGBENCH_DATA");
+  const json expected = json::parse(std::ifstream(kRecords / "prompts.json"));
+  const DataConfig data{.longbench = {records ? std::filesystem::path(records) : kRecords}, .prompts = {prompts}};
+  int compared = 0;
+  for (const auto& [name, entries] : expected.items()) {
+    if (!unsupported_reason(find_longbench_task(name)->metric).empty()) continue;
+    const auto task = make_task("longbench/" + name, {}, data);
+    for (int64_t i = 0; i < *task->count(Split::test); ++i) {
+      const Sample sample = task->sample(Split::test, i, codec_);
+      for (const json& entry : entries) {
+        if (entry.at("_id") != sample.record_id) continue;
+        EXPECT_EQ(prompt_sha256(sample, sample.questions[0]), entry.at("sha256")) << name << " " << i;
+        ++compared;
+      }
+    }
+  }
+  std::cout << "compared " << compared << " prompts\n";
+  EXPECT_GE(compared, 18);
+}
+
+}  // namespace
+}  // namespace namm::tasks

@@ -1,0 +1,115 @@
+// The stored answers of a real model and the hand-made cases, against the scores of the official scripts.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/errors.h"
+#include "tasks/scoring.h"
+#include "tests/support/tolerances.h"
+
+namespace namm::tasks {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+const std::filesystem::path kData = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
+
+json expected_scores() { return json::parse(std::ifstream(kData / "expected.json")).at("datasets"); }
+
+void expect_scores(const std::string& name, const ordered_json& got, const json& wanted) {
+  ASSERT_EQ(got.size(), wanted.size()) << name;
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_NEAR(got[i].get<double>(), wanted[i].get<double>(), tolerances::metrics::score) << name << " record " << i;
+  }
+}
+
+TEST(OfficialScores, StoredAnswersOfEveryDataSet) {
+  const json expected = expected_scores();
+  const ordered_json scored = score_longbench(kData / "pred", std::nullopt, {.jobs = 2});
+  size_t values = 0;
+  for (const ordered_json& entry : scored.at("datasets")) {
+    const std::string name = entry.at("dataset");
+    const json& wanted = expected.at(name);
+    EXPECT_EQ(entry.at("metric"), wanted.at("metric")) << name;
+    EXPECT_EQ(entry.at("post"), wanted.at("post")) << name;
+    EXPECT_EQ(entry.at("score").get<double>(), wanted.at("score").get<double>()) << name;
+    EXPECT_NEAR(entry.at("mean").get<double>(), wanted.at("namm_score").get<double>(), 100 * tolerances::metrics::score);
+    expect_scores(name, entry.at("samples"), wanted.at("scores"));
+    values += entry.at("samples").size();
+  }
+  EXPECT_EQ(scored.at("datasets").size() + scored.at("skipped").size(), expected.size());
+  for (const ordered_json& entry : scored.at("skipped")) {
+    std::cout << "skipped " << entry.at("dataset") << ": " << entry.at("reason") << "\n";
+  }
+  EXPECT_EQ(scored.at("skipped").size(), 3u);
+  std::cout << "compared " << scored.at("datasets").size() << " data sets, " << values << " answers\n";
+}
+
+TEST(OfficialScores, BucketsOfLongBenchE) {
+  const json expected = expected_scores();
+  const ordered_json scored = score_longbench(kData / "pred", std::nullopt, {.buckets = true});
+  for (const ordered_json& entry : scored.at("datasets")) {
+    const std::string name = entry.at("dataset");
+    EXPECT_EQ(json(entry.at("score")), expected.at(name).at("score_e")) << name;
+  }
+}
+
+TEST(OfficialScores, CodeWithLevenshtein) {
+  const json expected = expected_scores();
+  ScoreSettings settings;
+  settings.metric.edit_similarity = EditSimilarity::levenshtein;
+  for (const std::string name : {"lcc", "repobench-p"}) {
+    const ordered_json scored = score_longbench(kData / "pred" / (name + ".jsonl"), std::nullopt, settings);
+    const ordered_json& entry = scored.at("datasets").at(0);
+    EXPECT_EQ(entry.at("score").get<double>(), expected.at(name).at("score_levenshtein").get<double>());
+    expect_scores(name, entry.at("samples"), expected.at(name).at("scores_levenshtein"));
+  }
+}
+
+/// Compares the hand-made cases with one of the recorded columns; returns how many values were compared.
+size_t compare_cases(const ScoreSettings& settings, const std::string& column, const std::string& metric) {
+  std::map<std::string, json> cases;
+  std::ifstream file(kData / "edge_cases.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    const json record = json::parse(line);
+    cases[record.at("id")] = record;
+  }
+  size_t compared = 0;
+  const ordered_json scored = score_cases(kData / "edge_cases.jsonl", settings);
+  for (const ordered_json& entry : scored.at("datasets")) {
+    if (entry.contains("skipped")) {
+      if (metric.empty()) {
+        std::cout << "skipped " << entry.at("cases").size() << " cases: " << entry.at("skipped") << "\n";
+      }
+      continue;
+    }
+    if (!metric.empty() && entry.at("metric") != metric) continue;
+    for (const ordered_json& scored_case : entry.at("cases")) {
+      const std::string id = scored_case.at("id");
+      const json& record = cases.at(id);
+      if (!record.contains(column)) continue;
+      EXPECT_NEAR(scored_case.at("score").get<double>(), record.at(column).get<double>(), tolerances::metrics::score) << id;
+      ++compared;
+    }
+  }
+  return compared;
+}
+
+TEST(OfficialScores, HandMadeCases) {
+  const size_t compared = compare_cases({}, "score", "");
+  std::cout << "compared " << compared << " cases\n";
+  EXPECT_EQ(compared, 97u);
+}
+
+TEST(OfficialScores, HandMadeCasesWithOtherSettings) {
+  ScoreSettings no_limit = parse_score_settings({"rouge_recursion_limit=0"});
+  EXPECT_EQ(compare_cases(no_limit, "score_no_limit", "rouge_score"), 19u);
+  ScoreSettings python311 = parse_score_settings({"rouge_recursion_limit=991"});
+  EXPECT_EQ(compare_cases(python311, "score_python3.11", "rouge_score"), 19u);
+  ScoreSettings levenshtein = parse_score_settings({"edit_similarity=levenshtein"});
+  EXPECT_EQ(compare_cases(levenshtein, "score_levenshtein", "code_sim_score"), 16u);
+}
+
+}  // namespace
+}  // namespace namm::tasks
