@@ -4,7 +4,8 @@
 
 namespace namm {
 
-/// What this program was built from. In a library of its own (namm_build_info), so that a commit relinks the program only.
+/// What this program was built from. In a library of its own (namm_build_info), so that a commit relinks the
+/// program only.
 struct BuildInfo {
   std::string version;       ///< of the project, "0.1.0"
   std::string git_revision;  ///< 40 letters, or "unknown" outside a git checkout

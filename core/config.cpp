@@ -48,10 +48,10 @@ std::string describe_origin(const ConfigOrigin& origin) {
   return origin.source->name + ':' + std::to_string(origin.line);
 }
 
-// `given` is what the document holds at this place, or null; `above` is where the nearest value around it was written when
-// that value is a short form (e.g. a word that stands for a mapping).
-void flatten(const ConfigValue& resolved, const ConfigValue* given, const ConfigOrigin* above, const std::string& path,
-             const std::string& help, std::vector<DescribedValue>& out) {
+// `given` is what the document holds at this place, or null; `above` is where the nearest value around it was
+// written when that value is a short form (e.g. a word that stands for a mapping).
+void flatten(const ConfigValue& resolved, const ConfigValue* given, const ConfigOrigin* above,
+             const std::string& path, const std::string& help, std::vector<DescribedValue>& out) {
   const auto child_path = [&](const std::string& key) { return path.empty() ? key : path + '.' + key; };
   const bool same_kind = given != nullptr && given->kind == resolved.kind;
   if (given != nullptr && !same_kind && given->kind != ConfigValue::Kind::null) {
@@ -78,12 +78,7 @@ void flatten(const ConfigValue& resolved, const ConfigValue* given, const Config
   } else if (above != nullptr) {
     origin = describe_origin(*above);
   }
-  std::string value = to_yaml(resolved);
-  value.pop_back();
-  if (value.find('\n') != std::string::npos) {
-    value = to_short_text(resolved);
-  }
-  out.push_back({path, std::move(value), std::move(origin), help});
+  out.push_back({path, to_flow_yaml(resolved), std::move(origin), help});
 }
 
 }  // namespace
@@ -94,11 +89,14 @@ int64_t read_integer(const ConfigNode& node, int64_t low, int64_t high, const Co
   if (!integer) {
     node.fail(needs("an integer", constraint));
   }
-  const uint64_t limit = integer->negative ? uint64_t{0} - static_cast<uint64_t>(low) : static_cast<uint64_t>(high);
+  const uint64_t limit =
+      integer->negative ? uint64_t{0} - static_cast<uint64_t>(low) : static_cast<uint64_t>(high);
   if (integer->overflow || integer->magnitude > limit) {
-    node.fail(needs("an integer between " + std::to_string(low) + " and " + std::to_string(high), constraint));
+    node.fail(
+        needs("an integer between " + std::to_string(low) + " and " + std::to_string(high), constraint));
   }
-  const auto value = static_cast<int64_t>(integer->negative ? uint64_t{0} - integer->magnitude : integer->magnitude);
+  const auto value =
+      static_cast<int64_t>(integer->negative ? uint64_t{0} - integer->magnitude : integer->magnitude);
   if (!constraint.allows(static_cast<double>(value))) {
     node.fail(needs("an integer", constraint));
   }
@@ -108,7 +106,8 @@ int64_t read_integer(const ConfigNode& node, int64_t low, int64_t high, const Co
 uint64_t read_unsigned(const ConfigNode& node, uint64_t high, const Constraint& constraint) {
   const std::string* text = plain(node);
   const auto integer = text != nullptr ? parse_core_integer(*text) : std::nullopt;
-  if (!integer || (integer->negative && integer->magnitude > 0) || integer->overflow || integer->magnitude > high) {
+  if (!integer || (integer->negative && integer->magnitude > 0) || integer->overflow ||
+      integer->magnitude > high) {
     node.fail(needs("an integer between 0 and " + std::to_string(high), constraint));
   }
   if (!constraint.allows(static_cast<double>(integer->magnitude))) {
@@ -177,8 +176,9 @@ void expect_mapping(const ConfigNode& node, const Constraint& constraint) {
 }
 
 void fail_missing(const ConfigNode& mapping, std::string_view key, std::string_view help) {
-  throw ConfigError(mapping.where() + ": " + (mapping.path().empty() ? "" : mapping.path() + ".") + std::string(key) +
-                    ": must be given" + (help.empty() ? "" : " (" + std::string(help) + ")"));
+  throw ConfigError(mapping.where() + ": " + (mapping.path().empty() ? "" : mapping.path() + ".") +
+                    std::string(key) + ": must be given" +
+                    (help.empty() ? "" : " (" + std::string(help) + ")"));
 }
 
 Constraint item_constraint(Constraint constraint) {
@@ -187,22 +187,33 @@ Constraint item_constraint(Constraint constraint) {
   return constraint;
 }
 
-ConfigValue write_integer(int64_t value) { return ConfigValue::integer(value); }
+ConfigValue write_integer(int64_t value) {
+  return ConfigValue::integer(value);
+}
 
-ConfigValue write_unsigned(uint64_t value) { return ConfigValue::scalar(std::to_string(value)); }
+ConfigValue write_unsigned(uint64_t value) {
+  return ConfigValue::scalar(std::to_string(value));
+}
 
-ConfigValue write_double(double value) { return ConfigValue::scalar(core_float_text(value)); }
+ConfigValue write_double(double value) {
+  return ConfigValue::scalar(core_float_text(value));
+}
 
-ConfigValue write_float(float value) { return ConfigValue::scalar(core_float_text(value)); }
+ConfigValue write_float(float value) {
+  return ConfigValue::scalar(core_float_text(value));
+}
 
 ConfigValue write_path(const ConfigPath& path) {
   // Absolute, because the resolved config is read again from another folder.
-  return ConfigValue::string(path.empty() ? "" : std::filesystem::absolute(path.value).lexically_normal().string());
+  return ConfigValue::string(
+      path.empty() ? "" : std::filesystem::absolute(path.value).lexically_normal().string());
 }
 
 }  // namespace detail
 
-std::string config_sha256(const ConfigValue& resolved) { return sha256_hex(to_yaml(resolved)); }
+std::string config_sha256(const ConfigValue& resolved) {
+  return sha256_hex(to_yaml(resolved));
+}
 
 std::vector<DescribedValue> describe(const ConfigValue& resolved, const ConfigDocument& document) {
   std::vector<DescribedValue> values;

@@ -16,7 +16,8 @@
 #include "core/config_value.h"
 #include "core/constraint.h"
 
-/// Typed configuration. A struct lists its fields once; the list serves reading, writing, describing and hashing:
+/// Typed configuration. A struct lists its fields once; the list serves reading, writing, describing and
+/// hashing:
 ///
 ///     struct CmaEsConfig {
 ///       int64_t population = 0;
@@ -27,16 +28,17 @@
 ///         visit("population", self.population, at_least(2), "members of one generation");
 ///         visit("kind", self.kind, one_of({"cma-es", "cr-fm-nes"}), "optimiser");
 ///       }
-///       void check(const ConfigNode& node) const;   // optional: relations between fields; node.fail_entry(...)
+///       void check(const ConfigNode& node) const;   // optional: relations between fields;
+///       node.fail_entry(...)
 ///     };
 ///
-/// Field types: bool, integers, float, double, std::string, ConfigPath, structs with `fields`, and std::optional,
-/// std::vector, std::map<std::string, ...> of these. A type of another shape brings
-/// `static T from_config(const ConfigNode&)` and `ConfigValue to_config() const`.
+/// Field types: bool, integers, float, double, std::string, ConfigPath, structs with `fields`, and
+/// std::optional, std::vector, std::map<std::string, ...> of these. A type of another shape brings `static T
+/// from_config(const ConfigNode&)` and `ConfigValue to_config() const`.
 namespace namm {
 
-/// A file or folder named in a config; relative ones are resolved against the file that names them, so `value` is absolute
-/// after reading (or empty).
+/// A file or folder named in a config; relative ones are resolved against the file that names them, so
+/// `value` is absolute after reading (or empty).
 struct ConfigPath {
   std::filesystem::path value;
   bool empty() const { return value.empty(); }
@@ -70,9 +72,13 @@ struct IgnoreFields {
 };
 
 template <class T>
-concept has_fields = requires(T& value, IgnoreFields& visit) { T::fields(value, visit); };
+concept has_fields = requires(T& value, IgnoreFields& visit) {
+  T::fields(value, visit);
+};
 template <class T>
-concept has_check = requires(const T& value, const ConfigNode& node) { value.check(node); };
+concept has_check = requires(const T& value, const ConfigNode& node) {
+  value.check(node);
+};
 template <class T>
 concept has_from_config = requires(const T& value, const ConfigNode& node) {
   { T::from_config(node) } -> std::same_as<T>;
@@ -181,8 +187,8 @@ T read_config(const ConfigNode& node, const Constraint& constraint) {
   } else if constexpr (std::is_same_v<T, bool>) {
     return detail::read_bool(node);
   } else if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
-    return static_cast<T>(detail::read_integer(node, std::numeric_limits<T>::min(), std::numeric_limits<T>::max(),
-                                               constraint));
+    return static_cast<T>(
+        detail::read_integer(node, std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), constraint));
   } else if constexpr (std::is_integral_v<T>) {
     return static_cast<T>(detail::read_unsigned(node, std::numeric_limits<T>::max(), constraint));
   } else if constexpr (std::is_same_v<T, float>) {
@@ -210,7 +216,8 @@ T read_config(const ConfigNode& node, const Constraint& constraint) {
     detail::expect_mapping(node, constraint);
     T entries;
     for (const std::string& key : node.keys()) {
-      entries.emplace(key, read_config<typename T::mapped_type>(node.at(key), detail::item_constraint(constraint)));
+      entries.emplace(
+          key, read_config<typename T::mapped_type>(node.at(key), detail::item_constraint(constraint)));
     }
     return entries;
   } else if constexpr (detail::has_fields<T>) {
@@ -266,16 +273,15 @@ ConfigValue write_config(const T& value) {
 
 /// The resolved config as YAML: read_config of it gives an equal value.
 template <class T>
-  requires(!std::same_as<T, ConfigValue>)
-std::string to_yaml(const T& config) {
+requires(!std::same_as<T, ConfigValue>) std::string to_yaml(const T& config) {
   return to_yaml(write_config(config));
 }
 
-/// SHA-256 of the resolved values, 64 letters; the same for configs that mean the same, however they were written.
+/// SHA-256 of the resolved values, 64 letters; the same for configs that mean the same, however they were
+/// written.
 std::string config_sha256(const ConfigValue& resolved);
 template <class T>
-  requires(!std::same_as<T, ConfigValue>)
-std::string config_sha256(const T& config) {
+requires(!std::same_as<T, ConfigValue>) std::string config_sha256(const T& config) {
   return config_sha256(write_config(config));
 }
 
@@ -289,7 +295,8 @@ struct DescribedValue {
 
 std::vector<DescribedValue> describe(const ConfigValue& resolved, const ConfigDocument& document);
 
-/// Every value of T as read from `document`, in the order of the fields. Throws ConfigError as read_config does.
+/// Every value of T as read from `document`, in the order of the fields. Throws ConfigError as read_config
+/// does.
 template <class T>
 std::vector<DescribedValue> describe(const ConfigDocument& document) {
   return describe(write_config(read_config<T>(document)), document);

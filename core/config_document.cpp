@@ -16,6 +16,7 @@ using Kind = ConfigValue::Kind;
 using Source = std::shared_ptr<const ConfigOrigin::Source>;
 
 constexpr std::size_t max_base_depth = 64;
+constexpr std::size_t max_base_files = 1000;
 
 std::string joined(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : path + '.' + std::string(key);
@@ -84,7 +85,9 @@ class Loader {
     return value;
   }
 
-  ConfigValue parse_override(const std::string& text, const Source& source) { return parse_yaml(text, source, values_); }
+  ConfigValue parse_override(const std::string& text, const Source& source) {
+    return parse_yaml(text, source, values_);
+  }
 
   // Merges the bases of all mappings inside `value`, innermost first.
   void resolve(ConfigValue& value, const std::string& path) {
@@ -98,7 +101,8 @@ class Loader {
     if (value.kind != Kind::mapping || base == nullptr) {
       return;
     }
-    const std::string shown = base->origin.text() + ": " + joined(path, "base") + " = " + to_short_text(*base);
+    const std::string shown =
+        base->origin.text() + ": " + joined(path, "base") + " = " + to_short_text(*base);
     if (value.entries.front().key != "base") {
       throw ConfigError(shown + ": must be the first key of its mapping");
     }
@@ -124,6 +128,9 @@ class Loader {
     }
     if (open_.size() >= max_base_depth) {
       throw ConfigError(named_at + ": bases nested deeper than " + std::to_string(max_base_depth) + " files");
+    }
+    if (++files_ > max_base_files) {
+      throw ConfigError(named_at + ": more than " + std::to_string(max_base_files) + " bases are read");
     }
     open_.push_back(std::move(file));
   }
@@ -161,6 +168,7 @@ class Loader {
 
   std::vector<OpenFile> open_;
   std::size_t values_ = 0;
+  std::size_t files_ = 0;
 };
 
 struct Override {
@@ -179,11 +187,13 @@ Override parse_override(const std::string& text, const Source& source, Loader& l
   Override result;
   result.path = text.substr(0, equals);
   result.keys = split(result.path, '.');
-  if (std::any_of(result.keys.begin(), result.keys.end(), [](const std::string& key) { return key.empty(); })) {
+  if (std::any_of(result.keys.begin(), result.keys.end(),
+                  [](const std::string& key) { return key.empty(); })) {
     throw ConfigError("command line: '" + text + "': a key of the path is empty");
   }
   if (result.keys.size() >= max_config_depth) {
-    throw ConfigError("command line: " + result.path + ": nested deeper than " + std::to_string(max_config_depth) + " levels");
+    throw ConfigError("command line: " + result.path + ": nested deeper than " +
+                      std::to_string(max_config_depth) + " levels");
   }
   try {
     result.value = loader.parse_override(text.substr(equals + 1), source);
@@ -204,10 +214,10 @@ void apply(ConfigValue& root, const Override& override, const Source& source) {
       const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
       if (error != std::errc() || end != key.data() + key.size() || index >= place->items.size()) {
         const std::size_t count = place->items.size();
-        throw ConfigError("command line: " + override.path + " = " + to_short_text(override.value) + ": " + path +
-                          " is a list of " + std::to_string(count) +
-                          (count == 0 ? " items" : " items, numbered 0 to " + std::to_string(count - 1)) + "; there is no '" +
-                          key + "'");
+        throw ConfigError("command line: " + override.path + " = " + to_short_text(override.value) + ": " +
+                          path + " is a list of " + std::to_string(count) +
+                          (count == 0 ? " items" : " items, numbered 0 to " + std::to_string(count - 1)) +
+                          "; there is no '" + key + "'");
       }
       place = &place->items[index];
     } else {
@@ -220,7 +230,8 @@ void apply(ConfigValue& root, const Override& override, const Source& source) {
         ConfigValue added;
         added.origin = origin;
         ConfigValue::Entry entry{key, origin, std::move(added), {}};
-        place->entries.insert(key == "base" ? place->entries.begin() : place->entries.end(), std::move(entry));
+        place->entries.insert(key == "base" ? place->entries.begin() : place->entries.end(),
+                              std::move(entry));
       }
       place = place->find(key);
     }
@@ -253,7 +264,9 @@ ConfigValue finish(ConfigValue root, Loader& loader, const std::vector<std::stri
 
 }  // namespace
 
-std::size_t ConfigNode::size() const { return is_sequence() ? value_->items.size() : value_->entries.size(); }
+std::size_t ConfigNode::size() const {
+  return is_sequence() ? value_->items.size() : value_->entries.size();
+}
 
 ConfigNode ConfigNode::item(std::size_t index) const {
   return {root_, &value_->items.at(index), joined(path_, std::to_string(index))};
@@ -267,7 +280,9 @@ ConfigNode ConfigNode::at(std::string_view key) const {
   return {root_, found, joined(path_, key)};
 }
 
-bool ConfigNode::has(std::string_view key) const { return value_->find(key) != nullptr; }
+bool ConfigNode::has(std::string_view key) const {
+  return value_->find(key) != nullptr;
+}
 
 std::vector<std::string> ConfigNode::keys() const {
   std::vector<std::string> keys;
@@ -278,11 +293,12 @@ std::vector<std::string> ConfigNode::keys() const {
 }
 
 void ConfigNode::fail(const std::string& allowed) const {
-  throw ConfigError(where() + ": " + (path_.empty() ? "the document" : path_) + " = " + to_short_text(*value_) + ": " +
-                    allowed);
+  throw ConfigError(where() + ": " + (path_.empty() ? "the document" : path_) + " = " +
+                    to_short_text(*value_) + ": " + allowed);
 }
 
-void ConfigNode::fail_entry(std::string_view key, const std::string& value, const std::string& allowed) const {
+void ConfigNode::fail_entry(std::string_view key, const std::string& value,
+                            const std::string& allowed) const {
   if (has(key)) {
     at(key).fail(allowed);
   }
@@ -298,13 +314,15 @@ void ConfigNode::refuse_unknown_keys(const std::vector<std::string>& allowed) co
       continue;
     }
     const auto meant = nearest(entry.key, allowed);
-    throw ConfigError(entry.key_origin.text() + ": " + joined(path_, entry.key) + " = " + to_short_text(entry.value) +
-                      ": unknown key" + (meant ? ", did you mean '" + *meant + "'?" : ";") + " allowed are " +
+    throw ConfigError(entry.key_origin.text() + ": " + joined(path_, entry.key) + " = " +
+                      to_short_text(entry.value) + ": unknown key" +
+                      (meant ? ", did you mean '" + *meant + "'?" : ";") + " allowed are " +
                       join(allowed, ", "));
   }
 }
 
-ConfigDocument::ConfigDocument(ConfigValue root) : root_(std::make_shared<const ConfigValue>(std::move(root))) {}
+ConfigDocument::ConfigDocument(ConfigValue root)
+    : root_(std::make_shared<const ConfigValue>(std::move(root))) {}
 
 ConfigDocument ConfigDocument::load(const fs::path& path, const std::vector<std::string>& overrides) {
   Loader loader;
@@ -312,9 +330,11 @@ ConfigDocument ConfigDocument::load(const fs::path& path, const std::vector<std:
 }
 
 ConfigDocument ConfigDocument::from_text(std::string_view text, const std::string& name,
-                                         const std::vector<std::string>& overrides, const fs::path& directory) {
+                                         const std::vector<std::string>& overrides,
+                                         const fs::path& directory) {
   Loader loader;
-  const fs::path absolute = directory.empty() ? fs::current_path() : fs::absolute(directory).lexically_normal();
+  const fs::path absolute =
+      directory.empty() ? fs::current_path() : fs::absolute(directory).lexically_normal();
   return ConfigDocument(finish(loader.load_text(text, name, absolute), loader, overrides));
 }
 

@@ -22,7 +22,10 @@ ConfigOrigin origin_of(const Source& source, const YAML::Mark& mark) {
   return {source, mark.line + 1, mark.column + 1};
 }
 
-// Builds the tree from yaml-cpp's events: its own node tree forgets duplicate keys and expands aliases without a limit.
+constexpr const char* bad_key = "a key must be a plain text (or a bracket is left open)";
+
+// Builds the tree from yaml-cpp's events: its own node tree forgets duplicate keys and expands aliases
+// without a limit.
 class TreeBuilder : public YAML::EventHandler {
  public:
   TreeBuilder(Source source, std::size_t& values) : source_(std::move(source)), values_(values) {}
@@ -38,7 +41,8 @@ class TreeBuilder : public YAML::EventHandler {
     add(mark, std::move(value), anchor, 1, 1);
   }
 
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& text) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& text) override {
     refuse_tag(mark, tag, "tag:yaml.org,2002:str");
     ConfigValue value = tag == "?" || tag.empty() ? ConfigValue::scalar(text) : ConfigValue::string(text);
     value.origin = origin_of(source_, mark);
@@ -112,8 +116,9 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void begin(const YAML::Mark& mark, ConfigValue value, YAML::anchor_t anchor) {
-    if (!frames_.empty() && frames_.back().value.kind == ConfigValue::Kind::mapping && !frames_.back().key_read) {
-      fail(mark, "a key must be a plain text");
+    if (!frames_.empty() && frames_.back().value.kind == ConfigValue::Kind::mapping &&
+        !frames_.back().key_read) {
+      fail(mark, bad_key);
     }
     if (frames_.size() >= max_config_depth) {
       fail(mark, "nested deeper than " + std::to_string(max_config_depth) + " levels");
@@ -129,12 +134,13 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   // `count` values, of which `added` are not yet in the total.
-  void add(const YAML::Mark& mark, ConfigValue value, YAML::anchor_t anchor, std::size_t count, std::size_t height) {
+  void add(const YAML::Mark& mark, ConfigValue value, YAML::anchor_t anchor, std::size_t count,
+           std::size_t height) {
     add(mark, std::move(value), anchor, count, height, count);
   }
 
-  void add(const YAML::Mark& mark, ConfigValue value, YAML::anchor_t anchor, std::size_t count, std::size_t height,
-           std::size_t added) {
+  void add(const YAML::Mark& mark, ConfigValue value, YAML::anchor_t anchor, std::size_t count,
+           std::size_t height, std::size_t added) {
     values_ += added;
     if (values_ > max_config_values) {
       fail(mark, "more than " + std::to_string(max_config_values) + " values (aliases counted in full)");
@@ -165,7 +171,7 @@ class TreeBuilder : public YAML::EventHandler {
   void take_key(const YAML::Mark& mark, const ConfigValue& value) {
     Frame& frame = frames_.back();
     if (value.kind != ConfigValue::Kind::scalar) {
-      fail(mark, "a key must be a plain text");
+      fail(mark, bad_key);
     }
     frame.key = value.text;
     frame.key_origin = origin_of(source_, mark);

@@ -14,6 +14,7 @@ inline constexpr std::size_t max_config_depth = 100;
 inline constexpr std::size_t max_config_values = 100'000;
 
 /// `values` counts the values of a whole load; aliases count in full. Throws ConfigError with the place.
-ConfigValue parse_yaml(std::string_view text, const std::shared_ptr<const ConfigOrigin::Source>& source, std::size_t& values);
+ConfigValue parse_yaml(std::string_view text, const std::shared_ptr<const ConfigOrigin::Source>& source,
+                       std::size_t& values);
 
 }  // namespace namm

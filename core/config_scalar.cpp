@@ -7,7 +7,9 @@
 namespace namm {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 std::size_t skip_digits(std::string_view text, std::size_t i) {
   while (i < text.size() && is_digit(text[i])) {
@@ -110,7 +112,11 @@ std::optional<double> parse_core_float(std::string_view text) {
   return negative ? -value : value;
 }
 
-std::string core_float_text(double value) { return float_text(value); }
-std::string core_float_text(float value) { return float_text(value); }
+std::string core_float_text(double value) {
+  return float_text(value);
+}
+std::string core_float_text(float value) {
+  return float_text(value);
+}
 
 }  // namespace namm

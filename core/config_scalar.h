@@ -16,10 +16,12 @@ struct CoreInteger {
 };
 std::optional<CoreInteger> parse_core_integer(std::string_view text);
 
-/// Also ".inf", "-.INF", ".nan"; integers are floats too. Nothing when `text` is no number, or one that double cannot hold.
+/// Also ".inf", "-.INF", ".nan"; integers are floats too. Nothing when `text` is no number, or one that
+/// double cannot hold.
 std::optional<double> parse_core_float(std::string_view text);
 
-/// Shortest text that reads back as the same number, always with '.', 'e' or as .inf, so that it stays a float.
+/// Shortest text that reads back as the same number, always with '.', 'e' or as .inf, so that it stays a
+/// float.
 std::string core_float_text(double value);
 std::string core_float_text(float value);
 

@@ -8,23 +8,26 @@
 namespace namm {
 namespace {
 
-bool is_plain_safe(std::string_view text) {
+// Can stand without quotes as far as the syntax goes.
+bool is_plain_syntax(std::string_view text) {
   const auto letter_or_digit = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   };
   if (text.empty() || text.back() == ' ' || !(letter_or_digit(text[0]) || text[0] == '_' || text[0] == '/')) {
     return false;
   }
-  if (!std::all_of(text.begin(), text.end(),
-                   [&](char c) { return letter_or_digit(c) || std::string_view("_/.+- ").find(c) != std::string_view::npos; })) {
-    return false;
-  }
-  // Truth values to readers of YAML 1.1.
-  constexpr std::array<std::string_view, 6> old_words = {"y", "n", "yes", "no", "on", "off"};
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return letter_or_digit(c) || std::string_view("_/.+- ").find(c) != std::string_view::npos;
+  });
+}
+
+// Truth values to readers of YAML 1.1.
+bool is_old_truth_value(std::string_view text) {
+  constexpr std::array<std::string_view, 4> old_words = {"yes", "no", "on", "off"};
   std::string lower(text);
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return std::find(old_words.begin(), old_words.end(), lower) == old_words.end();
+  return std::find(old_words.begin(), old_words.end(), lower) != old_words.end();
 }
 
 std::string quote(std::string_view text) {
@@ -53,13 +56,16 @@ std::string quote(std::string_view text) {
 }
 
 std::string scalar_text(const ConfigValue& value) {
-  if (value.quoted) {
-    return is_plain_safe(value.text) && !is_special_scalar(value.text) ? value.text : quote(value.text);
+  const bool special = is_special_scalar(value.text);
+  if (value.quoted && (special || is_old_truth_value(value.text))) {
+    return quote(value.text);
   }
-  return is_plain_safe(value.text) || is_special_scalar(value.text) ? value.text : quote(value.text);
+  return is_plain_syntax(value.text) || special ? value.text : quote(value.text);
 }
 
-std::string key_text(const std::string& key) { return is_plain_safe(key) ? key : quote(key); }
+std::string key_text(const std::string& key) {
+  return is_plain_syntax(key) ? key : quote(key);
+}
 
 bool is_scalar(const ConfigValue& value) {
   return value.kind == ConfigValue::Kind::scalar || value.kind == ConfigValue::Kind::null;
@@ -103,7 +109,7 @@ void emit_after(const ConfigValue& value, std::size_t indent, bool in_sequence, 
                           flow_text(value, 90).size() <= 90;
   const bool empty = value.kind == ConfigValue::Kind::mapping && value.entries.empty();
   if (is_scalar(value) || short_list || empty) {
-    out += ' ' + flow_text(value, std::string::npos) + '\n';
+    out += ' ' + to_flow_yaml(value) + '\n';
   } else if (in_sequence && value.kind == ConfigValue::Kind::mapping) {
     // "- key: value": the mapping begins on the line of the dash.
     std::string block;
@@ -128,7 +134,7 @@ void emit(const ConfigValue& value, std::size_t indent, std::string& out) {
       emit_after(item, indent, true, out);
     }
   } else {
-    out += margin + flow_text(value, std::string::npos) + '\n';
+    out += margin + to_flow_yaml(value) + '\n';
   }
 }
 
@@ -157,7 +163,9 @@ ConfigValue ConfigValue::string(std::string text) {
   return value;
 }
 
-ConfigValue ConfigValue::integer(long long value) { return scalar(std::to_string(value)); }
+ConfigValue ConfigValue::integer(long long value) {
+  return scalar(std::to_string(value));
+}
 
 ConfigValue ConfigValue::sequence() {
   ConfigValue value;
@@ -199,6 +207,10 @@ std::string to_yaml(const ConfigValue& value) {
   return text;
 }
 
+std::string to_flow_yaml(const ConfigValue& value) {
+  return flow_text(value, std::string::npos);
+}
+
 std::string to_short_text(const ConfigValue& value) {
   constexpr std::size_t limit = 80;
   std::string text = flow_text(value, limit);
@@ -206,7 +218,9 @@ std::string to_short_text(const ConfigValue& value) {
     return text;
   }
   // Cut between characters, not inside one.
-  const auto continues = [&](std::size_t i) { return (static_cast<unsigned char>(text[i]) & 0xC0U) == 0x80U; };
+  const auto continues = [&](std::size_t i) {
+    return (static_cast<unsigned char>(text[i]) & 0xC0U) == 0x80U;
+  };
   std::size_t head = limit * 3 / 4, tail = text.size() - limit / 5;
   while (head > 0 && continues(head)) {
     --head;
@@ -218,7 +232,7 @@ std::string to_short_text(const ConfigValue& value) {
 }
 
 bool is_special_scalar(std::string_view text) {
-  constexpr std::array<std::string_view, 10> words = {"true", "True",  "TRUE",  "false", "False",
+  constexpr std::array<std::string_view, 10> words = {"true",  "True", "TRUE", "false", "False",
                                                       "FALSE", "null", "Null", "NULL",  "~"};
   return std::find(words.begin(), words.end(), text) != words.end() || parse_core_integer(text).has_value() ||
          parse_core_float(text).has_value();

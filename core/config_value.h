@@ -26,7 +26,8 @@ struct ConfigOrigin {
   std::string text() const;
 };
 
-/// A tree of YAML values: what a document holds after `base` and overrides, and what typed structs are written as.
+/// A tree of YAML values: what a document holds after `base` and overrides, and what typed structs are
+/// written as.
 struct ConfigValue {
   enum class Kind { null, scalar, sequence, mapping };
   struct Entry;
@@ -63,11 +64,14 @@ struct ConfigValue::Entry {
 /// YAML 1.2 text that reads back as the same tree; ends with a newline.
 std::string to_yaml(const ConfigValue& value);
 
+/// The same on one line, without a newline.
+std::string to_flow_yaml(const ConfigValue& value);
+
 /// One line for messages, shortened in the middle of long values.
 std::string to_short_text(const ConfigValue& value);
 
-/// True when `text` as a plain (unquoted) scalar is something else than text in the YAML 1.2 core schema: a number,
-/// true, false or null.
+/// True when `text` as a plain (unquoted) scalar is something else than text in the YAML 1.2 core schema: a
+/// number, true, false or null.
 bool is_special_scalar(std::string_view text);
 
 }  // namespace namm

@@ -75,7 +75,9 @@ Constraint below(double high) {
   return constraint;
 }
 
-Constraint between(double low, double high) { return at_least(low) && at_most(high); }
+Constraint between(double low, double high) {
+  return at_least(low) && at_most(high);
+}
 
 Constraint one_of(std::vector<std::string> choices) {
   Constraint constraint;

@@ -6,7 +6,8 @@
 namespace namm {
 namespace {
 
-// Eight bytes a step ("slicing by 8", Kounavis and Berry 2005): archives of half a gigabyte are checked at every load.
+// Eight bytes a step ("slicing by 8", Kounavis and Berry 2005): archives of half a gigabyte are checked at
+// every load.
 constexpr std::size_t slices = 8;
 using Tables = std::array<std::array<uint32_t, 256>, slices>;
 
@@ -44,8 +45,9 @@ uint32_t crc32(std::string_view bytes, uint32_t crc) {
   crc = ~crc;
   for (; bytes.size() >= slices; bytes.remove_prefix(slices)) {
     const uint32_t low = little_endian(bytes.data()) ^ crc, high = little_endian(bytes.data() + 4);
-    crc = tables[7][low & 0xFFU] ^ tables[6][(low >> 8U) & 0xFFU] ^ tables[5][(low >> 16U) & 0xFFU] ^ tables[4][low >> 24U] ^
-          tables[3][high & 0xFFU] ^ tables[2][(high >> 8U) & 0xFFU] ^ tables[1][(high >> 16U) & 0xFFU] ^ tables[0][high >> 24U];
+    crc = tables[7][low & 0xFFU] ^ tables[6][(low >> 8U) & 0xFFU] ^ tables[5][(low >> 16U) & 0xFFU] ^
+          tables[4][low >> 24U] ^ tables[3][high & 0xFFU] ^ tables[2][(high >> 8U) & 0xFFU] ^
+          tables[1][(high >> 16U) & 0xFFU] ^ tables[0][high >> 24U];
   }
   for (const char byte : bytes) {
     crc = tables[0][(crc ^ static_cast<unsigned char>(byte)) & 0xFFU] ^ (crc >> 8U);

@@ -8,8 +8,8 @@ namespace namm {
 /// Exit codes of the program (design 4).
 enum class ExitCode : int { done = 0, config = 2, data = 3, infrastructure = 4, interrupted = 130 };
 
-/// Base of all errors that a person can act on: printed without a stack, each with an exit code of its own. The text says
-/// what, where and what to do.
+/// Base of all errors that a person can act on: printed without a stack, each with an exit code of its own.
+/// The text says what, where and what to do.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& text) : std::runtime_error(text), code_(code) {}

@@ -9,8 +9,9 @@ namespace namm {
 /// All bytes of a file. Throws DataError with the path and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
-/// Writes a temporary neighbour, fsyncs it, renames it over `path` and fsyncs the directory: after a crash `path` holds
-/// either its old or its new bytes. Throws InfrastructureError (disk full, no permission); the old file then still stands.
+/// Writes a temporary neighbour, fsyncs it, renames it over `path` and fsyncs the directory: after a crash
+/// `path` holds either its old or its new bytes. Throws InfrastructureError (disk full, no permission); the
+/// old file then still stands.
 void write_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 /// Appends `bytes` with one write and fsyncs; on failure the file is cut back to its old length and

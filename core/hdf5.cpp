@@ -1,7 +1,5 @@
 #include "core/hdf5.h"
 
-#include <hdf5.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -9,6 +7,8 @@
 #include <mutex>
 #include <new>
 #include <optional>
+
+#include <hdf5.h>
 
 #include "core/errors.h"
 #include "core/files.h"
@@ -63,40 +63,72 @@ std::string shape_text(const Hdf5Shape& shape) {
 template <class T>
 hid_t memory_type();
 template <>
-hid_t memory_type<float>() { return H5T_NATIVE_FLOAT; }
+hid_t memory_type<float>() {
+  return H5T_NATIVE_FLOAT;
+}
 template <>
-hid_t memory_type<double>() { return H5T_NATIVE_DOUBLE; }
+hid_t memory_type<double>() {
+  return H5T_NATIVE_DOUBLE;
+}
 template <>
-hid_t memory_type<int8_t>() { return H5T_NATIVE_INT8; }
+hid_t memory_type<int8_t>() {
+  return H5T_NATIVE_INT8;
+}
 template <>
-hid_t memory_type<uint8_t>() { return H5T_NATIVE_UINT8; }
+hid_t memory_type<uint8_t>() {
+  return H5T_NATIVE_UINT8;
+}
 template <>
-hid_t memory_type<int16_t>() { return H5T_NATIVE_INT16; }
+hid_t memory_type<int16_t>() {
+  return H5T_NATIVE_INT16;
+}
 template <>
-hid_t memory_type<int32_t>() { return H5T_NATIVE_INT32; }
+hid_t memory_type<int32_t>() {
+  return H5T_NATIVE_INT32;
+}
 template <>
-hid_t memory_type<int64_t>() { return H5T_NATIVE_INT64; }
+hid_t memory_type<int64_t>() {
+  return H5T_NATIVE_INT64;
+}
 template <>
-hid_t memory_type<uint64_t>() { return H5T_NATIVE_UINT64; }
+hid_t memory_type<uint64_t>() {
+  return H5T_NATIVE_UINT64;
+}
 
 template <class T>
 hid_t file_type();
 template <>
-hid_t file_type<float>() { return H5T_IEEE_F32LE; }
+hid_t file_type<float>() {
+  return H5T_IEEE_F32LE;
+}
 template <>
-hid_t file_type<double>() { return H5T_IEEE_F64LE; }
+hid_t file_type<double>() {
+  return H5T_IEEE_F64LE;
+}
 template <>
-hid_t file_type<int8_t>() { return H5T_STD_I8LE; }
+hid_t file_type<int8_t>() {
+  return H5T_STD_I8LE;
+}
 template <>
-hid_t file_type<uint8_t>() { return H5T_STD_U8LE; }
+hid_t file_type<uint8_t>() {
+  return H5T_STD_U8LE;
+}
 template <>
-hid_t file_type<int16_t>() { return H5T_STD_I16LE; }
+hid_t file_type<int16_t>() {
+  return H5T_STD_I16LE;
+}
 template <>
-hid_t file_type<int32_t>() { return H5T_STD_I32LE; }
+hid_t file_type<int32_t>() {
+  return H5T_STD_I32LE;
+}
 template <>
-hid_t file_type<int64_t>() { return H5T_STD_I64LE; }
+hid_t file_type<int64_t>() {
+  return H5T_STD_I64LE;
+}
 template <>
-hid_t file_type<uint64_t>() { return H5T_STD_U64LE; }
+hid_t file_type<uint64_t>() {
+  return H5T_STD_U64LE;
+}
 
 Hdf5Type string_type(std::size_t size, bool utf8) {
   Hdf5Type type(H5Tcopy(H5T_C_S1));
@@ -141,9 +173,15 @@ std::optional<T> narrow(Wide value) {
   }
 }
 
-std::string number_text(double value) { return format_text("{}", value); }
-std::string number_text(int64_t value) { return std::to_string(value); }
-std::string number_text(uint64_t value) { return std::to_string(value); }
+std::string number_text(double value) {
+  return format_text("{}", value);
+}
+std::string number_text(int64_t value) {
+  return std::to_string(value);
+}
+std::string number_text(uint64_t value) {
+  return std::to_string(value);
+}
 
 }  // namespace
 
@@ -217,7 +255,8 @@ struct Hdf5File::State {
     }
     Hdf5DataSet data(H5Dopen2(file.id(), name.c_str(), H5P_DEFAULT));
     if (!data.valid()) {
-      const bool group = H5Iget_type(Hdf5Object(H5Oopen(file.id(), name.c_str(), H5P_DEFAULT)).id()) == H5I_GROUP;
+      const bool group =
+          H5Iget_type(Hdf5Object(H5Oopen(file.id(), name.c_str(), H5P_DEFAULT)).id()) == H5I_GROUP;
       fail(name, group ? "is a group, a data set is needed" : "cannot be opened: " + library_reason());
     }
     return data;
@@ -290,7 +329,8 @@ struct Hdf5File::State {
       const std::size_t size = std::max(H5Tget_size(type.id()), sizeof(int64_t));
       std::vector<char> raw(array.values.size() * size);
       if (H5Dread(data.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, raw.data()) < 0 ||
-          H5Tconvert(base.id(), H5T_NATIVE_INT64, array.values.size(), raw.data(), nullptr, H5P_DEFAULT) < 0) {
+          H5Tconvert(base.id(), H5T_NATIVE_INT64, array.values.size(), raw.data(), nullptr, H5P_DEFAULT) <
+              0) {
         fail(name, "cannot be read: " + library_reason());
       }
       for (std::size_t i = 0; i < array.values.size(); ++i) {
@@ -320,7 +360,8 @@ struct Hdf5File::State {
 
   // Strings of a data set or attribute; `get` reads into memory of the given type.
   template <class Get>
-  std::vector<std::string> read_strings(hid_t type, std::size_t count, const std::string& name, const Get& get) const {
+  std::vector<std::string> read_strings(hid_t type, std::size_t count, const std::string& name,
+                                        const Get& get) const {
     if (H5Tget_class(type) != H5T_STRING) {
       fail(name, "holds no text");
     }
@@ -347,7 +388,8 @@ struct Hdf5File::State {
     if (get(type, raw.data()) < 0) {
       fail(name, "cannot be read: " + library_reason());
     }
-    // Null padding of arrays and null termination are no part of the text; a single null-padded text is taken whole.
+    // Null padding of arrays and null termination are no part of the text; a single null-padded text is taken
+    // whole.
     const H5T_str_t padding = H5Tget_strpad(type);
     for (std::size_t i = 0; i < count; ++i) {
       std::string text = raw.substr(i * size, size);
@@ -385,17 +427,18 @@ struct Hdf5File::State {
     }
   }
 
-  void write_data(const std::string& name, hid_t memory, hid_t stored, const Hdf5Space& space, const Hdf5Properties& create,
-                  const void* values) {
-    const Hdf5DataSet data(H5Dcreate2(file.id(), name.c_str(), stored, space.id(), H5P_DEFAULT, create.id(), H5P_DEFAULT));
+  void write_data(const std::string& name, hid_t memory, hid_t stored, const Hdf5Space& space,
+                  const Hdf5Properties& create, const void* values) {
+    const Hdf5DataSet data(
+        H5Dcreate2(file.id(), name.c_str(), stored, space.id(), H5P_DEFAULT, create.id(), H5P_DEFAULT));
     if (!data.valid() ||
         (values != nullptr && H5Dwrite(data.id(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)) {
       fail(name, "cannot be written: " + library_reason());
     }
   }
 
-  void write_attribute(std::string_view object_name, std::string_view name, hid_t memory, hid_t stored, const void* value,
-                       bool empty = false) {
+  void write_attribute(std::string_view object_name, std::string_view name, hid_t memory, hid_t stored,
+                       const void* value, bool empty = false) {
     const std::string clean_name = clean(object_name);
     const Hdf5Object object = open_object(clean_name);
     const Hdf5Space space(H5Screate(empty ? H5S_NULL : H5S_SCALAR));
@@ -421,13 +464,14 @@ struct Hdf5File::State {
 
 namespace {
 
-// Data sets from this size on are chunked and compressed. Large float64 ones are not: their bits hardly shrink, and a
-// covariance matrix would take seconds.
+// Data sets from this size on are chunked and compressed. Large float64 ones are not: their bits hardly
+// shrink, and a covariance matrix would take seconds.
 constexpr std::size_t compress_from = 4096;
 constexpr std::size_t compress_doubles_to = std::size_t{1} << 20;
 constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
 
-Hdf5Properties creation_properties(const Hdf5Shape& shape, std::size_t value_bytes, std::size_t bytes, bool is_double) {
+Hdf5Properties creation_properties(const Hdf5Shape& shape, std::size_t value_bytes, std::size_t bytes,
+                                   bool is_double) {
   Hdf5Properties create(H5Pcreate(H5P_DATASET_CREATE));
   H5Pset_obj_track_times(create.id(), false);  // same content, same bytes
   if (bytes < compress_from || (is_double && bytes > compress_doubles_to)) {
@@ -466,7 +510,9 @@ Hdf5File::Hdf5File(Hdf5File&&) noexcept = default;
 Hdf5File& Hdf5File::operator=(Hdf5File&&) noexcept = default;
 Hdf5File::~Hdf5File() = default;
 
-const std::filesystem::path& Hdf5File::path() const { return state_->path; }
+const std::filesystem::path& Hdf5File::path() const {
+  return state_->path;
+}
 
 Hdf5File Hdf5File::create(const std::filesystem::path& path) {
   auto state = std::make_unique<State>();
@@ -516,7 +562,7 @@ void Hdf5File::commit() {
     state_->expect_writing();
     const hid_t file = state_->file.id();
     const ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, nullptr, 0);
-    if (size < static_cast<ssize_t>(envelope_bytes)) {
+    if (size <= 0) {
       throw InfrastructureError(state_->path.string() + ": cannot be written: " + library_reason());
     }
     bytes.resize(static_cast<std::size_t>(size));
@@ -524,7 +570,8 @@ void Hdf5File::commit() {
       throw InfrastructureError(state_->path.string() + ": cannot be written: " + library_reason());
     }
   }
-  bytes.replace(0, envelope_bytes, make_envelope(std::string_view(bytes).substr(envelope_bytes)));
+  // The image begins behind the user block, although its addresses count from the start of the file.
+  bytes.insert(0, make_envelope(bytes));
   write_atomically(state_->path, bytes);
   const Lock lock;
   state_->file.reset();
@@ -545,14 +592,16 @@ void Hdf5File::write(std::string_view name, const Hdf5Shape& shape, std::span<co
   for (const int64_t size : shape) {
     count *= static_cast<std::size_t>(size);
   }
-  if (std::any_of(shape.begin(), shape.end(), [](int64_t size) { return size < 0; }) || count != values.size()) {
-    throw std::invalid_argument(state_->path.string() + ": " + clean + ": shape " + shape_text(shape) + " for " +
-                                std::to_string(values.size()) + " values");
+  if (std::any_of(shape.begin(), shape.end(), [](int64_t size) { return size < 0; }) ||
+      count != values.size()) {
+    throw std::invalid_argument(state_->path.string() + ": " + clean + ": shape " + shape_text(shape) +
+                                " for " + std::to_string(values.size()) + " values");
   }
   state_->make_parents(clean);
   const std::vector<hsize_t> sizes(shape.begin(), shape.end());
-  const Hdf5Space space(sizes.empty() ? H5Screate(H5S_SCALAR)
-                                      : H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr));
+  const Hdf5Space space(sizes.empty()
+                            ? H5Screate(H5S_SCALAR)
+                            : H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr));
   state_->write_data(clean, memory_type<T>(), file_type<T>(), space,
                      creation_properties(shape, sizeof(T), values.size_bytes(), std::is_same_v<T, double>),
                      values.empty() ? nullptr : values.data());
@@ -629,13 +678,16 @@ std::string Hdf5File::read_text(std::string_view name) const {
   if (H5Sget_simple_extent_type(space.id()) == H5S_NULL && H5Tget_class(type.id()) == H5T_STRING) {
     return "";
   }
-  const std::size_t count = state_->count_of(state_->shape_of(space.id(), clean), H5Tget_size(type.id()), clean);
+  const std::size_t count =
+      state_->count_of(state_->shape_of(space.id(), clean), H5Tget_size(type.id()), clean);
   if (count != 1) {
     state_->fail(clean, "holds " + std::to_string(count) + " values, one text is needed");
   }
   return state_
       ->read_strings(type.id(), 1, clean,
-                     [&](hid_t memory, void* out) { return H5Dread(data.id(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, out); })
+                     [&](hid_t memory, void* out) {
+                       return H5Dread(data.id(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+                     })
       .front();
 }
 
@@ -737,7 +789,8 @@ void Hdf5File::write_attribute(std::string_view object, std::string_view name, b
 void Hdf5File::write_attribute(std::string_view object, std::string_view name, std::string_view value) {
   if (value.size() >= 60'000) {
     throw std::invalid_argument(state_->path.string() + ": attribute " + std::string(name) + ": " +
-                                std::to_string(value.size()) + " bytes; long texts are data sets (write_text)");
+                                std::to_string(value.size()) +
+                                " bytes; long texts are data sets (write_text)");
   }
   const Lock lock;
   state_->expect_writing();
@@ -766,10 +819,12 @@ T Hdf5File::read_attribute(std::string_view object, std::string_view name) const
       return "";
     }
     return state_
-        ->read_strings(type.id(), 1, shown, [&](hid_t memory, void* out) { return H5Aread(attribute.id(), memory, out); })
+        ->read_strings(type.id(), 1, shown,
+                       [&](hid_t memory, void* out) { return H5Aread(attribute.id(), memory, out); })
         .front();
   } else {
-    const bool number = kind == H5T_INTEGER || kind == H5T_ENUM || (kind == H5T_FLOAT && std::is_same_v<T, double>);
+    const bool number =
+        kind == H5T_INTEGER || kind == H5T_ENUM || (kind == H5T_FLOAT && std::is_same_v<T, double>);
     if (!number || empty) {
       state_->fail(shown, kind == H5T_STRING  ? "holds a text, a number is needed"
                           : kind == H5T_FLOAT ? "holds a fraction, an integer is needed"
@@ -829,9 +884,9 @@ std::vector<std::string> Hdf5File::attributes(std::string_view object) const {
   return names;
 }
 
-#define NAMM_HDF5_TYPE(T)                                                                        \
-  template void Hdf5File::write<T>(std::string_view, const Hdf5Shape&, std::span<const T>);      \
-  template Hdf5Array<T> Hdf5File::read<T>(std::string_view) const;                               \
+#define NAMM_HDF5_TYPE(T)                                                                   \
+  template void Hdf5File::write<T>(std::string_view, const Hdf5Shape&, std::span<const T>); \
+  template Hdf5Array<T> Hdf5File::read<T>(std::string_view) const;                          \
   template std::vector<T> Hdf5File::read<T>(std::string_view, const Hdf5Shape&) const;
 NAMM_HDF5_TYPE(float)
 NAMM_HDF5_TYPE(double)

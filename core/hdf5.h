@@ -21,12 +21,13 @@ struct Hdf5Array {
 
 enum class Hdf5Kind { group, integers, floats, text, other };
 
-/// An HDF5 file. Objects are named by absolute or root-relative paths ("policy/theta"); groups on the way are made by the
-/// writes. Numeric types T: float, double, int8_t, uint8_t, int16_t, int32_t, int64_t, uint64_t; reads convert from any
-/// numeric type and refuse values that do not fit. Any thread may use any file: calls are serialised (HDF5 itself is not thread-safe).
+/// An HDF5 file. Objects are named by absolute or root-relative paths ("policy/theta"); groups on the way are
+/// made by the writes. Numeric types T: float, double, int8_t, uint8_t, int16_t, int32_t, int64_t, uint64_t;
+/// reads convert from any numeric type and refuse values that do not fit. Any thread may use any file: calls
+/// are serialised (HDF5 itself is not thread-safe).
 ///
-/// Files written here carry in front (HDF5's user block, ignored by other readers) their length and SHA-256, checked
-/// before HDF5 parses a byte, because HDF5 is not safe on damaged files.
+/// Files written here carry in front (HDF5's user block, ignored by other readers) their length and SHA-256,
+/// checked before HDF5 parses a byte, because HDF5 is not safe on damaged files.
 ///
 /// Errors are DataError with file, object and reason; InfrastructureError where the disk fails.
 class Hdf5File {
@@ -45,7 +46,8 @@ class Hdf5File {
 
   const std::filesystem::path& path() const;
 
-  /// Writes the file (temporary name, fsync, rename, fsync of the directory) and closes it. Same content, same bytes.
+  /// Writes the file (temporary name, fsync, rename, fsync of the directory) and closes it. Same content,
+  /// same bytes.
   void commit();
 
   void make_group(std::string_view name);

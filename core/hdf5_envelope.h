@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-// Internal to core: the first 512 bytes of our HDF5 files, which other readers skip (HDF5's "user block"). They hold length
-// and SHA-256 of the rest.
+// Internal to core: the first 512 bytes of our HDF5 files, which other readers skip (HDF5's "user block").
+// They hold length and SHA-256 of the rest.
 namespace namm {
 
 inline constexpr std::size_t envelope_bytes = 512;
@@ -17,7 +17,8 @@ std::string make_envelope(std::string_view content);
 enum class EnvelopeState { absent, right, wrong };
 EnvelopeState check_envelope(std::string_view file);
 
-/// Throws DataError unless `file` may be given to HDF5: it starts like an HDF5 file and, where it carries our block, is whole.
+/// Throws DataError unless `file` may be given to HDF5: it starts like an HDF5 file and, where it carries our
+/// block, is whole.
 void check_hdf5_bytes(std::string_view file, const std::filesystem::path& path);
 
 }  // namespace namm

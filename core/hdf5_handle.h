@@ -1,8 +1,8 @@
 #pragma once
 
-#include <hdf5.h>
-
 #include <utility>
+
+#include <hdf5.h>
 
 // Internal to core: owners of HDF5's C handles.
 namespace namm {

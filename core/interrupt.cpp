@@ -1,9 +1,9 @@
 #include "core/interrupt.h"
 
+#include <atomic>
+
 #include <signal.h>
 #include <unistd.h>
-
-#include <atomic>
 
 #include "core/errors.h"
 
@@ -34,7 +34,9 @@ void install_interrupt_handlers() {
   ::sigaction(SIGTERM, &action, nullptr);
 }
 
-bool interrupt_requested() { return requested.load(); }
+bool interrupt_requested() {
+  return requested.load();
+}
 
 void check_interrupt() {
   if (interrupt_requested()) {
@@ -42,8 +44,12 @@ void check_interrupt() {
   }
 }
 
-void request_interrupt() { requested.store(true); }
+void request_interrupt() {
+  requested.store(true);
+}
 
-void clear_interrupt() { requested.store(false); }
+void clear_interrupt() {
+  requested.store(false);
+}
 
 }  // namespace namm

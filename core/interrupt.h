@@ -2,8 +2,8 @@
 
 namespace namm {
 
-/// From now on the first SIGINT or SIGTERM only asks to stop (see interrupt_requested) and the second ends the process at
-/// once with exit code 130; files written by this project stay resumable either way.
+/// From now on the first SIGINT or SIGTERM only asks to stop (see interrupt_requested) and the second ends
+/// the process at once with exit code 130; files written by this project stay resumable either way.
 void install_interrupt_handlers();
 
 /// True after the first signal or request_interrupt().

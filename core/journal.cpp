@@ -1,12 +1,12 @@
 #include "core/journal.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <limits>
 #include <optional>
 #include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "core/crc32.h"
 #include "core/errors.h"
@@ -54,8 +54,9 @@ Parsed parse(const std::filesystem::path& path, std::string_view file, std::stri
       return {{{}, file.size()}, 0};  // the writer died while it made the file
     }
     if (!file.starts_with(magic)) {
-      throw DataError(path.string() + ": is not a journal (it starts with other bytes); remove it or choose another run "
-                                      "directory");
+      throw DataError(path.string() +
+                      ": is not a journal (it starts with other bytes); remove it or choose another run "
+                      "directory");
     }
     if (file.size() >= 16 && decode(file.substr(8)) != version) {
       throw DataError(path.string() + ": journal of version " + std::to_string(decode(file.substr(8))) +
@@ -64,10 +65,11 @@ Parsed parse(const std::filesystem::path& path, std::string_view file, std::stri
     const std::size_t length = file.size() >= 16 ? decode(file.substr(12)) : 0;
     const bool whole = file.size() >= 20 && length <= file.size() - 20;
     if (whole && decode(file.substr(16 + length)) == crc32(file.substr(0, 16 + length))) {
-      throw DataError(path.string() + ": journal of '" + std::string(file.substr(16, length)) + "', expected '" +
-                      std::string(key) + "': it belongs to another run");
+      throw DataError(path.string() + ": journal of '" + std::string(file.substr(16, length)) +
+                      "', expected '" + std::string(key) + "': it belongs to another run");
     }
-    throw DataError(path.string() + ": the head of the journal is damaged; remove the file, its records are computed again");
+    throw DataError(path.string() +
+                    ": the head of the journal is damaged; remove the file, its records are computed again");
   }
   Parsed parsed;
   std::string_view rest = file.substr(header.size());
@@ -105,7 +107,8 @@ Journal Journal::open(const std::filesystem::path& path, std::string_view key) {
   Parsed parsed = parse(path, read_file(path), key);
   journal.contents_ = std::move(parsed.contents);
   journal.size_ = parsed.good_bytes;
-  if (journal.contents_.dropped_bytes > 0 && ::ftruncate(journal.descriptor_, static_cast<off_t>(journal.size_)) != 0) {
+  if (journal.contents_.dropped_bytes > 0 &&
+      ::ftruncate(journal.descriptor_, static_cast<off_t>(journal.size_)) != 0) {
     fail_system(path, "cannot be cut back to its last complete record");
   }
   if (::lseek(journal.descriptor_, static_cast<off_t>(journal.size_), SEEK_SET) < 0) {
@@ -170,6 +173,8 @@ Journal& Journal::operator=(Journal&& other) noexcept {
   return *this;
 }
 
-Journal::~Journal() { close(); }
+Journal::~Journal() {
+  close();
+}
 
 }  // namespace namm

@@ -17,8 +17,8 @@ namespace {
 constexpr std::size_t max_depth = 200;
 constexpr std::size_t max_record_bytes = std::size_t{1} << 30;
 
-// Deepest nesting of brackets outside of strings. Later steps (dump, copies) recurse, so that hostile depth would end the
-// program.
+// Deepest nesting of brackets outside of strings. Later steps (dump, copies) recurse, so that hostile depth
+// would end the program.
 std::size_t depth_of(std::string_view text) {
   std::size_t depth = 0, deepest = 0;
   bool in_string = false;
@@ -41,7 +41,8 @@ std::size_t depth_of(std::string_view text) {
   return deepest;
 }
 
-// The part of nlohmann's message behind its own prefix "[json.exception.parse_error.101] parse error at line 1, column 2: ".
+// The part of nlohmann's message behind its own prefix "[json.exception.parse_error.101] parse error at line
+// 1, column 2: ".
 std::string reason_of(const nlohmann::json::exception& error) {
   std::string text = error.what();
   if (const std::size_t place = text.find("column "); place != std::string::npos) {
@@ -87,7 +88,9 @@ nlohmann::json parse_json(std::string_view text, const std::string& name) {
   });
 }
 
-nlohmann::json read_json(const std::filesystem::path& path) { return parse_json(read_file(path), path.string()); }
+nlohmann::json read_json(const std::filesystem::path& path) {
+  return parse_json(read_file(path), path.string());
+}
 
 JsonLinesReader::JsonLinesReader(const std::filesystem::path& path, BadRecords bad_records)
     : name_(path.string()), bad_records_(bad_records) {
@@ -103,7 +106,8 @@ JsonLinesReader::JsonLinesReader(const std::filesystem::path& path, BadRecords b
   stream_ = std::move(file);
 }
 
-JsonLinesReader::JsonLinesReader(std::unique_ptr<std::istream> stream, std::string name, BadRecords bad_records)
+JsonLinesReader::JsonLinesReader(std::unique_ptr<std::istream> stream, std::string name,
+                                 BadRecords bad_records)
     : stream_(std::move(stream)), name_(std::move(name)), bad_records_(bad_records) {}
 
 JsonLinesReader::~JsonLinesReader() = default;
@@ -123,7 +127,8 @@ std::optional<nlohmann::json> JsonLinesReader::next() {
     }
     try {
       if (record.size() > max_record_bytes) {
-        fail("a record of " + format_bytes(record.size()) + "; at most " + format_bytes(max_record_bytes) + " is read");
+        fail("a record of " + format_bytes(record.size()) + "; at most " + format_bytes(max_record_bytes) +
+             " is read");
       }
       nlohmann::json value = parse_at(record, [&](std::size_t) { return where(); });
       if (!value.is_object()) {
@@ -145,12 +150,20 @@ std::optional<nlohmann::json> JsonLinesReader::next() {
   return std::nullopt;
 }
 
-std::string JsonLinesReader::where() const { return name_ + ':' + std::to_string(line_); }
+std::string JsonLinesReader::where() const {
+  return name_ + ':' + std::to_string(line_);
+}
 
-void JsonLinesReader::fail(const std::string& text) const { throw DataError(where() + ": " + text); }
+void JsonLinesReader::fail(const std::string& text) const {
+  throw DataError(where() + ": " + text);
+}
 
-void JsonLinesWriter::write(const nlohmann::json& record) { text_ += to_json_text(record) + '\n'; }
+void JsonLinesWriter::write(const nlohmann::json& record) {
+  text_ += to_json_text(record) + '\n';
+}
 
-void JsonLinesWriter::commit() { write_atomically(path_, text_); }
+void JsonLinesWriter::commit() {
+  write_atomically(path_, text_);
+}
 
 }  // namespace namm

@@ -16,7 +16,8 @@ namespace namm {
 /// indent < 0 gives one line.
 std::string to_json_text(const nlohmann::json& value, int indent = -1);
 
-/// One JSON document. `name` stands in errors. Throws DataError `name:line:column: ...` (also for nesting above 200).
+/// One JSON document. `name` stands in errors. Throws DataError `name:line:column: ...` (also for nesting
+/// above 200).
 nlohmann::json parse_json(std::string_view text, const std::string& name);
 
 /// parse_json of a whole file.
@@ -24,8 +25,8 @@ nlohmann::json read_json(const std::filesystem::path& path);
 
 enum class BadRecords { refuse, skip };
 
-/// Reads a file of one JSON object a line, one record in memory at a time. A UTF-8 byte order mark, CRLF, empty lines and
-/// a missing last newline are accepted.
+/// Reads a file of one JSON object a line, one record in memory at a time. A UTF-8 byte order mark, CRLF,
+/// empty lines and a missing last newline are accepted.
 class JsonLinesReader {
  public:
   /// Throws DataError when the file cannot be opened.
@@ -37,8 +38,8 @@ class JsonLinesReader {
   JsonLinesReader(JsonLinesReader&&) noexcept;
   JsonLinesReader& operator=(JsonLinesReader&&) noexcept;
 
-  /// The next record, or nothing at the end. A record that is not a JSON object in valid UTF-8 throws DataError
-  /// `file:line: ...`, or is counted and skipped.
+  /// The next record, or nothing at the end. A record that is not a JSON object in valid UTF-8 throws
+  /// DataError `file:line: ...`, or is counted and skipped.
   std::optional<nlohmann::json> next();
 
   /// Line of the last record, from 1.
@@ -61,7 +62,8 @@ class JsonLinesReader {
   std::string first_skipped_;
 };
 
-/// Collects records and writes them in one atomic step (write_atomically), so that a file is there whole or not at all.
+/// Collects records and writes them in one atomic step (write_atomically), so that a file is there whole or
+/// not at all.
 class JsonLinesWriter {
  public:
   explicit JsonLinesWriter(std::filesystem::path path) : path_(std::move(path)) {}

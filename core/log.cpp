@@ -28,8 +28,8 @@ spdlog::logger& logger() {
   // Never destroyed: threads may log while the program ends.
   static auto* const instance = [] {
     auto sink = std::make_shared<TerminalSink>();
-    sink->set_formatter(std::make_unique<spdlog::pattern_formatter>(terminal_rewrites() ? "%v" : "%H:%M:%S %v",
-                                                                   spdlog::pattern_time_type::local, ""));
+    sink->set_formatter(std::make_unique<spdlog::pattern_formatter>(
+        terminal_rewrites() ? "%v" : "%H:%M:%S %v", spdlog::pattern_time_type::local, ""));
     auto* const made = new spdlog::logger("namm", std::move(sink));
     made->set_level(spdlog::level::info);
     return made;
@@ -65,11 +65,13 @@ LogLevel parse_log_level(std::string_view name) {
     }
   }
   const auto meant = nearest(name, names);
-  throw ConfigError("command line: log-level = " + std::string(name) + ": must be one of " + join(names, ", ") +
-                    (meant ? "; did you mean '" + *meant + "'?" : ""));
+  throw ConfigError("command line: log-level = " + std::string(name) + ": must be one of " +
+                    join(names, ", ") + (meant ? "; did you mean '" + *meant + "'?" : ""));
 }
 
-void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
+void set_log_level(LogLevel level) {
+  logger().set_level(to_spdlog(level));
+}
 
 LogLevel log_level() {
   switch (logger().level()) {
@@ -90,9 +92,17 @@ LogLevel log_level() {
 }
 
 // The texts go through "{}": they may hold braces themselves.
-void log_debug(const std::string& text) { logger().debug("{}", text); }
-void log_info(const std::string& text) { logger().info("{}", text); }
-void log_warning(const std::string& text) { logger().warn("warning: {}", text); }
-void log_error(const std::string& text) { logger().error("error: {}", text); }
+void log_debug(const std::string& text) {
+  logger().debug("{}", text);
+}
+void log_info(const std::string& text) {
+  logger().info("{}", text);
+}
+void log_warning(const std::string& text) {
+  logger().warn("warning: {}", text);
+}
+void log_error(const std::string& text) {
+  logger().error("error: {}", text);
+}
 
 }  // namespace namm

@@ -86,7 +86,9 @@ Progress::Progress(std::string title, uint64_t total, std::string unit) : state_
   }
 }
 
-Progress::~Progress() { finish(); }
+Progress::~Progress() {
+  finish();
+}
 
 void Progress::advance(uint64_t count) {
   const std::scoped_lock lock(state_->mutex);

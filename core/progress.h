@@ -7,8 +7,9 @@
 
 namespace namm {
 
-/// A line on standard error that says how far a long step is: rewritten in place on a terminal, printed every few seconds
-/// elsewhere (a log file), silent when the log level is `error` or `off`. All methods may be called from any thread.
+/// A line on standard error that says how far a long step is: rewritten in place on a terminal, printed every
+/// few seconds elsewhere (a log file), silent when the log level is `error` or `off`. All methods may be
+/// called from any thread.
 class Progress {
  public:
   /// `total` in units; 0 where it is not known (then no share and no time left are shown).

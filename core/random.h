@@ -9,21 +9,25 @@
 
 namespace namm {
 
-/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11): four 32-bit numbers as a pure
-/// function of counter and key.
-std::array<uint32_t, 4> philox4x32(const std::array<uint32_t, 4>& counter, const std::array<uint32_t, 2>& key);
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11): four 32-bit numbers as
+/// a pure function of counter and key.
+std::array<uint32_t, 4> philox4x32(const std::array<uint32_t, 4>& counter,
+                                   const std::array<uint32_t, 2>& key);
 
-/// What a stream of random numbers is for. Streams of different keys are independent; there is no other state, so neither
-/// the order nor the number of threads that draw can change a number. Every seed, 0 included, is a seed.
+/// What a stream of random numbers is for. Streams of different keys are independent; there is no other
+/// state, so neither the order nor the number of threads that draw can change a number. Every seed, 0
+/// included, is a seed.
 struct StreamKey {
   uint64_t seed = 0;
-  std::string_view purpose;  ///< e.g. "population", "samples", "needle/hop"; names the use, so that two uses never share numbers
+  std::string_view purpose;  ///< e.g. "population", "samples", "needle/hop"; names the use, so that two uses
+                             ///< never share numbers
   uint64_t generation = 0;
   uint64_t member = 0;
   uint64_t sample = 0;
 };
 
-/// The numbers of one key in order. Bit-identical on every platform: integer arithmetic and the basic IEEE operations only.
+/// The numbers of one key in order. Bit-identical on every platform: integer arithmetic and the basic IEEE
+/// operations only.
 class RandomStream {
  public:
   explicit RandomStream(const StreamKey& key);
@@ -34,7 +38,8 @@ class RandomStream {
   double uniform();
   /// In [0, n), unbiased; n >= 1 or std::invalid_argument.
   uint64_t uniform_int(uint64_t n);
-  /// Standard normal by the inverse distribution function (Wichura, AS 241); one 64-bit draw each, |value| < 8.3.
+  /// Standard normal by the inverse distribution function (Wichura, AS 241); one 64-bit draw each, |value|
+  /// < 8.3.
   double normal();
 
   /// Fisher-Yates.
@@ -60,7 +65,8 @@ class RandomStream {
   uint64_t position_ = 0;
 };
 
-/// Inverse of the standard normal distribution function, p in (0, 1); relative error about 1e-16, the same bits everywhere.
+/// Inverse of the standard normal distribution function, p in (0, 1); relative error about 1e-16, the same
+/// bits everywhere.
 double inverse_normal(double p);
 
 }  // namespace namm

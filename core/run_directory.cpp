@@ -1,16 +1,16 @@
 #include "core/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <ctime>
 #include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/errors.h"
 #include "core/file_descriptor.h"
@@ -37,8 +37,9 @@ int take_lock(const fs::path& directory) {
     const int code = errno;
     ::close(descriptor);
     if (code == EWOULDBLOCK) {
-      throw ConfigError(directory.string() + ": another process works in this run directory; wait for it, or choose "
-                                             "another folder with --out");
+      throw ConfigError(directory.string() +
+                        ": another process works in this run directory; wait for it, or choose "
+                        "another folder with --out");
     }
     errno = code;
     fail_system(path, "cannot be locked");
@@ -69,7 +70,8 @@ std::string host_name() {
 
 void expect_run(const fs::path& path) {
   if (!fs::is_directory(path)) {
-    throw DataError(path.string() + ": there is no such run directory; start one with `namm run CONFIG --out " +
+    throw DataError(path.string() +
+                    ": there is no such run directory; start one with `namm run CONFIG --out " +
                     path.string() + "`");
   }
   if (!fs::exists(path / "config.yaml")) {
@@ -85,8 +87,8 @@ RunDirectory RunDirectory::create(const fs::path& path) {
   }
   if (::mkdir(path.c_str(), 0777) != 0) {
     if (errno == EEXIST) {
-      throw ConfigError(path.string() + ": exists already; continue it with `namm run --resume " + path.string() +
-                        "`, or choose another folder with --out");
+      throw ConfigError(path.string() + ": exists already; continue it with `namm run --resume " +
+                        path.string() + "`, or choose another folder with --out");
     }
     fail_system(path, "folder cannot be made");
   }
@@ -153,7 +155,8 @@ fs::path RunDirectory::journal(const std::string& name) const {
   return path_ / "journal" / safe_name(name);
 }
 
-fs::path RunDirectory::predictions(const std::string& stage, const std::string& policy, const std::string& dataset) const {
+fs::path RunDirectory::predictions(const std::string& stage, const std::string& policy,
+                                   const std::string& dataset) const {
   const fs::path folder = path_ / "predictions" / safe_name(stage) / safe_name(policy);
   make_directories(folder);
   return folder / (safe_name(dataset) + ".jsonl");
@@ -224,7 +227,9 @@ std::vector<nlohmann::json> RunDirectory::log_rows() const {
   return rows;
 }
 
-void RunDirectory::append_log_row(const nlohmann::json& row) const { append_durably(log(), to_json_text(row) + '\n'); }
+void RunDirectory::append_log_row(const nlohmann::json& row) const {
+  append_durably(log(), to_json_text(row) + '\n');
+}
 
 void RunDirectory::replace_log(const std::vector<nlohmann::json>& rows) const {
   std::string text;

@@ -19,14 +19,15 @@ struct CheckpointFile {
   std::filesystem::path path;
 };
 
-/// The directory of one run (design 5): where each file stands, and a lock that keeps two processes from sharing it. The lock
-/// is held while the object lives and ends with the process, however that ends.
+/// The directory of one run (design 5): where each file stands, and a lock that keeps two processes from
+/// sharing it. The lock is held while the object lives and ends with the process, however that ends.
 class RunDirectory {
  public:
-  /// Makes the directory. Throws ConfigError when it exists (naming --resume and another --out), InfrastructureError when it
-  /// cannot be made.
+  /// Makes the directory. Throws ConfigError when it exists (naming --resume and another --out),
+  /// InfrastructureError when it cannot be made.
   static RunDirectory create(const std::filesystem::path& path);
-  /// Throws DataError when it is missing or holds no config.yaml, ConfigError when another process works in it.
+  /// Throws DataError when it is missing or holds no config.yaml, ConfigError when another process works in
+  /// it.
   static RunDirectory open(const std::filesystem::path& path);
   /// For readers (`namm table`, `namm status`): no lock is taken, nothing is written.
   static RunDirectory open_to_read(const std::filesystem::path& path);
@@ -64,8 +65,9 @@ class RunDirectory {
   /// Replaces log.jsonl in one step (resume drops rows that have no checkpoint).
   void replace_log(const std::vector<nlohmann::json>& rows) const;
 
-  /// provenance.json: `facts` of the caller (versions of libraries, device, seed), the build (git revision and dirty flag,
-  /// compiler), command line, host and time. An existing file keeps its first entry; a resume adds one.
+  /// provenance.json: `facts` of the caller (versions of libraries, device, seed), the build (git revision
+  /// and dirty flag, compiler), command line, host and time. An existing file keeps its first entry; a resume
+  /// adds one.
   void write_provenance(const BuildInfo& build, const nlohmann::json& facts,
                         const std::vector<std::string>& command_line) const;
 

@@ -25,7 +25,8 @@ constexpr std::array<uint32_t, 64> round_constants = {
 }  // namespace
 
 Sha256::Sha256()
-    : state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {}
+    : state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {
+}
 
 void Sha256::compress(const uint8_t* block) {
   std::array<uint32_t, 64> w;
@@ -82,7 +83,9 @@ Sha256& Sha256::update(const void* bytes, std::size_t count) {
   return *this;
 }
 
-Sha256& Sha256::update(std::string_view bytes) { return update(bytes.data(), bytes.size()); }
+Sha256& Sha256::update(std::string_view bytes) {
+  return update(bytes.data(), bytes.size());
+}
 
 Sha256& Sha256::update_integer(uint64_t value) {
   std::array<uint8_t, 8> bytes;
@@ -122,7 +125,9 @@ std::string Sha256::hex() const {
   return text;
 }
 
-std::string sha256_hex(std::string_view bytes) { return Sha256().update(bytes).hex(); }
+std::string sha256_hex(std::string_view bytes) {
+  return Sha256().update(bytes).hex();
+}
 
 std::string sha256_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -1,11 +1,11 @@
 #include "core/terminal.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <mutex>
 #include <string>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace namm {
 namespace {

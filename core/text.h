@@ -18,13 +18,16 @@ std::vector<std::string> split(std::string_view text, char separator);
 
 std::string join(const std::vector<std::string>& pieces, std::string_view separator);
 
-/// Least number of single-byte insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+/// Least number of single-byte insertions, deletions, replacements and swaps of neighbours that turn `a` into
+/// `b`.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// The candidate nearest to `text`, if one is near enough to be meant (about a third of its letters wrong at most).
+/// The candidate nearest to `text`, if one is near enough to be meant (about a third of its letters wrong at
+/// most).
 std::optional<std::string> nearest(std::string_view text, const std::vector<std::string>& candidates);
 
-/// Offset of the first byte of `text` that is not part of valid UTF-8 (overlong forms and surrogates are invalid).
+/// Offset of the first byte of `text` that is not part of valid UTF-8 (overlong forms and surrogates are
+/// invalid).
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 
 /// `text` with every byte that is not valid UTF-8 replaced by U+FFFD.
@@ -37,7 +40,9 @@ std::string format_bytes(uint64_t bytes);
 std::string format_seconds(double seconds);
 
 namespace detail {
-inline void format_next(std::ostringstream& out, std::string_view pattern) { out << pattern; }
+inline void format_next(std::ostringstream& out, std::string_view pattern) {
+  out << pattern;
+}
 
 template <class First, class... Rest>
 void format_next(std::ostringstream& out, std::string_view pattern, const First& first, const Rest&... rest) {

@@ -15,7 +15,8 @@ class TokenCodec {
   /// Ids of `text`, any bytes; no special tokens are added.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
 
-  /// Text of `ids`; ids of special tokens give nothing when `skip_special`. Throws DataError on an id out of range.
+  /// Text of `ids`; ids of special tokens give nothing when `skip_special`. Throws DataError on an id out of
+  /// range.
   virtual std::string decode(const std::vector<int64_t>& ids, bool skip_special = true) const = 0;
 
   /// Ids put before a prompt (BOS where the tokenizer's own setting says so), may be empty.
