@@ -82,11 +82,22 @@ TEST(Budget, MissingRecordsAreNamed) {
   EXPECT_THROW(budget_counts(kMatch, &counts, row(7, 0), {.layers = 3, .heads = 6, .kv_heads = 3, .head_dim = 4}), c10::Error);
 }
 
-Budget read(const std::string& yaml) { return Budget::from_config(ConfigDocument::from_text(yaml, "test.yaml").root()); }
+struct Holder {
+  Budget budget;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("budget", self.budget, "tokens of the baselines");
+  }
+};
+
+Budget read(const std::string& yaml) {
+  return read_config<Holder>(ConfigDocument::from_text("budget: " + yaml, "test.yaml")).budget;
+}
 
 TEST(BudgetConfig, ReadsWhatItWrites) {
   for (const Budget& budget : {kMatch, kMatchLayers, kMatchHeads, Budget::of_tokens(256), Budget::of_fraction(0.125)}) {
-    EXPECT_EQ(read(to_yaml(budget.to_config())), budget) << budget.text();
+    const std::string yaml = to_yaml(Holder{budget});
+    EXPECT_EQ(read_config<Holder>(ConfigDocument::from_text(yaml, "test.yaml")).budget, budget) << yaml;
   }
   EXPECT_EQ(read("match_namm_layers"), kMatchLayers);
   EXPECT_EQ(read("{tokens: 64}"), Budget::of_tokens(64));
@@ -95,7 +106,7 @@ TEST(BudgetConfig, ReadsWhatItWrites) {
 
 TEST(BudgetConfig, RefusesEverythingElse) {
   for (const char* bad : {"match_nam", "12", "[]", "{}", "{tokens: 0}", "{tokens: -4}", "{tokens: 1.5}", "{fraction: 0}",
-                          "{fraction: 1.01}", "{fraction: .nan}", "{tokens: 1, fraction: 0.5}", "{token: 3}", "null"}) {
+                          "{fraction: 1.01}", "{fraction: .nan}", "{tokens: 1, fraction: 0.5}", "{token: 3}", "null", "[match_namm]"}) {
     EXPECT_THROW(read(bad), ConfigError) << bad;
   }
 }

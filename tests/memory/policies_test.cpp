@@ -28,7 +28,8 @@ struct Row {
 };
 
 Row make_row(int64_t tag, int64_t member, int64_t tokens) {
-  Row row{.view = {.member = member, .tag = tag, .tokens_processed = tokens, .update = tokens / 64 - 1}};
+  Row row;
+  row.view = {.member = member, .tag = tag, .tokens_processed = tokens, .update = tokens / 64 - 1};
   at::manual_seed(static_cast<uint64_t>(1000 + tag));
   for (int64_t s = 0; s < kShape.layers * kShape.kv_heads; ++s) {
     // Every head has lost other tokens; the first four and the newest are always there.
@@ -45,10 +46,13 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
 }
 
 UpdateView make_view(const std::vector<Row>& rows) {
-  UpdateView view{.shape = kShape};
+  UpdateView view;
+  view.shape = kShape;
   for (const Row& row : rows) view.rows.push_back(row.view);
   for (int64_t l = 0; l < kShape.layers; ++l) {
-    LayerView layer{.layer = l, .offsets = {0}};
+    LayerView layer;
+    layer.layer = l;
+    layer.offsets = {0};
     std::vector<at::Tensor> positions, ema, sums, norms;
     for (const Row& row : rows) {
       for (int64_t h = 0; h < kShape.kv_heads; ++h) {
@@ -189,18 +193,23 @@ TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
   for (const KeepDecision& decision : make(arguments())->decide(view)) EXPECT_TRUE(decision.keep.all().item<bool>());
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, PolicyConformance, ::testing::ValuesIn(policy_names()), [](const auto& info) {
-  std::string name = info.param;
+INSTANTIATE_TEST_SUITE_P(Policies, PolicyConformance, ::testing::ValuesIn(policy_names()), [](const auto& policy) {
+  std::string name = policy.param;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });
 
 // One segment of n tokens.
 UpdateView single(int64_t n, const at::Tensor& column_sums = {}, const at::Tensor& key_norms = {}) {
-  UpdateView view{.shape = {.layers = 1, .heads = 1, .kv_heads = 1, .head_dim = 1}};
+  UpdateView view;
+  view.shape = {.layers = 1, .heads = 1, .kv_heads = 1, .head_dim = 1};
   view.rows.push_back({.tag = 4, .tokens_processed = n});
-  view.layers.push_back(
-      {.offsets = {0, n}, .positions = at::arange(n), .column_sums = column_sums, .key_norms = key_norms});
+  LayerView layer;
+  layer.offsets = {0, n};
+  layer.positions = at::arange(n);
+  layer.column_sums = column_sums;
+  layer.key_norms = key_norms;
+  view.layers.push_back(layer);
   return view;
 }
 

@@ -43,7 +43,7 @@ inline constexpr double scores = 1e-6;            ///< absolute, float32
 
 /// Two implementations of one operation of ours, float32.
 namespace implementations {
-inline constexpr double spectrogram = 1e-6;  ///< times (1 + |x|)
+inline constexpr double spectrogram = 3e-6;  ///< times (1 + |x|)
 inline constexpr double ema = 1e-6;          ///< times (1 + |x|)
 inline constexpr double scores = 1e-5;       ///< times (1 + |score|)
 inline constexpr double attention = 1e-5;    ///< times (1 + |x|)
