@@ -52,7 +52,11 @@ std::string Checkpoint::state_sha256() const {
   return hash.hex();
 }
 
-void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                      std::string state_sha256) {
+  if (state_sha256.empty()) {
+    state_sha256 = checkpoint.state_sha256();
+  }
   Hdf5File file = Hdf5File::create(path);
   file.write_attribute("/", "format", kFormat);
   file.write_attribute("/", "version", kVersion);
@@ -60,7 +64,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
   file.write_attribute("/", "first_generation", checkpoint.first_generation);
   file.write_attribute("/", "generation", checkpoint.generation);
   file.write_attribute("/", "config_sha256", checkpoint.config_sha256);
-  file.write_attribute("/", "state_sha256", checkpoint.state_sha256());
+  file.write_attribute("/", "state_sha256", state_sha256);
   file.write_attribute("/", "optimizer", checkpoint.optimizer.kind);
   write_arrays(file, "optimizer", checkpoint.optimizer.arrays);
   write_arrays(file, "statistics", checkpoint.statistics);

@@ -35,8 +35,9 @@ struct Checkpoint {
 };
 
 /// Temporary name, fsync, rename. Throws InfrastructureError (disk); an older file of that name survives a
-/// failure.
-void write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);
+/// failure. `state_sha256`: the checkpoint's, where the caller has it already.
+void write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint,
+                      std::string state_sha256 = "");
 
 /// Throws DataError: missing, truncated, of another format version, or with another content than its stored
 /// hash says.

@@ -439,7 +439,7 @@ class EvolveStage {
     row.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const nlohmann::json json = to_json(row);
     current_.log_row = to_json_text(json);
-    write_checkpoint(run_.checkpoint(current_.generation), current_);
+    write_checkpoint(run_.checkpoint(current_.generation), current_, row.state_sha256);
     run_.append_log_row(json);
     run_.remove_old_checkpoints(options_.schedule.keep_checkpoints);
     discard_journals(row.generation);

@@ -28,11 +28,15 @@ struct FakeRun {
   std::function<void(const ItemId&, int64_t, int64_t)> on_progress;
   std::vector<GenerationRow>* rows = nullptr;
 
-  StageOutcome continue_run(const Evaluator& evaluator) const {
+  void make_directory() const {
     if (!std::filesystem::exists(directory)) {
       RunDirectory::create(directory);
       write_atomically(directory / "config.yaml", "name: fake\n");
     }
+  }
+
+  StageOutcome continue_run(const Evaluator& evaluator) const {
+    make_directory();
     const RunDirectory run = RunDirectory::open(directory);
     OptimizerConfig config;
     config.kind = kind;
