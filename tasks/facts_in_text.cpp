@@ -15,13 +15,15 @@
 namespace namm::tasks {
 namespace {
 
-constexpr std::array<std::string_view, 24> kPlaces = {
-    "Paris",  "London", "Tokyo",   "Berlin", "Madrid", "Rome",    "Vienna",  "Dublin",  "Oslo",  "Lisbon",  "Prague", "Warsaw",
-    "Athens", "Cairo",  "Boston",  "Chicago", "Denver", "Dallas", "Seattle", "Houston", "Phoenix", "Miami", "Toronto", "Sydney"};
-constexpr std::array<std::string_view, 31> kWords = {
-    "apple",  "banana", "cherry",  "lemon",  "orange", "grape",  "peach",  "mango",  "silver", "golden", "copper",
-    "purple", "yellow", "rabbit",  "tiger",  "eagle",  "dolphin", "horse", "guitar", "piano",  "violin", "hammer",
-    "candle", "bottle", "window",  "garden", "castle", "bridge", "mirror", "ladder", "pepper"};
+constexpr std::array<std::string_view, 24> place_names = {
+    "Paris",  "London", "Tokyo",   "Berlin",  "Madrid",  "Rome",  "Vienna",  "Dublin",
+    "Oslo",   "Lisbon", "Prague",  "Warsaw",  "Athens",  "Cairo", "Boston",  "Chicago",
+    "Denver", "Dallas", "Seattle", "Houston", "Phoenix", "Miami", "Toronto", "Sydney"};
+constexpr std::array<std::string_view, 31> secret_words = {
+    "apple",   "banana", "cherry", "lemon",  "orange", "grape",  "peach",  "mango",
+    "silver",  "golden", "copper", "purple", "yellow", "rabbit", "tiger",  "eagle",
+    "dolphin", "horse",  "guitar", "piano",  "violin", "hammer", "candle", "bottle",
+    "window",  "garden", "castle", "bridge", "mirror", "ladder", "pepper"};
 
 enum class FactKind : uint8_t { number, word, update };
 
@@ -39,7 +41,7 @@ struct Fact {
 };
 
 Fact draw_fact(FactKind kind, const std::string& place, RandomStream& random) {
-  const auto word = [&] { return std::string(kWords[random.uniform_int(kWords.size())]); };
+  const auto word = [&] { return std::string(secret_words[random.uniform_int(secret_words.size())]); };
   switch (kind) {
     case FactKind::number: {
       std::string code;
@@ -51,7 +53,8 @@ Fact draw_fact(FactKind kind, const std::string& place, RandomStream& random) {
       const std::string start = "The secret word of " + place + " is";
       return {{start}, {word()}, "What is the secret word of " + place + "?\nAnswer: " + start};
     }
-    case FactKind::update: break;
+    case FactKind::update:
+      break;
   }
   const std::string start = "The secret word of " + place + " is";
   const std::string old = word();
@@ -81,9 +84,10 @@ Piece write(const std::string& start, const std::string& value, bool is_latest, 
   return piece;
 }
 
-/// The end of `sentence` that is exactly `room` tokens long at the beginning of a prompt: cut between words if possible, else
-/// between characters; nothing where no cut fits.
-std::optional<Piece> fragment(const std::string& sentence, int64_t room, bool inside_words, const TokenCodec& codec) {
+/// The end of `sentence` that is exactly `room` tokens long at the beginning of a prompt: cut between words
+/// if possible, else between characters; nothing where no cut fits.
+std::optional<Piece> fragment(const std::string& sentence, int64_t room, bool inside_words,
+                              const TokenCodec& codec) {
   const Text text = decode_utf8(sentence);
   for (size_t start = 0; start < text.size(); ++start) {
     if (!inside_words && start > 0 && text[start - 1] != U' ') continue;
@@ -100,7 +104,8 @@ std::optional<Piece> fragment(const std::string& sentence, int64_t room, bool in
 
 class FactsInTextTask : public Task {
  public:
-  explicit FactsInTextTask(const TaskConfig& config) : config_(config), haystack_(Haystack::open(config.haystack.value)) {
+  explicit FactsInTextTask(const TaskConfig& config)
+      : config_(config), haystack_(Haystack::open(config.haystack.value)) {
     info_.name = "needle/facts";
     info_.metric = "exact";
     info_.language = "en";
@@ -112,7 +117,8 @@ class FactsInTextTask : public Task {
 
   double score(const std::string& prediction, const Question& question) const override {
     double best = 0;
-    for (const std::string& answer : question.answers) best = std::max(best, exact_prefix(prediction, answer));
+    for (const std::string& answer : question.answers)
+      best = std::max(best, exact_prefix(prediction, answer));
     return best;
   }
 
@@ -132,7 +138,8 @@ class FactsInTextTask : public Task {
   Haystack haystack_;
 };
 
-std::vector<Piece> FactsInTextTask::fill(int64_t room, Split split, const TokenCodec& codec, RandomStream& random) const {
+std::vector<Piece> FactsInTextTask::fill(int64_t room, Split split, const TokenCodec& codec,
+                                         RandomStream& random) const {
   const std::vector<Haystack::Document>& documents = haystack_.documents(split);
   const Haystack::Document& document = documents[random.uniform_int(documents.size())];
   size_t next = random.uniform_int(document.size());
@@ -156,8 +163,10 @@ std::vector<Piece> FactsInTextTask::fill(int64_t room, Split split, const TokenC
       }
     }
   }
-  throw ConfigError(format_text("{}: no piece of the haystack is exactly {} tokens long with this tokenizer: choose another "
-                                "context_tokens", info_.name, room));
+  throw ConfigError(format_text(
+      "{}: no piece of the haystack is exactly {} tokens long with this tokenizer: choose another "
+      "context_tokens",
+      info_.name, room));
 }
 
 Sample FactsInTextTask::sample(Split split, int64_t id, const TokenCodec& codec) const {
@@ -166,12 +175,13 @@ Sample FactsInTextTask::sample(Split split, int64_t id, const TokenCodec& codec)
   RandomStream random({.seed = config_.seed, .purpose = purpose, .sample = static_cast<uint64_t>(id)});
 
   const auto fact_count = static_cast<size_t>(config_.facts_per_context);
-  const std::vector<int64_t> places = random.sample_without_replacement(std::ssize(kPlaces), config_.facts_per_context);
+  const std::vector<int64_t> places =
+      random.sample_without_replacement(std::ssize(place_names), config_.facts_per_context);
   std::vector<Fact> facts;
   std::vector<std::vector<Piece>> writes(fact_count);
   int64_t fact_tokens = 0;
   for (size_t i = 0; i < fact_count; ++i) {
-    const std::string place(kPlaces[static_cast<size_t>(places[i])]);
+    const std::string place(place_names[static_cast<size_t>(places[i])]);
     facts.push_back(draw_fact(kind_of(i), place, random));
     const Fact& fact = facts.back();
     for (size_t w = 0; w < fact.values.size(); ++w) {
@@ -182,11 +192,14 @@ Sample FactsInTextTask::sample(Split split, int64_t id, const TokenCodec& codec)
   const std::vector<int64_t> prefix = codec.prefix();
   const int64_t room = config_.context_tokens - std::ssize(prefix) - fact_tokens;
   if (room < 1) {
-    throw ConfigError(format_text("{}: {} facts take {} tokens, more than context_tokens = {}: lower facts_per_context or "
-                                  "raise context_tokens", info_.name, fact_count, fact_tokens, config_.context_tokens));
+    throw ConfigError(
+        format_text("{}: {} facts take {} tokens, more than context_tokens = {}: lower facts_per_context or "
+                    "raise context_tokens",
+                    info_.name, fact_count, fact_tokens, config_.context_tokens));
   }
 
-  // A fact stands behind a random sentence (never before the first, a fragment), the later write of a fact behind the earlier.
+  // A fact stands behind a random sentence (never before the first, a fragment), the later write of a fact
+  // behind the earlier.
   std::vector<Piece> text = fill(room, split, codec, random);
   std::vector<std::vector<const Piece*>> behind(text.size());
   for (std::vector<Piece>& fact : writes) {

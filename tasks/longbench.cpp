@@ -18,7 +18,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kPlain = "longbench/", kE = "longbench-e/";
+constexpr std::string_view plain_prefix = "longbench/", e_prefix = "longbench-e/";
 
 std::vector<Text> decode_all(const std::vector<std::string>& texts) {
   std::vector<Text> result;
@@ -34,8 +34,10 @@ std::filesystem::path data_file(const std::filesystem::path& folder, const std::
     std::error_code ignored;
     if (std::filesystem::is_regular_file(path, ignored)) return path;
   }
-  throw DataError(format_text("{}: neither {} nor data/{} is there: data.longbench must be the folder with LongBench's unpacked "
-                              "data.zip (data set THUDM/LongBench)", folder.string(), file, file));
+  throw DataError(format_text(
+      "{}: neither {} nor data/{} is there: data.longbench must be the folder with LongBench's unpacked "
+      "data.zip (data set THUDM/LongBench)",
+      folder.string(), file, file));
 }
 
 /// A value of one of the official prompt files.
@@ -43,17 +45,20 @@ json prompt_entry(const std::filesystem::path& folder, const std::string& file, 
   const std::filesystem::path path = folder / file;
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path, ignored)) {
-    throw DataError(format_text("{}: not there: data.prompts must be the folder `config` of the official LongBench repository",
-                                path.string()));
+    throw DataError(format_text(
+        "{}: not there: data.prompts must be the folder `config` of the official LongBench repository",
+        path.string()));
   }
   const json all = read_json(path);
-  if (!all.is_object() || !all.contains(task)) throw DataError(format_text("{}: no entry '{}'", path.string(), task));
+  if (!all.is_object() || !all.contains(task))
+    throw DataError(format_text("{}: no entry '{}'", path.string(), task));
   return all.at(task);
 }
 
 class LongBench : public Task {
  public:
-  LongBench(const std::string& name, const LongBenchTask& task, const TaskConfig& config, const DataConfig& data)
+  LongBench(const std::string& name, const LongBenchTask& task, const TaskConfig& config,
+            const DataConfig& data)
       : task_(task), config_(config) {
     info_.name = name;
     info_.metric = task.metric;
@@ -68,10 +73,11 @@ class LongBench : public Task {
       info_.cut_at_newline = !official;
     }
     metric_options_.edit_similarity = parse_edit_similarity(config.edit_similarity);
-    if (config.rouge_recursion_limit >= 0) metric_options_.rouge_recursion_limit = config.rouge_recursion_limit;
+    if (config.rouge_recursion_limit >= 0)
+      metric_options_.rouge_recursion_limit = config.rouge_recursion_limit;
 
     read_prompt(data.prompts.value);
-    const std::string suffix = name.starts_with(kE) ? "_e.jsonl" : ".jsonl";
+    const std::string suffix = name.starts_with(e_prefix) ? "_e.jsonl" : ".jsonl";
     file_ = data_file(data.longbench.value, std::string(task.name) + suffix);
     read_index();
   }
@@ -82,7 +88,9 @@ class LongBench : public Task {
   double score(const std::string& prediction, const Question& question) const override;
 
  private:
-  const std::vector<std::streamoff>& records(Split split) const { return splits_[static_cast<size_t>(split)]; }
+  const std::vector<std::streamoff>& records(Split split) const {
+    return splits_[static_cast<size_t>(split)];
+  }
 
   void read_prompt(const std::filesystem::path& folder);
   void read_index();
@@ -117,7 +125,8 @@ void LongBench::read_prompt(const std::filesystem::path& folder) {
 
   const json length = prompt_entry(folder, "dataset2maxlen.json", task);
   if (!length.is_number_integer() || length.get<int64_t>() < 1 || length.get<int64_t>() > 1 << 20) {
-    throw DataError(format_text("{}: {}: must be a number of tokens", (folder / "dataset2maxlen.json").string(), task));
+    throw DataError(
+        format_text("{}: {}: must be a number of tokens", (folder / "dataset2maxlen.json").string(), task));
   }
   info_.generation_tokens = length.get<int64_t>();
 }
@@ -145,7 +154,9 @@ void LongBench::check(const JsonLinesReader& reader, const json& record) const {
   const auto answers = decode_all(texts_of(record.at("answers")));
   const auto classes = decode_all(texts_of(record.value("all_classes", json())));
   if (!best_score(task_.metric, U"", answers, classes, metric_options_)) {
-    reader.fail("`answers`: the official metric cannot be computed with this answer (no \"Paragraph\" with a number)");
+    reader.fail(
+        "`answers`: the official metric cannot be computed with this answer (no \"Paragraph\" with a "
+        "number)");
   }
   prompt_.fill(record);
 }
@@ -176,8 +187,8 @@ void LongBench::read_index() {
   deal_out(offsets);
 }
 
-/// Which records serve which split. `disjoint` draws by the record's number in the file, so a longer file keeps the splits of
-/// a shorter one.
+/// Which records serve which split. `disjoint` draws by the record's number in the file, so a longer file
+/// keeps the splits of a shorter one.
 void LongBench::deal_out(const std::vector<std::streamoff>& offsets) {
   for (size_t i = 0; i < offsets.size(); ++i) {
     if (config_.record_splits == "shared") {
@@ -195,8 +206,8 @@ void LongBench::deal_out(const std::vector<std::streamoff>& offsets) {
 Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const {
   const std::vector<std::streamoff>& offsets = records(split);
   if (id < 0 || id >= std::ssize(offsets)) {
-    throw ConfigError(format_text("{}: the {} split has {} samples, sample {} does not exist{}", info_.name, split_name(split),
-                                  offsets.size(), id,
+    throw ConfigError(format_text("{}: the {} split has {} samples, sample {} does not exist{}", info_.name,
+                                  split_name(split), offsets.size(), id,
                                   offsets.empty() ? "; see the setting record_splits" : ""));
   }
   auto stream = std::make_unique<std::ifstream>(file_, std::ios::binary);
@@ -210,11 +221,12 @@ Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const
   Sample sample;
   sample.id = id;
   sample.split = split;
-  sample.record_id = record->contains("_id") && record->at("_id").is_string() ? record->at("_id").get<std::string>() : "";
+  sample.record_id =
+      record->contains("_id") && record->at("_id").is_string() ? record->at("_id").get<std::string>() : "";
   sample.length = record->at("length").get<int64_t>();
 
-  TruncatedPrompt prompt = truncate_prompt(codec, prompt_.fill(*record), config_.max_prompt_tokens, truncation_,
-                                           info_.generation_tokens);
+  TruncatedPrompt prompt = truncate_prompt(codec, prompt_.fill(*record), config_.max_prompt_tokens,
+                                           truncation_, info_.generation_tokens);
   sample.context = std::move(prompt.text);
   sample.truncated = prompt.truncated;
   sample.original_tokens = prompt.original_tokens;
@@ -227,9 +239,11 @@ Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const
   question.answers = texts_of(record->at("answers"));
   question.all_classes = texts_of(record->value("all_classes", json()));
   question.generation_tokens = info_.generation_tokens;
-  const bool ends_in_space = sample.context.empty() || is_space(static_cast<unsigned char>(sample.context.back()));
+  const bool ends_in_space =
+      sample.context.empty() || is_space(static_cast<unsigned char>(sample.context.back()));
   question.target = (ends_in_space ? "" : " ") + question.answers.front();
-  question.target_ids = ends_in_space ? codec.encode(question.target) : encode_continuation(codec, question.target);
+  question.target_ids =
+      ends_in_space ? codec.encode(question.target) : encode_continuation(codec, question.target);
   sample.questions.push_back(std::move(question));
   return sample;
 }
@@ -237,7 +251,8 @@ Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const
 double LongBench::score(const std::string& prediction, const Question& question) const {
   const Text text = decode_utf8(prediction);
   const TextView scored = task_.first_line ? first_line(text) : TextView(text);
-  return best_score(task_.metric, scored, decode_all(question.answers), decode_all(question.all_classes), metric_options_)
+  return best_score(task_.metric, scored, decode_all(question.answers), decode_all(question.all_classes),
+                    metric_options_)
       .value_or(0);  // answers without a score were refused when the file was opened
 }
 
@@ -245,23 +260,28 @@ double LongBench::score(const std::string& prediction, const Question& question)
 
 std::vector<std::string> longbench_names() {
   std::vector<std::string> names;
-  for (const LongBenchTask& task : longbench_tasks()) names.push_back(std::string(kPlain) + std::string(task.name));
+  for (const LongBenchTask& task : longbench_tasks())
+    names.push_back(std::string(plain_prefix) + std::string(task.name));
   for (const LongBenchTask& task : longbench_tasks()) {
-    if (task.in_e) names.push_back(std::string(kE) + std::string(task.name));
+    if (task.in_e) names.push_back(std::string(e_prefix) + std::string(task.name));
   }
   return names;
 }
 
-std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskConfig& config, const DataConfig& data) {
-  const bool is_e = name.starts_with(kE);
-  const LongBenchTask* task = find_longbench_task(std::string_view(name).substr(is_e ? kE.size() : kPlain.size()));
+std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskConfig& config,
+                                          const DataConfig& data) {
+  const bool is_e = name.starts_with(e_prefix);
+  const LongBenchTask* task =
+      find_longbench_task(std::string_view(name).substr(is_e ? e_prefix.size() : plain_prefix.size()));
   if (!task || (is_e && !task->in_e)) throw ConfigError(format_text("'{}' is no task", name));
   if (const std::string reason = unsupported_reason(task->metric); !reason.empty()) {
     throw ConfigError(format_text("{}: {}", name, reason));
   }
   if (data.longbench.empty()) {
-    throw ConfigError(format_text("{}: data.longbench is not set: name the folder with LongBench's unpacked data.zip "
-                                  "(data set THUDM/LongBench)", name));
+    throw ConfigError(
+        format_text("{}: data.longbench is not set: name the folder with LongBench's unpacked data.zip "
+                    "(data set THUDM/LongBench)",
+                    name));
   }
   return std::make_unique<LongBench>(name, *task, config, data);
 }

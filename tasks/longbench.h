@@ -12,9 +12,11 @@ namespace namm::tasks {
 /// "longbench/<data set>" for the 21 data sets, then "longbench-e/<data set>" for the 13 of LongBench-E.
 std::vector<std::string> longbench_names();
 
-/// Opens one data set of the user's download: every record is checked once, then read when it is asked for. A sample has one
-/// question without text: the context is the whole prompt, truncated by the benchmark's rule. Throws ConfigError when no
-/// folder is set or the metric is not supported, DataError (file:line) for a missing file or malformed record.
-std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskConfig& config, const DataConfig& data);
+/// Opens one data set of the user's download: every record is checked once, then read when it is asked for. A
+/// sample has one question without text: the context is the whole prompt, truncated by the benchmark's rule.
+/// Throws ConfigError when no folder is set or the metric is not supported, DataError (file:line) for a
+/// missing file or malformed record.
+std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskConfig& config,
+                                          const DataConfig& data);
 
 }  // namespace namm::tasks

@@ -9,12 +9,12 @@ namespace namm::tasks {
 /// What the official repository fixes for one LongBench data set (benchmarks 2.2).
 struct LongBenchTask {
   std::string_view name;
-  std::string_view language;     ///< en, zh or code
-  int64_t generation_tokens;     ///< dataset2maxlen.json
-  std::string_view metric;       ///< official function
-  bool first_line;               ///< the prediction is cut to its first line before scoring
-  bool chat;                     ///< a chat model's wrapper goes around the prompt
-  bool in_e;                     ///< also part of LongBench-E
+  std::string_view language;      ///< en, zh or code
+  int64_t generation_tokens;      ///< dataset2maxlen.json
+  std::string_view metric;        ///< official function
+  bool first_line;                ///< only the prediction's first line is scored
+  bool chat;                      ///< a chat model's wrapper goes around the prompt
+  bool in_e;                      ///< also part of LongBench-E
   std::string_view plain_prompt;  ///< template of our own, unofficial
 };
 

@@ -32,12 +32,14 @@ class NeedleTask : public Task {
 
   double score(const std::string& prediction, const Question& question) const override {
     double best = 0;
-    for (const std::string& answer : question.answers) best = std::max(best, exact_prefix(prediction, answer));
+    for (const std::string& answer : question.answers)
+      best = std::max(best, exact_prefix(prediction, answer));
     return best;
   }
 
  private:
-  std::vector<WordSentence> fill(int64_t room, const NeedleFacts& facts, ContinuationCache& ids, RandomStream& random) const;
+  std::vector<WordSentence> fill(int64_t room, const NeedleFacts& facts, const TokenCodec& codec,
+                                 ContinuationCache& ids, RandomStream& random) const;
 
   NeedleKind kind_;
   TaskConfig config_;
@@ -45,43 +47,51 @@ class NeedleTask : public Task {
   int64_t facts_;
 };
 
-int64_t cost(const std::vector<std::string>& words, ContinuationCache& ids) {
+/// Ids of word `i` of a sentence; the very first word of a prompt has no blank before it.
+std::vector<int64_t> word_ids(const std::vector<std::string>& words, size_t i, bool at_start,
+                              const TokenCodec& codec, ContinuationCache& ids) {
+  return at_start && i == 0 ? codec.encode(words[i]) : ids(" " + words[i]);
+}
+
+int64_t cost(const std::vector<std::string>& words, bool at_start, const TokenCodec& codec,
+             ContinuationCache& ids) {
   int64_t tokens = 0;
-  for (const std::string& word : words) tokens += std::ssize(ids(" " + word));
+  for (size_t i = 0; i < words.size(); ++i) tokens += std::ssize(word_ids(words, i, at_start, codec, ids));
   return tokens;
 }
 
-/// Noise of exactly `room` tokens, evenly placed; the last sentence is cut from the front to fit.
-std::vector<WordSentence> NeedleTask::fill(int64_t room, const NeedleFacts& facts, ContinuationCache& ids,
-                                           RandomStream& random) const {
+/// Noise of exactly `room` tokens, evenly placed, the first sentence before everything else; the last one is
+/// cut from the front to fit.
+std::vector<WordSentence> NeedleTask::fill(int64_t room, const NeedleFacts& facts, const TokenCodec& codec,
+                                           ContinuationCache& ids, RandomStream& random) const {
   std::vector<WordSentence> noise;
   while (room > 0) {
     std::vector<std::string> words = draw_noise(config_.decoys, facts.kept_out, random);
-    while (!words.empty() && cost(words, ids) > room) words.erase(words.begin());
+    while (!words.empty() && cost(words, noise.empty(), codec, ids) > room) words.erase(words.begin());
     if (words.empty()) break;  // not even a full stop fits
-    room -= cost(words, ids);
+    room -= cost(words, noise.empty(), codec, ids);
     noise.push_back({words, std::vector(words.size(), TokenClass::noise), 0});
   }
-  for (size_t i = 0; i < noise.size(); ++i) {
+  for (size_t i = 1; i < noise.size(); ++i) {
     noise[i].place = (static_cast<double>(i) + 0.5) / static_cast<double>(noise.size());
   }
   return noise;
 }
 
 /// Puts the sentences of `sample.context` one after another.
-void assemble(std::vector<WordSentence> sentences, const TokenCodec& codec, ContinuationCache& ids, Sample& sample) {
+void assemble(std::vector<WordSentence> sentences, const TokenCodec& codec, ContinuationCache& ids,
+              Sample& sample) {
   std::ranges::stable_sort(sentences, {}, &WordSentence::place);
-  sample.context.clear();
   sample.context_ids = codec.prefix();
   sample.prefix_tokens = std::ssize(sample.context_ids);
   sample.token_class.assign(sample.context_ids.size(), TokenClass::special);
   for (const WordSentence& sentence : sentences) {
     for (size_t i = 0; i < sentence.words.size(); ++i) {
-      const std::string& word = sentence.words[i];
-      const std::vector<int64_t> word_ids = sample.context.empty() ? codec.encode(word) : ids(" " + word);
-      sample.context += sample.context.empty() ? word : " " + word;
-      sample.context_ids.insert(sample.context_ids.end(), word_ids.begin(), word_ids.end());
-      sample.token_class.insert(sample.token_class.end(), word_ids.size(), sentence.classes[i]);
+      const bool at_start = sample.context.empty();
+      const std::vector<int64_t> tokens = word_ids(sentence.words, i, at_start, codec, ids);
+      sample.context += (at_start ? "" : " ") + sentence.words[i];
+      sample.context_ids.insert(sample.context_ids.end(), tokens.begin(), tokens.end());
+      sample.token_class.insert(sample.token_class.end(), tokens.size(), sentence.classes[i]);
     }
   }
 }
@@ -99,29 +109,22 @@ Sample NeedleTask::sample(Split split, int64_t id, const TokenCodec& codec) cons
 
   ContinuationCache ids(codec);
   int64_t fact_tokens = 0;
-  for (const WordSentence& sentence : facts.sentences) fact_tokens += cost(sentence.words, ids);
+  for (const WordSentence& sentence : facts.sentences) fact_tokens += cost(sentence.words, false, codec, ids);
   const int64_t room = config_.context_tokens - std::ssize(codec.prefix()) - fact_tokens;
   if (room < 0) {
-    throw ConfigError(format_text("{}: the facts of sample {} take {} tokens, more than context_tokens = {}: lower density "
-                                  "or raise context_tokens", info_.name, id, fact_tokens, config_.context_tokens));
+    throw ConfigError(
+        format_text("{}: the facts of sample {} take {} tokens, more than context_tokens = {}: lower density "
+                    "or raise context_tokens",
+                    info_.name, id, fact_tokens, config_.context_tokens));
   }
-  // The first word has no blank before it and may take another number of tokens: the noise is then drawn again for a room
-  // corrected by the difference.
-  const uint64_t before_noise = random.position();
-  int64_t missing = 0;
-  for (int attempt = 0; attempt < 8; ++attempt) {
-    random.set_position(before_noise);
-    std::vector<WordSentence> sentences = facts.sentences;
-    std::vector<WordSentence> noise = fill(room + missing, facts, ids, random);
-    sentences.insert(sentences.end(), noise.begin(), noise.end());
-    assemble(std::move(sentences), codec, ids, sample);
-    const int64_t difference = config_.context_tokens - std::ssize(sample.context_ids);
-    if (difference == 0) break;
-    missing += difference;
-  }
+  std::vector<WordSentence> sentences = fill(room, facts, codec, ids, random);
+  sentences.insert(sentences.end(), facts.sentences.begin(), facts.sentences.end());
+  assemble(std::move(sentences), codec, ids, sample);
   if (std::ssize(sample.context_ids) != config_.context_tokens) {
-    throw ConfigError(format_text("{}: sample {} cannot be made of exactly {} tokens with this tokenizer: choose another "
-                                  "context_tokens", info_.name, id, config_.context_tokens));
+    throw ConfigError(
+        format_text("{}: sample {} cannot be made of exactly {} tokens with this tokenizer: choose another "
+                    "context_tokens",
+                    info_.name, id, config_.context_tokens));
   }
   sample.length = static_cast<int64_t>(std::ranges::count(sample.context, ' ')) + 1;
   sample.original_tokens = config_.context_tokens;
@@ -147,11 +150,16 @@ std::unique_ptr<Task> make_needle_task(NeedleKind kind, const TaskConfig& config
 
 std::string needle_name(NeedleKind kind) {
   switch (kind) {
-    case NeedleKind::key_value: return "needle/key_value";
-    case NeedleKind::hop: return "needle/hop";
-    case NeedleKind::passage: return "needle/passage";
-    case NeedleKind::classify: return "needle/classify";
-    case NeedleKind::stale: return "needle/stale";
+    case NeedleKind::key_value:
+      return "needle/key_value";
+    case NeedleKind::hop:
+      return "needle/hop";
+    case NeedleKind::passage:
+      return "needle/passage";
+    case NeedleKind::classify:
+      return "needle/classify";
+    case NeedleKind::stale:
+      return "needle/stale";
   }
   return "";
 }

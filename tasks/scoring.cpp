@@ -26,7 +26,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr const char* kScorer = "THUDM/LongBench 2e00731f";
+constexpr const char* scorer_name = "THUDM/LongBench 2e00731f";
 
 /// One stored answer and what to score it against.
 struct StoredAnswer {
@@ -40,9 +40,11 @@ struct StoredAnswer {
 };
 
 JsonLinesReader open_records(const std::filesystem::path& path, const ScoreSettings& settings) {
-  // Predictions are small next to the data they answer; the whole file is taken to mend what only Python accepts.
+  // Predictions are small next to the data they answer; the whole file is taken to mend what only Python
+  // accepts.
   auto stream = std::make_unique<std::istringstream>(without_lone_surrogates(read_file(path)));
-  return {std::move(stream), path.string(), settings.skip_bad_records ? BadRecords::skip : BadRecords::refuse};
+  return {std::move(stream), path.string(),
+          settings.skip_bad_records ? BadRecords::skip : BadRecords::refuse};
 }
 
 std::vector<Text> read_texts(const JsonLinesReader& reader, const json& record, const char* field) {
@@ -70,8 +72,9 @@ StoredAnswer read_answer(const JsonLinesReader& reader, const json& record) {
 }
 
 /// Reads every record by `read`; a record that it refuses is left out when the settings say so.
-std::vector<StoredAnswer> read_answers(JsonLinesReader reader, const ScoreSettings& settings, uint64_t& skipped,
-                                       const std::function<StoredAnswer(const JsonLinesReader&, const json&)>& read) {
+std::vector<StoredAnswer> read_answers(
+    JsonLinesReader reader, const ScoreSettings& settings, uint64_t& skipped,
+    const std::function<StoredAnswer(const JsonLinesReader&, const json&)>& read) {
   std::vector<StoredAnswer> answers;
   uint64_t refused = 0;
   while (const std::optional<json> record = reader.next()) {
@@ -88,13 +91,16 @@ std::vector<StoredAnswer> read_answers(JsonLinesReader reader, const ScoreSettin
 
 std::optional<double> score_answer(const StoredAnswer& answer, const MetricOptions& options) {
   if (!answer.prediction) return std::nullopt;
-  static const std::vector<Text> kNone;
-  if (answer.metric == "classification_score" && !answer.all_classes) return std::nullopt;  // Python cannot walk None
+  static const std::vector<Text> no_classes;
+  if (answer.metric == "classification_score" && !answer.all_classes)
+    return std::nullopt;  // Python cannot walk None
   const TextView text = answer.first_line ? first_line(*answer.prediction) : TextView(*answer.prediction);
-  return best_score(answer.metric, text, answer.answers, answer.all_classes ? *answer.all_classes : kNone, options);
+  return best_score(answer.metric, text, answer.answers,
+                    answer.all_classes ? *answer.all_classes : no_classes, options);
 }
 
-std::vector<std::optional<double>> score_all(const std::vector<StoredAnswer>& answers, const ScoreSettings& settings) {
+std::vector<std::optional<double>> score_all(const std::vector<StoredAnswer>& answers,
+                                             const ScoreSettings& settings) {
   std::vector<std::optional<double>> scores(answers.size());
   std::atomic<size_t> next = 0;
   std::exception_ptr error;
@@ -117,7 +123,9 @@ std::vector<std::optional<double>> score_all(const std::vector<StoredAnswer>& an
   return scores;
 }
 
-ordered_json to_json(const std::optional<double>& score) { return score ? ordered_json(*score) : ordered_json(); }
+ordered_json to_json(const std::optional<double>& score) {
+  return score ? ordered_json(*score) : ordered_json();
+}
 
 ordered_json to_json(const std::vector<std::optional<double>>& scores) {
   ordered_json list = ordered_json::array();
@@ -140,14 +148,15 @@ std::optional<double> percentage_of(const std::vector<double>& scores) {
 }
 
 ordered_json bucket_scores(const std::vector<StoredAnswer>& answers, const std::vector<double>& scores) {
-  static constexpr const char* kBuckets[] = {"0-4k", "4-8k", "8k+"};
+  static constexpr const char* bucket_names[] = {"0-4k", "4-8k", "8k+"};
   std::vector<double> members[3];
   for (size_t i = 0; i < scores.size(); ++i) {
     members[answers[i].length < 4000 ? 0 : answers[i].length < 8000 ? 1 : 2].push_back(scores[i]);
   }
   ordered_json result = ordered_json::object();
   for (size_t b = 0; b < 3; ++b) {
-    result[kBuckets[b]] = members[b].empty() ? ordered_json() : ordered_json(official_bucket_percentage(members[b]));
+    result[bucket_names[b]] =
+        members[b].empty() ? ordered_json() : ordered_json(official_bucket_percentage(members[b]));
   }
   return result;
 }
@@ -157,19 +166,22 @@ std::optional<double> mean_percentage(const std::vector<double>& scores) {
   return 100 * std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size());
 }
 
-ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTask& task, const ScoreSettings& settings) {
+ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTask& task,
+                           const ScoreSettings& settings) {
   uint64_t skipped = 0;
   std::vector<StoredAnswer> answers =
-      read_answers(open_records(path, settings), settings, skipped, [&](const JsonLinesReader& reader, const json& record) {
-        StoredAnswer answer = read_answer(reader, record);
-        answer.metric = task.metric;
-        answer.first_line = task.first_line;
-        const auto length = record.find("length");
-        const bool has_length = length != record.end() && length->is_number_integer();
-        if (has_length) answer.length = length->get<int64_t>();
-        if (settings.buckets && !has_length) reader.fail("buckets=true needs `length`, a whole number");
-        return answer;
-      });
+      read_answers(open_records(path, settings), settings, skipped,
+                   [&](const JsonLinesReader& reader, const json& record) {
+                     StoredAnswer answer = read_answer(reader, record);
+                     answer.metric = task.metric;
+                     answer.first_line = task.first_line;
+                     const auto length = record.find("length");
+                     const bool has_length = length != record.end() && length->is_number_integer();
+                     if (has_length) answer.length = length->get<int64_t>();
+                     if (settings.buckets && !has_length)
+                       reader.fail("buckets=true needs `length`, a whole number");
+                     return answer;
+                   });
   if (answers.empty()) throw DataError(format_text("{}: holds no prediction", path.string()));
   // The official script uses the class names of the file's last record for all.
   for (StoredAnswer& answer : answers) answer.all_classes = answers.back().all_classes;
@@ -209,11 +221,13 @@ const LongBenchTask* task_of(std::string name) {
 ordered_json header(const ScoreSettings& settings) {
   ordered_json document;
   document["benchmark"] = "longbench";
-  document["scorer"] = kScorer;
+  document["scorer"] = scorer_name;
   ordered_json& set = document["settings"];
-  set["edit_similarity"] = settings.metric.edit_similarity == EditSimilarity::difflib ? "difflib" : "levenshtein";
-  set["rouge_recursion_limit"] =
-      settings.metric.rouge_recursion_limit ? ordered_json(*settings.metric.rouge_recursion_limit) : ordered_json("official");
+  set["edit_similarity"] =
+      settings.metric.edit_similarity == EditSimilarity::difflib ? "difflib" : "levenshtein";
+  set["rouge_recursion_limit"] = settings.metric.rouge_recursion_limit
+                                     ? ordered_json(*settings.metric.rouge_recursion_limit)
+                                     : ordered_json("official");
   set["buckets"] = settings.buckets;
   document["datasets"] = ordered_json::array();
   return document;
@@ -248,7 +262,8 @@ ScoreSettings parse_score_settings(const std::vector<std::string>& assignments) 
   ScoreSettings settings;
   for (const std::string& assignment : assignments) {
     const size_t equals = assignment.find('=');
-    if (equals == std::string::npos) throw ConfigError(format_text("--set {}: must be key=value", assignment));
+    if (equals == std::string::npos)
+      throw ConfigError(format_text("--set {}: must be key=value", assignment));
     const std::string key = assignment.substr(0, equals), value = assignment.substr(equals + 1);
     if (key == "edit_similarity") {
       settings.metric.edit_similarity = parse_edit_similarity(value);
@@ -264,8 +279,10 @@ ScoreSettings parse_score_settings(const std::vector<std::string>& assignments) 
       }
       settings.metric.rouge_recursion_limit = limit;
     } else {
-      throw ConfigError(format_text("--set {}: unknown key; longbench knows edit_similarity (difflib, levenshtein), "
-                                    "rouge_recursion_limit (a number), buckets and skip_bad_records (true, false)", key));
+      throw ConfigError(
+          format_text("--set {}: unknown key; longbench knows edit_similarity (difflib, levenshtein), "
+                      "rouge_recursion_limit (a number), buckets and skip_bad_records (true, false)",
+                      key));
     }
   }
   return settings;
@@ -277,8 +294,8 @@ void require_scorable(const std::string& benchmark) {
   }
 }
 
-ordered_json score_longbench(const std::filesystem::path& predictions, const std::optional<std::string>& dataset,
-                             const ScoreSettings& settings) {
+ordered_json score_longbench(const std::filesystem::path& predictions,
+                             const std::optional<std::string>& dataset, const ScoreSettings& settings) {
   std::error_code ignored;
   const bool is_folder = std::filesystem::is_directory(predictions, ignored);
   if (!is_folder && !std::filesystem::is_regular_file(predictions, ignored)) {
@@ -287,7 +304,8 @@ ordered_json score_longbench(const std::filesystem::path& predictions, const std
   if (dataset && !task_of(*dataset)) {
     std::vector<std::string> names;
     for (const LongBenchTask& task : longbench_tasks()) names.emplace_back(task.name);
-    throw ConfigError(format_text("--dataset {}: not in LongBench; its data sets are {}", *dataset, join(names, ", ")));
+    throw ConfigError(
+        format_text("--dataset {}: not in LongBench; its data sets are {}", *dataset, join(names, ", ")));
   }
 
   std::vector<std::filesystem::path> files;
@@ -306,13 +324,17 @@ ordered_json score_longbench(const std::filesystem::path& predictions, const std
   for (const std::filesystem::path& file : files) {
     const std::string name = dataset.value_or(file.stem().string());
     const LongBenchTask* task = task_of(name);
-    const std::string reason = task ? unsupported_reason(task->metric) : "no LongBench data set has this name";
+    const std::string reason =
+        task ? unsupported_reason(task->metric) : "no LongBench data set has this name";
     if (reason.empty()) {
       document["datasets"].push_back(score_dataset(file, *task, settings));
     } else if (is_single) {
-      throw ConfigError(format_text("{}: {}{}", file.string(), reason, task ? "" : "; name it with --dataset"));
+      throw ConfigError(
+          format_text("{}: {}{}", file.string(), reason, task ? "" : "; name it with --dataset"));
     } else {
-      skipped.push_back({{"dataset", name}, {"metric", task ? ordered_json(task->metric) : ordered_json()}, {"reason", reason}});
+      skipped.push_back({{"dataset", name},
+                         {"metric", task ? ordered_json(task->metric) : ordered_json()},
+                         {"reason", reason}});
     }
   }
   if (document["datasets"].empty() && skipped.empty()) {
@@ -326,8 +348,9 @@ ordered_json score_cases(const std::filesystem::path& cases, const ScoreSettings
   uint64_t skipped = 0;
   std::vector<std::string> metrics;  // in order of first appearance
   const std::vector<std::string> known = metric_names();
-  std::vector<StoredAnswer> answers =
-      read_answers(open_records(cases, settings), settings, skipped, [&](const JsonLinesReader& reader, const json& record) {
+  std::vector<StoredAnswer> answers = read_answers(
+      open_records(cases, settings), settings, skipped,
+      [&](const JsonLinesReader& reader, const json& record) {
         StoredAnswer answer = read_answer(reader, record);
         const auto text = [&](const char* field) {
           const auto value = record.find(field);
@@ -335,12 +358,14 @@ ordered_json score_cases(const std::filesystem::path& cases, const ScoreSettings
         };
         answer.id = text("id");
         answer.metric = text("metric");
-        if (answer.id.empty() || answer.metric.empty()) reader.fail("a case needs `id` and `metric`, both texts");
+        if (answer.id.empty() || answer.metric.empty())
+          reader.fail("a case needs `id` and `metric`, both texts");
         if (std::ranges::find(known, answer.metric) == known.end()) {
           reader.fail(format_text("metric '{}' is unknown; known are {}", answer.metric, join(known, ", ")));
         }
         const std::string post = text("post");
-        if (!post.empty() && post != "none" && post != "first_line") reader.fail("`post` must be \"none\" or \"first_line\"");
+        if (!post.empty() && post != "none" && post != "first_line")
+          reader.fail("`post` must be \"none\" or \"first_line\"");
         const LongBenchTask* task = find_longbench_task(text("dataset"));
         answer.first_line = post.empty() ? task && task->first_line : post == "first_line";
         if (std::ranges::find(metrics, answer.metric) == metrics.end()) metrics.push_back(answer.metric);
@@ -351,7 +376,8 @@ ordered_json score_cases(const std::filesystem::path& cases, const ScoreSettings
   ordered_json document = header(settings);
   for (const std::string& metric : metrics) {
     std::vector<StoredAnswer> members;
-    std::ranges::copy_if(answers, std::back_inserter(members), [&](const auto& answer) { return answer.metric == metric; });
+    std::ranges::copy_if(answers, std::back_inserter(members),
+                         [&](const auto& answer) { return answer.metric == metric; });
     ordered_json entry;
     entry["dataset"] = nullptr;
     entry["metric"] = metric;
@@ -366,7 +392,8 @@ ordered_json score_cases(const std::filesystem::path& cases, const ScoreSettings
       entry["skipped"] = reason;
     }
     ordered_json& list = entry["cases"] = ordered_json::array();
-    for (size_t i = 0; i < members.size(); ++i) list.push_back({{"id", members[i].id}, {"score", to_json(scores[i])}});
+    for (size_t i = 0; i < members.size(); ++i)
+      list.push_back({{"id", members[i].id}, {"score", to_json(scores[i])}});
     document["datasets"].push_back(std::move(entry));
   }
   if (skipped > 0) document["skipped_records"] = skipped;
@@ -375,7 +402,8 @@ ordered_json score_cases(const std::filesystem::path& cases, const ScoreSettings
 
 double official_percentage(const std::vector<double>& scores) {
   const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
-  // Python's round(x, 2) is the decimal nearest to the exact binary value, which is what printing with two digits gives.
+  // Python's round(x, 2) is the decimal nearest to the exact binary value, which is what printing with two
+  // digits gives.
   char text[64];
   std::snprintf(text, sizeof text, "%.2f", 100 * total / static_cast<double>(scores.size()));
   return std::strtod(text, nullptr);

@@ -13,8 +13,8 @@
 
 namespace namm::tasks {
 
-/// What a sample is used for. The splits of a task have no sample in common (LongBench with `record_splits: shared`, the
-/// released code's way, is the named exception).
+/// What a sample is used for. The splits of a task have no sample in common (LongBench with `record_splits:
+/// shared`, the released code's way, is the named exception).
 enum class Split : uint8_t { train, validation, test };
 
 std::string_view split_name(Split split);
@@ -29,45 +29,50 @@ enum class TokenClass : uint8_t {
   special,          ///< BOS and what else the tokenizer puts before a prompt
 };
 
-/// One question about a context. Several questions share the context and its cache and are asked independently.
+/// One question about a context. Several questions share the context and its cache and are asked
+/// independently.
 struct Question {
-  std::string text;          ///< continues Sample::context; empty where the context is already the whole prompt (LongBench)
+  std::string
+      text;  ///< continues Sample::context; empty where the context is already the whole prompt (LongBench)
   std::vector<int64_t> ids;  ///< ids of `text`, to be fed after Sample::context_ids; empty when `text` is
-  std::vector<std::string> answers;      ///< accepted answers, never empty
-  std::string target;                    ///< the first answer as text that continues the prompt, leading blank included
+  std::vector<std::string> answers;  ///< accepted answers, never empty
+  std::string target;  ///< the first answer as text that continues the prompt, leading blank included
   std::vector<int64_t> target_ids;       ///< ids of `target`, never empty: for the answer's log-likelihood
   std::vector<std::string> all_classes;  ///< class names of classification tasks, else empty
   int64_t generation_tokens = 0;         ///< new tokens to generate at most
 };
 
-/// A context with its questions. The same (task, config, split, id, tokenizer) gives the same sample, in any order, on any
-/// machine.
+/// A context with its questions. The same (task, config, split, id, tokenizer) gives the same sample, in any
+/// order, on any machine.
 struct Sample {
   int64_t id = 0;
   Split split = Split::test;
   std::string record_id;             ///< `_id` of a benchmark record, else empty
   std::string context;               ///< text shared by all questions, no chat wrapper
   std::vector<int64_t> context_ids;  ///< TokenCodec::prefix(), then the ids of `context`
-  int64_t prefix_tokens = 0;         ///< how many of context_ids are TokenCodec::prefix(); a chat wrapper goes after them
+  int64_t prefix_tokens =
+      0;  ///< how many of context_ids are TokenCodec::prefix(); a chat wrapper goes after them
   std::vector<TokenClass> token_class;  ///< one per context id, or empty where nothing is known
   std::vector<Question> questions;
-  int64_t length = 0;           ///< the record's own length (words or characters), what LongBench-E's buckets go by
+  int64_t length = 0;  ///< the record's own length (words or characters), what LongBench-E's buckets go by
   bool truncated = false;       ///< the prompt was longer than the limit and was cut in the middle
   int64_t original_tokens = 0;  ///< tokens before truncation, prefix included
 };
 
 /// What a task is and needs.
 struct TaskInfo {
-  std::string name;                ///< "needle/hop", "longbench/qasper"
-  std::string metric;              ///< "exact", or the official function's name ("qa_f1_score")
-  std::string language;            ///< "en", "zh", "code"
-  int64_t generation_tokens = 0;   ///< upper bound of Question::generation_tokens; 0: depends on the tokenizer
+  std::string name;               ///< "needle/hop", "longbench/qasper"
+  std::string metric;             ///< "exact", or the official function's name ("qa_f1_score")
+  std::string language;           ///< "en", "zh", "code"
+  int64_t generation_tokens = 0;  ///< upper bound of Question::generation_tokens; 0: depends on the tokenizer
   int64_t minimum_new_tokens = 0;  ///< no stop before so many new tokens (official samsum: 1)
   bool stop_at_newline = false;    ///< a new line ends the answer (official samsum)
-  bool cut_at_newline = false;     ///< the answer is cut at its first new line afterwards (released NAMM code, samsum)
-  bool chat = false;               ///< a chat model's wrapper belongs around the prompt (benchmarks 2.2, 2.4)
-  bool unofficial_prompts = false;  ///< plain templates of our own: scores are not comparable with published ones
-  int64_t skipped_records = 0;      ///< malformed records left out by `skip_bad_records`
+  bool cut_at_newline =
+      false;          ///< the answer is cut at its first new line afterwards (released NAMM code, samsum)
+  bool chat = false;  ///< a chat model's wrapper belongs around the prompt (benchmarks 2.2, 2.4)
+  bool unofficial_prompts =
+      false;                    ///< plain templates of our own: scores are not comparable with published ones
+  int64_t skipped_records = 0;  ///< malformed records left out by `skip_bad_records`
 };
 
 /// Prompts and scores. All methods may be called by several threads at once.
@@ -80,19 +85,24 @@ class Task {
   /// Number of samples of a split; none: generated, any id from 0 on is a sample.
   virtual std::optional<int64_t> count(Split split) const = 0;
 
-  /// Sample `id` of a split, 0 <= id < count(split). Throws ConfigError when the id or the split has no sample or the
-  /// settings cannot be met with this tokenizer, DataError when the record has become unreadable.
+  /// Sample `id` of a split, 0 <= id < count(split). Throws ConfigError when the id or the split has no
+  /// sample or the settings cannot be met with this tokenizer, DataError when the record has become
+  /// unreadable.
   virtual Sample sample(Split split, int64_t id, const TokenCodec& codec) const = 0;
 
-  /// The official metric of this task on one generated text, post-processing included, in [0, 1]. Any bytes are legal.
+  /// The official metric of this task on one generated text, post-processing included, in [0, 1]. Any bytes
+  /// are legal.
   virtual double score(const std::string& prediction, const Question& question) const = 0;
 };
 
-/// SHA-256 (hex, lower case) of the prompt's text (context and question, UTF-8), for comparing with other programs'.
+/// SHA-256 (hex, lower case) of the prompt's text (context and question, UTF-8), for comparing with other
+/// programs'.
 std::string prompt_sha256(const Sample& sample, const Question& question);
 
-/// One line of a predictions file: the official fields (pred, answers, all_classes, length), then ours (_id, sample,
-/// question, score, prompt_sha256, truncated). Bytes of `prediction` that are not UTF-8 become U+FFFD.
-nlohmann::ordered_json prediction_record(const Sample& sample, size_t question, const std::string& prediction, double score);
+/// One line of a predictions file: the official fields (pred, answers, all_classes, length), then ours (_id,
+/// sample, question, score, prompt_sha256, truncated). Bytes of `prediction` that are not UTF-8 become
+/// U+FFFD.
+nlohmann::ordered_json prediction_record(const Sample& sample, size_t question, const std::string& prediction,
+                                         double score);
 
 }  // namespace namm::tasks

@@ -11,21 +11,21 @@
 namespace namm::tasks {
 namespace {
 
-constexpr std::array kNeedles = {NeedleKind::key_value, NeedleKind::hop, NeedleKind::passage, NeedleKind::classify,
-                                 NeedleKind::stale};
+constexpr std::array needle_kinds = {NeedleKind::key_value, NeedleKind::hop, NeedleKind::passage,
+                                     NeedleKind::classify, NeedleKind::stale};
 
 }  // namespace
 
 std::vector<std::string> task_names() {
   std::vector<std::string> names;
-  for (NeedleKind kind : kNeedles) names.push_back(needle_name(kind));
+  for (NeedleKind kind : needle_kinds) names.push_back(needle_name(kind));
   names.emplace_back("needle/facts");
   for (const std::string& name : longbench_names()) names.push_back(name);
   return names;
 }
 
 std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config, const DataConfig& data) {
-  for (NeedleKind kind : kNeedles) {
+  for (NeedleKind kind : needle_kinds) {
     if (name == needle_name(kind)) return make_needle_task(kind, config);
   }
   if (name == "needle/facts") return make_facts_in_text_task(config);
@@ -34,7 +34,8 @@ std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& confi
   }
   const auto near = nearest(name, task_names());
   throw ConfigError(format_text("task '{}' is unknown{}; the tasks are {}", name,
-                                near ? format_text(" (did you mean {}?)", *near) : "", join(task_names(), ", ")));
+                                near ? format_text(" (did you mean {}?)", *near) : "",
+                                join(task_names(), ", ")));
 }
 
 }  // namespace namm::tasks

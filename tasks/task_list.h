@@ -13,7 +13,8 @@ namespace namm::tasks {
 /// Where the user's benchmark files are.
 struct DataConfig {
   ConfigPath longbench = {};  ///< folder with <task>.jsonl, or with data/<task>.jsonl
-  ConfigPath prompts = {};    ///< the official repository's config folder; empty: plain templates of our own, named unofficial
+  ConfigPath prompts =
+      {};  ///< the official repository's config folder; empty: plain templates of our own, named unofficial
 
   bool operator==(const DataConfig&) const = default;
 
@@ -21,7 +22,8 @@ struct DataConfig {
   static void fields(Self& self, Visitor& visit) {
     visit("longbench", self.longbench, "folder with the unpacked LongBench files (<task>.jsonl)");
     visit("prompts", self.prompts,
-          "folder with the official dataset2prompt.json and dataset2maxlen.json; none: plain templates of our own");
+          "folder with the official dataset2prompt.json and dataset2maxlen.json; none: plain templates of "
+          "our own");
   }
 };
 
@@ -56,21 +58,26 @@ struct TaskConfig {
     visit("questions_per_context", self.questions_per_context, between(1, 64),
           "questions asked about one generated context; fewer where it holds fewer facts");
     visit("density", self.density, above(0) && at_most(100),
-          "number of facts in word tasks, as a multiple of the usual number for the length (per 1,024 tokens: key_value "
+          "number of facts in word tasks, as a multiple of the usual number for the length (per 1,024 "
+          "tokens: key_value "
           "20, hop 10, passage 12, classify 16, stale 14 keys)");
-    visit("decoys", self.decoys, between(0, 1), "share of noise sentences that contain names and numbers (word tasks)");
+    visit("decoys", self.decoys, between(0, 1),
+          "share of noise sentences that contain names and numbers (word tasks)");
     visit("haystack", self.haystack,
-          "text for needle/facts: a text file, or a .jsonl file whose records have `context`; none: a small text of ours");
+          "text for needle/facts: a text file, or a .jsonl file whose records have `context`; none: a small "
+          "text of ours");
     visit("facts_per_context", self.facts_per_context, between(1, 24), "facts in a context of needle/facts");
     visit("fact_kind", self.fact_kind, one_of({"number", "word", "update", "mixed"}),
           "needle/facts: four-digit codes, words, words that change once, or all three");
     visit("max_prompt_tokens", self.max_prompt_tokens, at_least(0),
           "longer LongBench prompts are cut in the middle to this many tokens; 0: never");
     visit("truncation", self.truncation, one_of({"official", "released"}),
-          "official: LongBench's rule; released: that of the released NAMM code (room for the answer left, BOS not "
+          "official: LongBench's rule; released: that of the released NAMM code (room for the answer left, "
+          "BOS not "
           "counted, samsum cut at a new line afterwards)");
     visit("record_splits", self.record_splits, one_of({"test", "disjoint", "shared"}),
-          "test: every record is a test sample; disjoint: 40 % train, 10 % validation, 50 % test; shared: all records in "
+          "test: every record is a test sample; disjoint: 40 % train, 10 % validation, 50 % test; shared: "
+          "all records in "
           "all splits, as in the paper");
     visit("skip_bad_records", self.skip_bad_records, "leave malformed records out and count them");
     visit("edit_similarity", self.edit_similarity, one_of({"difflib", "levenshtein"}),
@@ -83,8 +90,9 @@ struct TaskConfig {
 /// Names of all tasks, in the order of the documentation.
 std::vector<std::string> task_names();
 
-/// Opens a task. Throws ConfigError on an unknown name (the text lists all) or impossible settings, DataError on a missing
-/// or malformed data file.
-std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config, const DataConfig& data = {});
+/// Opens a task. Throws ConfigError on an unknown name (the text lists all) or impossible settings, DataError
+/// on a missing or malformed data file.
+std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config,
+                                const DataConfig& data = {});
 
 }  // namespace namm::tasks

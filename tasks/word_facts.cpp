@@ -10,7 +10,9 @@
 namespace namm::tasks {
 namespace {
 
-std::string pick(WordGroup group, RandomStream& random) { return std::string(group[random.uniform_int(group.size())]); }
+std::string pick(WordGroup group, RandomStream& random) {
+  return std::string(group[random.uniform_int(group.size())]);
+}
 
 /// `count` different words of a group.
 std::vector<std::string> pick_different(WordGroup group, int64_t count, RandomStream& random) {
@@ -55,8 +57,12 @@ void draw_passages(int64_t count, NeedleFacts& facts, RandomStream& random) {
   for (const std::string& number : pick_different(numbers(), count, random)) {
     std::vector<std::string> words;
     do {
-      words = {"passage",           pick(adjectives(), random), pick(nouns(), random),
-               pick(verbs(), random), pick(adjectives(), random), pick(nouns(), random)};
+      words = {"passage",
+               pick(adjectives(), random),
+               pick(nouns(), random),
+               pick(verbs(), random),
+               pick(adjectives(), random),
+               pick(nouns(), random)};
     } while (!used.insert(words).second);
     std::vector<std::string> question = words;
     question.insert(question.begin(), "question");
@@ -67,13 +73,13 @@ void draw_passages(int64_t count, NeedleFacts& facts, RandomStream& random) {
 }
 
 void draw_examples(int64_t count, int64_t questions, NeedleFacts& facts, RandomStream& random) {
-  const std::vector<std::string> label = pick_different(labels(), kCategories, random);
+  const std::vector<std::string> label = pick_different(labels(), category_count, random);
   std::set<size_t> seen;
   for (int64_t i = 0; i < count; ++i) {
-    const size_t category = random.uniform_int(kCategories);
+    const size_t category = random.uniform_int(category_count);
     seen.insert(category);
-    facts.sentences.push_back(
-        fact({"example", pick(adjectives(), random), pick(nouns_of(category), random), label[category]}, random));
+    facts.sentences.push_back(fact(
+        {"example", pick(adjectives(), random), pick(nouns_of(category), random), label[category]}, random));
   }
   std::vector<size_t> categories(seen.begin(), seen.end());
   random.shuffle(categories);
@@ -89,14 +95,15 @@ void draw_examples(int64_t count, int64_t questions, NeedleFacts& facts, RandomS
 }
 
 void draw_rewritten_keys(int64_t count, int64_t tokens, NeedleFacts& facts, RandomStream& random) {
-  static constexpr std::array<int64_t, 4> kWrites = {1, 6, 7, 8};
-  static constexpr std::array<int64_t, 3> kWritesShort = {1, 2, 3};
+  static constexpr std::array<int64_t, 4> write_counts = {1, 6, 7, 8};
+  static constexpr std::array<int64_t, 3> short_write_counts = {1, 2, 3};
   const bool is_short = tokens < 512;
   const double window = is_short ? 0.5 : 0.2;
   for (int64_t index : random.sample_without_replacement(static_cast<int64_t>(names().size()), count)) {
     const std::string_view key = names()[static_cast<size_t>(index)];
     facts.kept_out.push_back(key);
-    const int64_t writes = is_short ? kWritesShort[random.uniform_int(3)] : kWrites[random.uniform_int(4)];
+    const int64_t writes =
+        is_short ? short_write_counts[random.uniform_int(3)] : write_counts[random.uniform_int(4)];
     const double start = random.uniform() * (1 - window);
     std::vector<double> places;
     for (int64_t i = 0; i < writes; ++i) places.push_back(start + window * random.uniform());
@@ -123,28 +130,44 @@ int64_t fact_count(NeedleKind kind, int64_t tokens, double density) {
   struct Size {
     int64_t per_1024, most;
   };
-  // At most: the words there are; stale keys leave names for the decoys; examples are bounded by the room alone.
-  static constexpr std::array<Size, 5> kSizes = {{{20, 63}, {10, 31}, {12, 40}, {16, 1 << 20}, {14, 40}}};
-  const Size& size = kSizes[static_cast<size_t>(kind)];
-  const double wanted = std::round(static_cast<double>(size.per_1024) * static_cast<double>(tokens) / 1024 * density);
+  // At most: the words there are; stale keys leave names for the decoys; examples are bounded by the room
+  // alone.
+  static constexpr std::array<Size, 5> usual_sizes = {
+      {{20, 63}, {10, 31}, {12, 40}, {16, 1 << 20}, {14, 40}}};
+  const Size& size = usual_sizes[static_cast<size_t>(kind)];
+  const double wanted =
+      std::round(static_cast<double>(size.per_1024) * static_cast<double>(tokens) / 1024 * density);
   return static_cast<int64_t>(std::clamp(wanted, 1.0, static_cast<double>(size.most)));
 }
 
-NeedleFacts draw_facts(NeedleKind kind, int64_t count, int64_t questions, int64_t tokens, RandomStream& random) {
+NeedleFacts draw_facts(NeedleKind kind, int64_t count, int64_t questions, int64_t tokens,
+                       RandomStream& random) {
   NeedleFacts facts;
   switch (kind) {
-    case NeedleKind::key_value: draw_key_values(count, facts, random); break;
-    case NeedleKind::hop: draw_hops(count, facts, random); break;
-    case NeedleKind::passage: draw_passages(count, facts, random); break;
-    case NeedleKind::classify: draw_examples(count, questions, facts, random); break;
-    case NeedleKind::stale: draw_rewritten_keys(count, tokens, facts, random); break;
+    case NeedleKind::key_value:
+      draw_key_values(count, facts, random);
+      break;
+    case NeedleKind::hop:
+      draw_hops(count, facts, random);
+      break;
+    case NeedleKind::passage:
+      draw_passages(count, facts, random);
+      break;
+    case NeedleKind::classify:
+      draw_examples(count, questions, facts, random);
+      break;
+    case NeedleKind::stale:
+      draw_rewritten_keys(count, tokens, facts, random);
+      break;
   }
   random.shuffle(facts.questions);
-  if (facts.questions.size() > static_cast<size_t>(questions)) facts.questions.resize(static_cast<size_t>(questions));
+  if (facts.questions.size() > static_cast<size_t>(questions))
+    facts.questions.resize(static_cast<size_t>(questions));
   return facts;
 }
 
-std::vector<std::string> draw_noise(double decoys, const std::vector<std::string_view>& kept_out, RandomStream& random) {
+std::vector<std::string> draw_noise(double decoys, const std::vector<std::string_view>& kept_out,
+                                    RandomStream& random) {
   const auto adjective = [&] { return pick(adjectives(), random); };
   const auto noun = [&] { return pick(nouns(), random); };
   const auto verb = [&] { return pick(verbs(), random); };
@@ -158,12 +181,18 @@ std::vector<std::string> draw_noise(double decoys, const std::vector<std::string
   // Braced lists draw from left to right.
   const bool is_decoy = random.uniform() < decoys;
   switch ((is_decoy ? 3 : 0) + random.uniform_int(3)) {
-    case 0: return {"the", adjective(), noun(), verb(), "the", noun(), "."};
-    case 1: return {"a", noun(), "in", "the", adjective(), noun(), verb(), "to", "the", noun(), "."};
-    case 2: return {"then", "the", noun(), verb(), "a", adjective(), adjective(), noun(), "."};
-    case 3: return {name(), verb(), number(), noun(), "."};
-    case 4: return {"the", noun(), "of", name(), verb(), number(), number(), adjective(), noun(), "."};
-    default: return {name(), "and", name(), verb(), "the", adjective(), noun(), "."};
+    case 0:
+      return {"the", adjective(), noun(), verb(), "the", noun(), "."};
+    case 1:
+      return {"a", noun(), "in", "the", adjective(), noun(), verb(), "to", "the", noun(), "."};
+    case 2:
+      return {"then", "the", noun(), verb(), "a", adjective(), adjective(), noun(), "."};
+    case 3:
+      return {name(), verb(), number(), noun(), "."};
+    case 4:
+      return {"the", noun(), "of", name(), verb(), number(), number(), adjective(), noun(), "."};
+    default:
+      return {name(), "and", name(), verb(), "the", adjective(), noun(), "."};
   }
 }
 

@@ -33,19 +33,21 @@ struct WordQuestion {
 /// What must stand in a context and what can be asked about it.
 struct NeedleFacts {
   std::vector<WordSentence> sentences;
-  std::vector<WordQuestion> questions;      ///< in random order, no two the same
+  std::vector<WordQuestion> questions;     ///< in random order, no two the same
   std::vector<std::string_view> kept_out;  ///< names that must not occur in the noise
 };
 
-/// Number of facts (chains, keys, examples) of a context of `tokens`: the usual number per 1,024 tokens times `density`, at
-/// least one, at most what the words allow.
+/// Number of facts (chains, keys, examples) of a context of `tokens`: the usual number per 1,024 tokens times
+/// `density`, at least one, at most what the words allow.
 int64_t fact_count(NeedleKind kind, int64_t tokens, double density);
 
-/// Draws `count` facts and `questions` questions about them (fewer where fewer different ones exist). `tokens` is the
-/// context's length: short contexts have fewer writes of a stale key.
-NeedleFacts draw_facts(NeedleKind kind, int64_t count, int64_t questions, int64_t tokens, RandomStream& random);
+/// Draws `count` facts and `questions` questions about them (fewer where fewer different ones exist).
+/// `tokens` is the context's length: short contexts have fewer writes of a stale key.
+NeedleFacts draw_facts(NeedleKind kind, int64_t count, int64_t questions, int64_t tokens,
+                       RandomStream& random);
 
 /// One sentence of filler; with probability `decoys` one that has names and numbers in it.
-std::vector<std::string> draw_noise(double decoys, const std::vector<std::string_view>& kept_out, RandomStream& random);
+std::vector<std::string> draw_noise(double decoys, const std::vector<std::string_view>& kept_out,
+                                    RandomStream& random);
 
 }  // namespace namm::tasks

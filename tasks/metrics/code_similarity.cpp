@@ -16,7 +16,8 @@ struct Block {
   size_t a, b, size;
 };
 
-/// Python's difflib.SequenceMatcher(None, a, b): the number of matching characters by repeated longest blocks.
+/// Python's difflib.SequenceMatcher(None, a, b): the number of matching characters by repeated longest
+/// blocks.
 class BlockMatcher {
  public:
   BlockMatcher(TextView a, TextView b) : a_(a), b_(b), run_(b.size() + 1), next_run_(b.size() + 1) {
@@ -47,8 +48,8 @@ class BlockMatcher {
   }
 
  private:
-  /// The longest block in the range, the one that starts earliest in a, then in b; then widened over equal neighbours, which
-  /// may be popular characters.
+  /// The longest block in the range, the one that starts earliest in a, then in b; then widened over equal
+  /// neighbours, which may be popular characters.
   Block longest_block(const Range& range) {
     Block best{range.a_begin, range.b_begin, 0};
     // run_[j + 1]: length of the equal run that ends at (i, j), from the previous row.
@@ -104,8 +105,8 @@ size_t longest_common_subsequence(TextView a, TextView b) {
 
 int edit_ratio(TextView a, TextView b, EditSimilarity similarity) {
   if (a == b) return 100;
-  const size_t matches =
-      similarity == EditSimilarity::difflib ? BlockMatcher(a, b).matching_characters() : longest_common_subsequence(a, b);
+  const size_t matches = similarity == EditSimilarity::difflib ? BlockMatcher(a, b).matching_characters()
+                                                               : longest_common_subsequence(a, b);
   const double ratio = 2.0 * static_cast<double>(matches) / static_cast<double>(a.size() + b.size());
   return static_cast<int>(std::nearbyint(100 * ratio));
 }

@@ -24,18 +24,23 @@ struct Metric {
   std::optional<double> (*function)(const Input&);  // null: needs word segmentation
 };
 
-constexpr std::array kMetrics = {
+constexpr std::array all_metrics = {
     Metric{"qa_f1_score", [](const Input& in) { return std::optional(qa_f1(in.prediction, in.gold)); }},
     Metric{"rouge_score",
            [](const Input& in) {
-             const int64_t limit = in.options.rouge_recursion_limit.value_or(kRougeRecursionLimit);
+             const int64_t limit = in.options.rouge_recursion_limit.value_or(official_rouge_recursion_limit);
              return std::optional(rouge_l(in.prediction, in.gold, limit));
            }},
     Metric{"classification_score",
-           [](const Input& in) { return std::optional(classification(in.prediction, in.gold, in.all_classes)); }},
-    Metric{"retrieval_score", [](const Input& in) { return retrieval(in.prediction, in.gold, kParagraphEnglish); }},
-    Metric{"retrieval_zh_score", [](const Input& in) { return retrieval(in.prediction, in.gold, kParagraphChinese); }},
-    Metric{"count_score", [](const Input& in) { return std::optional(number_share(in.prediction, in.gold)); }},
+           [](const Input& in) {
+             return std::optional(classification(in.prediction, in.gold, in.all_classes));
+           }},
+    Metric{"retrieval_score",
+           [](const Input& in) { return retrieval(in.prediction, in.gold, english_paragraph_marker); }},
+    Metric{"retrieval_zh_score",
+           [](const Input& in) { return retrieval(in.prediction, in.gold, chinese_paragraph_marker); }},
+    Metric{"count_score",
+           [](const Input& in) { return std::optional(number_share(in.prediction, in.gold)); }},
     Metric{"code_sim_score",
            [](const Input& in) {
              return std::optional(code_similarity(in.prediction, in.gold, in.options.edit_similarity));
@@ -45,8 +50,8 @@ constexpr std::array kMetrics = {
 };
 
 const Metric& find_metric(std::string_view name) {
-  const auto found = std::ranges::find(kMetrics, name, &Metric::name);
-  if (found == kMetrics.end()) {
+  const auto found = std::ranges::find(all_metrics, name, &Metric::name);
+  if (found == all_metrics.end()) {
     throw ConfigError(format_text("metric '{}' is unknown; known are {}", name, join(metric_names(), ", ")));
   }
   return *found;
@@ -62,7 +67,7 @@ EditSimilarity parse_edit_similarity(std::string_view name) {
 
 std::vector<std::string> metric_names() {
   std::vector<std::string> names;
-  for (const Metric& metric : kMetrics) names.emplace_back(metric.name);
+  for (const Metric& metric : all_metrics) names.emplace_back(metric.name);
   return names;
 }
 
@@ -71,8 +76,9 @@ std::string unsupported_reason(std::string_view metric) {
   return format_text("{} needs Chinese word segmentation, not in this version", metric);
 }
 
-std::optional<double> best_score(std::string_view metric, TextView prediction, const std::vector<Text>& answers,
-                                 const std::vector<Text>& all_classes, const MetricOptions& options) {
+std::optional<double> best_score(std::string_view metric, TextView prediction,
+                                 const std::vector<Text>& answers, const std::vector<Text>& all_classes,
+                                 const MetricOptions& options) {
   const Metric& entry = find_metric(metric);
   if (!entry.function) throw ConfigError(unsupported_reason(metric));
   double best = 0;

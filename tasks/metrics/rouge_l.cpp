@@ -18,13 +18,16 @@ using Sentence = std::vector<Word>;
 /// Gives every distinct word a number.
 class Dictionary {
  public:
-  Word number(const Text& word) { return words_.try_emplace(word, static_cast<Word>(words_.size())).first->second; }
+  Word number(const Text& word) {
+    return words_.try_emplace(word, static_cast<Word>(words_.size())).first->second;
+  }
 
  private:
   std::map<Text, Word> words_;
 };
 
-/// Pieces between ASCII full stops. A piece of white space only is a sentence of one empty word, as in the package.
+/// Pieces between ASCII full stops. A piece of white space only is a sentence of one empty word, as in the
+/// package.
 std::vector<Sentence> sentences(TextView text, Dictionary& dictionary) {
   std::vector<Sentence> result;
   for (const Text& piece : split(text, U'.')) {
@@ -43,8 +46,8 @@ size_t distinct_words(const std::vector<Sentence>& text) {
   return words.size();
 }
 
-/// Lengths of longest common subsequences of prefixes, kept for the last rows and columns only: as many as a trace-back of
-/// `limit` steps can reach.
+/// Lengths of longest common subsequences of prefixes, kept for the last rows and columns only: as many as a
+/// trace-back of `limit` steps can reach.
 class LengthTable {
  public:
   LengthTable(const Sentence& gold, const Sentence& prediction, int64_t limit) {
@@ -53,8 +56,9 @@ class LengthTable {
     first_row_ = rows - std::min(rows, reach);
     first_column_ = columns - std::min(columns, reach);
     stride_ = columns - first_column_;
-    if ((rows - first_row_) > kLargestTable / stride_) {
-      throw DataError("ROUGE-L of texts of " + std::to_string(rows - 1) + " and " + std::to_string(columns - 1) +
+    if ((rows - first_row_) > largest_table / stride_) {
+      throw DataError("ROUGE-L of texts of " + std::to_string(rows - 1) + " and " +
+                      std::to_string(columns - 1) +
                       " words without recursion limit needs too much memory: leave the limit on");
     }
     kept_.resize((rows - first_row_) * stride_);
@@ -72,7 +76,7 @@ class LengthTable {
   int32_t at(size_t i, size_t j) const { return kept_[(i - first_row_) * stride_ + (j - first_column_)]; }
 
  private:
-  static constexpr size_t kLargestTable = size_t{1} << 30;
+  static constexpr size_t largest_table = size_t{1} << 30;
 
   void keep_row(size_t i, const std::vector<int32_t>& row) {
     if (i < first_row_) return;
@@ -84,9 +88,10 @@ class LengthTable {
   std::vector<int32_t> kept_;
 };
 
-/// Adds the words of one longest common subsequence, the one that the package's trace-back finds. False when the trace-back
-/// takes `limit` steps or more.
-bool add_common_subsequence(const Sentence& gold, const Sentence& prediction, int64_t limit, std::set<Word>& words) {
+/// Adds the words of one longest common subsequence, the one that the package's trace-back finds. False when
+/// the trace-back takes `limit` steps or more.
+bool add_common_subsequence(const Sentence& gold, const Sentence& prediction, int64_t limit,
+                            std::set<Word>& words) {
   // Every step lowers an index by one, so the shorter sentence bounds the steps from below.
   if (limit > 0 && std::min(gold.size(), prediction.size()) >= static_cast<size_t>(limit)) return false;
   const LengthTable table(gold, prediction, limit);

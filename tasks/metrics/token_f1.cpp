@@ -51,6 +51,8 @@ std::vector<Text> normalized_words(TextView text) {
   return split_on_space(without_articles(plain));
 }
 
-double qa_f1(TextView prediction, TextView gold) { return bag_f1(normalized_words(prediction), normalized_words(gold)); }
+double qa_f1(TextView prediction, TextView gold) {
+  return bag_f1(normalized_words(prediction), normalized_words(gold));
+}
 
 }  // namespace namm::tasks

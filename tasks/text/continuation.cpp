@@ -8,7 +8,8 @@ namespace namm::tasks {
 std::vector<int64_t> encode_continuation(const TokenCodec& codec, std::string_view text) {
   const std::vector<int64_t> before = codec.encode(".");
   std::vector<int64_t> ids = codec.encode("." + std::string(text));
-  if (ids.size() < before.size() || !std::equal(before.begin(), before.end(), ids.begin())) return codec.encode(text);
+  if (ids.size() < before.size() || !std::equal(before.begin(), before.end(), ids.begin()))
+    return codec.encode(text);
   ids.erase(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(before.size()));
   return ids;
 }

@@ -9,8 +9,8 @@
 
 namespace namm::tasks {
 
-/// Ids of `text` as it is tokenized behind other text (which ends with a full stop), not at the beginning of a prompt: many
-/// tokenizers treat a leading blank differently there.
+/// Ids of `text` as it is tokenized behind other text (which ends with a full stop), not at the beginning of
+/// a prompt: many tokenizers treat a leading blank differently there.
 std::vector<int64_t> encode_continuation(const TokenCodec& codec, std::string_view text);
 
 /// encode_continuation of pieces that come again and again.

@@ -33,7 +33,8 @@ PromptTemplate::PromptTemplate(const std::string& text, const std::string& where
       const size_t end = text.find('}', i);
       const std::string name = end == std::string::npos ? "" : text.substr(i + 1, end - i - 1);
       if (!is_field_name(name)) {
-        throw DataError(where + ": a place in a prompt template must be {name}; write {{ for the character '{'");
+        throw DataError(where +
+                        ": a place in a prompt template must be {name}; write {{ for the character '{'");
       }
       parts_.emplace_back(std::move(part), name);
       part.clear();
@@ -54,7 +55,8 @@ std::string PromptTemplate::fill(const nlohmann::json& record) const {
     } else if (value != record.end() && value->is_number_integer()) {
       prompt += value->dump();
     } else {
-      throw DataError(format_text("{}: the template uses the field '{}', which the record lacks", where_, field));
+      throw DataError(
+          format_text("{}: the template uses the field '{}', which the record lacks", where_, field));
     }
   }
   return prompt;

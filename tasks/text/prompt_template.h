@@ -8,7 +8,8 @@
 
 namespace namm::tasks {
 
-/// A prompt with named places, as the official prompt files hold them: the plain part of Python's `str.format` ({name}, {{,
+/// A prompt with named places, as the official prompt files hold them: the plain part of Python's
+/// `str.format` ({name}, {{,
 /// }}). Nothing else is interpreted: a backslash stays a backslash.
 class PromptTemplate {
  public:
@@ -17,8 +18,8 @@ class PromptTemplate {
   /// `where` (file: key) stands in errors. Throws DataError for stray braces, positional or formatted fields.
   PromptTemplate(const std::string& text, const std::string& where);
 
-  /// The text with every place filled from the field of that name in `record`, a text or a whole number. Throws DataError
-  /// when the record has no such field.
+  /// The text with every place filled from the field of that name in `record`, a text or a whole number.
+  /// Throws DataError when the record has no such field.
   std::string fill(const nlohmann::json& record) const;
 
  private:

@@ -8,7 +8,8 @@
 namespace namm::tasks {
 namespace {
 
-constexpr char32_t kHighest = 0x10FFFF, kSurrogates = 0xD800, kLowSurrogates = 0xDC00, kAfterSurrogates = 0xE000;
+constexpr char32_t highest_code_point = 0x10FFFF, first_surrogate = 0xD800, first_low_surrogate = 0xDC00,
+                   after_surrogates = 0xE000;
 
 /// The number in `\uXXXX` at `place`.
 std::optional<char32_t> unicode_escape(std::string_view text, size_t place) {
@@ -20,8 +21,12 @@ std::optional<char32_t> unicode_escape(std::string_view text, size_t place) {
   return value;
 }
 
-bool is_high(std::optional<char32_t> c) { return c && *c >= kSurrogates && *c < kLowSurrogates; }
-bool is_low(std::optional<char32_t> c) { return c && *c >= kLowSurrogates && *c < kAfterSurrogates; }
+bool is_high(std::optional<char32_t> c) {
+  return c && *c >= first_surrogate && *c < first_low_surrogate;
+}
+bool is_low(std::optional<char32_t> c) {
+  return c && *c >= first_low_surrogate && *c < after_surrogates;
+}
 
 }  // namespace
 
@@ -38,7 +43,7 @@ std::string without_lone_surrogates(std::string_view json) {
       result += json.substr(i, 12);
       i += 12;
     } else if (is_high(here) || is_low(here)) {
-      const char32_t stand_in = kHighest - (kAfterSurrogates - 1 - *here);
+      const char32_t stand_in = highest_code_point - (after_surrogates - 1 - *here);
       result += encode_utf8(TextView(&stand_in, 1));
       i += 6;
     } else {

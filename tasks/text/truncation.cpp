@@ -13,8 +13,8 @@ std::vector<int64_t> cut_middle(const std::vector<int64_t>& ids, int64_t limit) 
   return result;
 }
 
-TruncatedPrompt truncate_prompt(const TokenCodec& codec, const std::string& text, int64_t limit, Truncation rule,
-                                int64_t generation_tokens) {
+TruncatedPrompt truncate_prompt(const TokenCodec& codec, const std::string& text, int64_t limit,
+                                Truncation rule, int64_t generation_tokens) {
   const std::vector<int64_t> prefix = codec.prefix();
   std::vector<int64_t> ids = codec.encode(text);
   TruncatedPrompt prompt{text, false, std::ssize(ids) + std::ssize(prefix)};
@@ -31,7 +31,8 @@ TruncatedPrompt truncate_prompt(const TokenCodec& codec, const std::string& text
   if (std::ssize(ids) <= allowed) return prompt;
 
   const int64_t half = allowed / 2;
-  prompt.text = codec.decode({ids.begin(), ids.begin() + half}, true) + codec.decode({ids.end() - half, ids.end()}, true);
+  prompt.text = codec.decode({ids.begin(), ids.begin() + half}, true) +
+                codec.decode({ids.end() - half, ids.end()}, true);
   prompt.truncated = true;
   return prompt;
 }

@@ -1,18 +1,18 @@
 #include "tasks/text/unicode.h"
 
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
 #include <unicode/uchar.h>
 #include <unicode/ustring.h>
 #include <unicode/utf16.h>
 #include <unicode/utf8.h>
 
-#include <algorithm>
-#include <limits>
-#include <stdexcept>
-
 namespace namm::tasks {
 namespace {
 
-constexpr char32_t kReplacement = 0xFFFD;
+constexpr char32_t replacement_character = 0xFFFD;
 
 bool is_ascii(TextView text) {
   return std::ranges::all_of(text, [](char32_t c) { return c < 0x80; });
@@ -28,7 +28,7 @@ std::u16string to_utf16(TextView text) {
       result.push_back(U16_LEAD(c));
       result.push_back(U16_TRAIL(c));
     } else {
-      result.push_back(static_cast<char16_t>(kReplacement));
+      result.push_back(static_cast<char16_t>(replacement_character));
     }
   }
   return result;
@@ -60,7 +60,7 @@ Text decode_utf8(std::string_view bytes) {
     UChar32 c;
     U8_NEXT(data, i, bytes.size(), c);
     if (c < 0) {
-      result.push_back(kReplacement);
+      result.push_back(replacement_character);
       i = start + 1;
     } else {
       result.push_back(static_cast<char32_t>(c));
@@ -77,7 +77,7 @@ std::string encode_utf8(TextView text) {
       result.push_back(static_cast<char>(c));
       continue;
     }
-    if (c > 0x10FFFF || U_IS_SURROGATE(c)) c = kReplacement;
+    if (c > 0x10FFFF || U_IS_SURROGATE(c)) c = replacement_character;
     uint8_t buffer[U8_MAX_LENGTH];
     size_t length = 0;
     U8_APPEND_UNSAFE(buffer, length, c);
@@ -88,8 +88,8 @@ std::string encode_utf8(TextView text) {
 
 bool is_space(char32_t c) {
   if (c < 0x80) return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-         c == 0x202F || c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool is_decimal_digit(char32_t c) {
@@ -100,11 +100,13 @@ bool is_decimal_digit(char32_t c) {
 bool is_word_character(char32_t c) {
   if (c < 0x80) return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
   const auto code = static_cast<UChar32>(c);
-  return (U_GET_GC_MASK(code) & U_GC_L_MASK) != 0 || u_getIntPropertyValue(code, UCHAR_NUMERIC_TYPE) != U_NT_NONE;
+  return (U_GET_GC_MASK(code) & U_GC_L_MASK) != 0 ||
+         u_getIntPropertyValue(code, UCHAR_NUMERIC_TYPE) != U_NT_NONE;
 }
 
 bool is_ascii_punctuation(char32_t c) {
-  return (c >= 0x21 && c <= 0x2F) || (c >= 0x3A && c <= 0x40) || (c >= 0x5B && c <= 0x60) || (c >= 0x7B && c <= 0x7E);
+  return (c >= 0x21 && c <= 0x2F) || (c >= 0x3A && c <= 0x40) || (c >= 0x5B && c <= 0x60) ||
+         (c >= 0x7B && c <= 0x7E);
 }
 
 Text lower(TextView text) {

@@ -6,7 +6,8 @@
 
 namespace namm::tasks {
 
-/// Text as Python's `str` sees it: one element a code point. The metrics count and compare these (benchmarks 1).
+/// Text as Python's `str` sees it: one element a code point. The metrics count and compare these (benchmarks
+/// 1).
 using Text = std::u32string;
 using TextView = std::u32string_view;
 

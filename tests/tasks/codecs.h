@@ -13,7 +13,8 @@
 /// Tokenizers for tests of tasks, which know none of `models`.
 namespace namm::testing {
 
-/// The words of models/tiny/vocabulary.json, one token each, blanks between words implied; other bytes are a token each.
+/// The words of models/tiny/vocabulary.json, one token each, blanks between words implied; other bytes are a
+/// token each.
 class WordCodec : public TokenCodec {
  public:
   WordCodec() {
@@ -28,7 +29,8 @@ class WordCodec : public TokenCodec {
     bool after_word = false;
     for (size_t i = 0; i < text.size();) {
       // A blank between two words belongs to neither.
-      const size_t start = after_word && text[i] == ' ' && i + 1 < text.size() && word_at(text, i + 1) > 0 ? i + 1 : i;
+      const size_t start =
+          after_word && text[i] == ' ' && i + 1 < text.size() && word_at(text, i + 1) > 0 ? i + 1 : i;
       if (const size_t length = word_at(text, start); length > 0) {
         ids.push_back(ids_.at(std::string(text.substr(start, length))));
         i = start + length;
@@ -74,8 +76,8 @@ class WordCodec : public TokenCodec {
   std::map<std::string, int64_t> ids_;
 };
 
-/// Like a byte-level BPE: a word takes its leading blank along, digits stand alone, long words fall into pieces of four
-/// bytes. Ids are given out as pieces appear.
+/// Like a byte-level BPE: a word takes its leading blank along, digits stand alone, long words fall into
+/// pieces of four bytes. Ids are given out as pieces appear.
 class PieceCodec : public TokenCodec {
  public:
   std::vector<int64_t> encode(std::string_view text) const override {
@@ -89,7 +91,8 @@ class PieceCodec : public TokenCodec {
       } else {
         end = i + 1;
       }
-      for (; i < end; i = std::min(i + 5, end)) ids.push_back(number(text.substr(i, std::min<size_t>(5, end - i))));
+      for (; i < end; i = std::min(i + 5, end))
+        ids.push_back(number(text.substr(i, std::min<size_t>(5, end - i))));
     }
     return ids;
   }
@@ -103,18 +106,23 @@ class PieceCodec : public TokenCodec {
     return text;
   }
 
-  std::vector<int64_t> prefix() const override { return has_prefix ? std::vector<int64_t>{0} : std::vector<int64_t>{}; }
+  std::vector<int64_t> prefix() const override {
+    return has_prefix ? std::vector<int64_t>{0} : std::vector<int64_t>{};
+  }
   int64_t vocabulary_size() const override { return 1 << 20; }
 
   bool has_prefix = false;
 
  private:
-  static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; }
+  static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
+  }
   static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
   int64_t number(std::string_view piece) const {
     const std::lock_guard lock(mutex_);
-    const auto [entry, is_new] = ids_.try_emplace(std::string(piece), static_cast<int64_t>(pieces_.size()) + 1);
+    const auto [entry, is_new] =
+        ids_.try_emplace(std::string(piece), static_cast<int64_t>(pieces_.size()) + 1);
     if (is_new) pieces_.emplace_back(piece);
     return entry->second;
   }

@@ -1,7 +1,7 @@
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <regex>
+
+#include <gtest/gtest.h>
 
 #include "core/errors.h"
 #include "tasks/task_list.h"
@@ -10,7 +10,9 @@
 namespace namm::tasks {
 namespace {
 
-int64_t count_of(const Sample& sample, TokenClass token_class) { return std::ranges::count(sample.token_class, token_class); }
+int64_t count_of(const Sample& sample, TokenClass token_class) {
+  return std::ranges::count(sample.token_class, token_class);
+}
 
 TEST(FactsInText, ExactLengthWithEveryKindAndTokenizer) {
   testing::PieceCodec pieces;
@@ -32,13 +34,15 @@ TEST(FactsInText, ExactLengthWithEveryKindAndTokenizer) {
 
 TEST(FactsInText, QuestionsEndInsideTheAnsweringSentence) {
   testing::PieceCodec codec;
-  const Sample sample = make_task("needle/facts", {.context_tokens = 600, .fact_kind = "number"})->sample(Split::test, 0, codec);
+  const Sample sample = make_task("needle/facts", {.context_tokens = 600, .fact_kind = "number"})
+                            ->sample(Split::test, 0, codec);
   const std::regex form("\n\nQuestion: What is the code for (\\w+)\\?\nAnswer: The code for (\\w+) is");
   for (const Question& question : sample.questions) {
     std::smatch match;
     ASSERT_TRUE(std::regex_match(question.text, match, form)) << question.text;
     EXPECT_EQ(match[1], match[2]);
-    EXPECT_NE(sample.context.find("The code for " + match[1].str() + " is " + question.answers[0] + "."), std::string::npos);
+    EXPECT_NE(sample.context.find("The code for " + match[1].str() + " is " + question.answers[0] + "."),
+              std::string::npos);
     EXPECT_EQ(question.target, " " + question.answers[0]);
     EXPECT_EQ(question.answers[0].size(), 4u);
   }
@@ -56,7 +60,8 @@ TEST(FactsInText, UpdatesAskForTheCurrentValue) {
       const std::string now = question.text.substr(start);
       const size_t latest = sample.context.find(now + " " + question.answers[0] + ".");
       ASSERT_NE(latest, std::string::npos) << now;
-      EXPECT_LT(sample.context.find(now.substr(0, now.size() - 4) + " "), latest) << "the old value comes first";
+      EXPECT_LT(sample.context.find(now.substr(0, now.size() - 4) + " "), latest)
+          << "the old value comes first";
     }
     EXPECT_GT(count_of(sample, TokenClass::old_value), 0);
   }

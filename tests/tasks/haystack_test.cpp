@@ -1,10 +1,10 @@
 #include "tasks/haystack.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <fstream>
 #include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "core/errors.h"
 #include "tests/support/temporary_directory.h"
@@ -16,12 +16,14 @@ using ::testing::HasSubstr;
 
 std::set<std::string> sentences_in(const Haystack& haystack, Split split) {
   std::set<std::string> all;
-  for (const Haystack::Document& document : haystack.documents(split)) all.insert(document.begin(), document.end());
+  for (const Haystack::Document& document : haystack.documents(split))
+    all.insert(document.begin(), document.end());
   return all;
 }
 
 void expect_disjoint(const Haystack& haystack) {
-  const auto train = sentences_in(haystack, Split::train), validation = sentences_in(haystack, Split::validation),
+  const auto train = sentences_in(haystack, Split::train),
+             validation = sentences_in(haystack, Split::validation),
              test = sentences_in(haystack, Split::test);
   for (const std::string& sentence : test) {
     EXPECT_FALSE(train.contains(sentence)) << sentence;
@@ -31,9 +33,11 @@ void expect_disjoint(const Haystack& haystack) {
 }
 
 TEST(Haystack, FindsSentences) {
-  EXPECT_EQ(sentences_of("One sentence of words.\n\nToo short. Is this  a whole sentence? This one has no end"),
-            (Haystack::Document{"One sentence of words.", "Is this a whole sentence?"}));
-  EXPECT_EQ(sentences_of("He paid 3.5 crowns for the lamp!"), (Haystack::Document{"He paid 3.5 crowns for the lamp!"}));
+  EXPECT_EQ(
+      sentences_of("One sentence of words.\n\nToo short. Is this  a whole sentence? This one has no end"),
+      (Haystack::Document{"One sentence of words.", "Is this a whole sentence?"}));
+  EXPECT_EQ(sentences_of("He paid 3.5 crowns for the lamp!"),
+            (Haystack::Document{"He paid 3.5 crowns for the lamp!"}));
   EXPECT_TRUE(sentences_of("").empty());
   EXPECT_TRUE(sentences_of(std::string(400, 'x') + ".").empty());
 }
@@ -49,7 +53,8 @@ TEST(Haystack, LongBenchRecordsAreDealtOut) {
   std::ofstream file(folder / "records.jsonl");
   for (int record = 0; record < 10; ++record) {
     file << R"({"context": ")";
-    for (int i = 0; i < 12; ++i) file << "Sentence " << i << " of the record with number " << record << ".\\n";
+    for (int i = 0; i < 12; ++i)
+      file << "Sentence " << i << " of the record with number " << record << ".\\n";
     file << "\"}\n";
   }
   file.close();

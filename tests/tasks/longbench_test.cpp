@@ -1,12 +1,11 @@
 #include "tasks/longbench.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <fstream>
 #include <set>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
@@ -19,16 +18,20 @@
 namespace namm::tasks {
 namespace {
 
-using ::testing::HasSubstr;
 using nlohmann::json;
+using ::testing::HasSubstr;
 
-const std::filesystem::path kRecords = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
+const std::filesystem::path record_folder = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
 
-DataConfig shipped() { return {.longbench = {kRecords}, .prompts = {}}; }
+DataConfig shipped() {
+  return {.longbench = {record_folder}, .prompts = {}};
+}
 
 class LongBenchFiles : public ::testing::Test {
  protected:
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name, std::ios::binary) << text; }
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
 
   DataConfig here(bool prompts = false) const {
     return {.longbench = {folder_.path()}, .prompts = {prompts ? folder_.path() : std::filesystem::path()}};
@@ -49,8 +52,13 @@ class LongBenchFiles : public ::testing::Test {
 };
 
 std::string record(const std::string& answer, int number = 0) {
-  return json{{"input", "Where?"}, {"context", "Number " + std::to_string(number) + " lies in " + answer + "."}, {"answers", {answer}},
-              {"length", 5},       {"dataset", "qasper"}, {"language", "en"}, {"all_classes", nullptr},
+  return json{{"input", "Where?"},
+              {"context", "Number " + std::to_string(number) + " lies in " + answer + "."},
+              {"answers", {answer}},
+              {"length", 5},
+              {"dataset", "qasper"},
+              {"language", "en"},
+              {"all_classes", nullptr},
               {"_id", "id" + std::to_string(number)}}
              .dump() +
          "\n";
@@ -108,11 +116,13 @@ TEST_F(LongBenchFiles, BrokenPromptFiles) {
 
 TEST_F(LongBenchFiles, NamesFileAndLineOfBadRecordsOrSkipsThem) {
   const std::string good = record("Oslo");
-  for (const std::string bad :
-       {std::string("{\"input\": \"x\""), std::string("[]"), std::string(R"({"input": "x", "context": "y", "length": 1})"),
-        std::string(R"({"input": "x", "context": "y", "answers": [], "length": 1})"),
-        std::string(R"({"input": 1, "context": "y", "answers": ["a"], "length": 1})"),
-        std::string(R"({"input": "x", "context": "y", "answers": ["a"], "length": NaN})"), std::string("{\"input\": \"\xFF\"}")}) {
+  for (const std::string& bad : std::vector<std::string>{
+           std::string("{\"input\": \"x\""), std::string("[]"),
+           std::string(R"({"input": "x", "context": "y", "length": 1})"),
+           std::string(R"({"input": "x", "context": "y", "answers": [], "length": 1})"),
+           std::string(R"({"input": 1, "context": "y", "answers": ["a"], "length": 1})"),
+           std::string(R"({"input": "x", "context": "y", "answers": ["a"], "length": NaN})"),
+           std::string("{\"input\": \"\xFF\"}")}) {
     write("qasper.jsonl", good + bad + "\n" + record("Rome", 2));
     EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("qasper.jsonl:2")) << bad;
     const auto task = make_task("longbench/qasper", {.skip_bad_records = true}, here());
@@ -136,7 +146,8 @@ TEST_F(LongBenchFiles, MissingOrUselessFiles) {
   EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("qasper.jsonl"));
   write("qasper.jsonl", "");
   EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("no usable record"));
-  EXPECT_THAT(error_of("longbench/qasper", {}, {.longbench = {"/data/longbench.zip"}, .prompts = {}}), HasSubstr("unpack"));
+  EXPECT_THAT(error_of("longbench/qasper", {}, {.longbench = {"/data/longbench.zip"}, .prompts = {}}),
+              HasSubstr("unpack"));
   EXPECT_THROW(make_task("longbench/qasper", {}), ConfigError);
   write("passage_retrieval_en.jsonl", record("third"));
   EXPECT_THAT(error_of("longbench/passage_retrieval_en", {}, here()), HasSubstr("Paragraph"));
@@ -215,8 +226,9 @@ TEST_F(LongBenchFiles, OfficialPromptsHaveTheRecordedHashes) {
   const char* prompts = std::getenv("NAMM_LONGBENCH_CONFIG");
   if (!prompts) GTEST_SKIP() << "set NAMM_LONGBENCH_CONFIG to the official LongBench/config folder";
   const char* records = std::getenv("NAMM_LONGBENCH_DATA");
-  const json expected = json::parse(std::ifstream(kRecords / "prompts.json"));
-  const DataConfig data{.longbench = {records ? std::filesystem::path(records) : kRecords}, .prompts = {prompts}};
+  const json expected = json::parse(std::ifstream(record_folder / "prompts.json"));
+  const DataConfig data{.longbench = {records ? std::filesystem::path(records) : record_folder},
+                        .prompts = {prompts}};
   int compared = 0;
   for (const auto& [name, entries] : expected.items()) {
     if (!unsupported_reason(find_longbench_task(name)->metric).empty()) continue;

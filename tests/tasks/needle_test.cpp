@@ -1,10 +1,10 @@
 #include "tasks/needle.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
+
+#include <gtest/gtest.h>
 
 #include "core/errors.h"
 #include "core/text.h"
@@ -23,10 +23,13 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
-int64_t count_of(const Sample& sample, TokenClass token_class) { return std::ranges::count(sample.token_class, token_class); }
+int64_t count_of(const Sample& sample, TokenClass token_class) {
+  return std::ranges::count(sample.token_class, token_class);
+}
 
 TEST(Needle, OneTokenAWordWithTheSmallModelsVocabulary) {
-  for (const char* name : {"needle/key_value", "needle/hop", "needle/passage", "needle/classify", "needle/stale"}) {
+  for (const char* name :
+       {"needle/key_value", "needle/hop", "needle/passage", "needle/classify", "needle/stale"}) {
     for (int64_t tokens : {256, 1024, 2048}) {
       const Sample sample = make(name, 3, {.context_tokens = tokens});
       EXPECT_EQ(std::ssize(sample.context_ids), tokens) << name;
@@ -43,8 +46,11 @@ TEST(Needle, OneTokenAWordWithTheSmallModelsVocabulary) {
 }
 
 TEST(Needle, UsualNumbersOfFacts) {
-  const std::map<std::string, int64_t> values = {
-      {"needle/key_value", 20}, {"needle/hop", 20}, {"needle/passage", 12}, {"needle/classify", 16}, {"needle/stale", 14}};
+  const std::map<std::string, int64_t> values = {{"needle/key_value", 20},
+                                                 {"needle/hop", 20},
+                                                 {"needle/passage", 12},
+                                                 {"needle/classify", 16},
+                                                 {"needle/stale", 14}};
   for (const auto& [name, count] : values) {
     const Sample sample = make(name, 0);
     EXPECT_EQ(count_of(sample, TokenClass::value), count) << name;
@@ -70,8 +76,9 @@ TEST(Needle, FormatsOfFactsAndQuestions) {
   }
   const Sample passage = make("needle/passage", 0);
   for (const Question& question : passage.questions) {
-    const std::string fact = question.text.substr(std::string(" question").size()) + " " + question.answers[0] + " .";
-    EXPECT_NE(passage.context.find(fact), std::string::npos);
+    const std::string fact =
+        question.text.substr(std::string(" question").size()) + " " + question.answers[0] + " .";
+    EXPECT_NE(passage.context.find(fact), std::string::npos) << fact;
   }
 }
 
@@ -115,7 +122,8 @@ TEST(Needle, StaleAsksForTheLatestOfSeveralWrites) {
         }
       }
       // The window of 20 % holds all writes; facts placed by share of the context shift it by little.
-      EXPECT_LT(static_cast<double>(places.back() - places.front()), 0.45 * static_cast<double>(words.size()));
+      EXPECT_LT(static_cast<double>(places.back() - places.front()),
+                0.45 * static_cast<double>(words.size()));
     }
     for (const Question& question : sample.questions) {
       EXPECT_EQ(words[writes.at(words_of(question.text).back()).back()], question.answers[0]);
@@ -127,7 +135,8 @@ TEST(Needle, StaleAsksForTheLatestOfSeveralWrites) {
 TEST(Needle, DecoysAreAShareOfTheNoise) {
   const auto numbers_in = [](double decoys) {
     const Sample sample = make("needle/key_value", 0, {.decoys = decoys});
-    return std::ranges::count_if(words_of(sample.context), [](const std::string& w) { return std::isdigit(w[0]) != 0; });
+    return std::ranges::count_if(words_of(sample.context),
+                                 [](const std::string& w) { return std::isdigit(w[0]) != 0; });
   };
   EXPECT_EQ(numbers_in(0), 0);
   EXPECT_GT(numbers_in(0.35), 10);

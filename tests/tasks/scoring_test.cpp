@@ -1,9 +1,9 @@
 #include "tasks/scoring.h"
 
+#include <fstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <fstream>
 
 #include "core/errors.h"
 #include "tests/support/temporary_directory.h"
@@ -11,8 +11,8 @@
 namespace namm::tasks {
 namespace {
 
-using ::testing::HasSubstr;
 using nlohmann::ordered_json;
+using ::testing::HasSubstr;
 
 class Scoring : public ::testing::Test {
  protected:
@@ -36,11 +36,13 @@ class Scoring : public ::testing::Test {
   testing::TemporaryDirectory folder_;
 };
 
-constexpr const char* kGood = R"({"pred": "Paris", "answers": ["paris"], "all_classes": null, "length": 10})";
+constexpr const char* good_record =
+    R"({"pred": "Paris", "answers": ["paris"], "all_classes": null, "length": 10})";
 
 TEST_F(Scoring, ReportsAsTheOfficialScript) {
-  const auto file = write("hotpotqa.jsonl", std::string(kGood) + "\n" + R"({"pred": "x", "answers": ["Rome"]})" + "\n" +
-                                                R"({"pred": "x", "answers": ["Oslo", "x"]})");
+  const auto file =
+      write("hotpotqa.jsonl", std::string(good_record) + "\n" + R"({"pred": "x", "answers": ["Rome"]})" +
+                                  "\n" + R"({"pred": "x", "answers": ["Oslo", "x"]})");
   const ordered_json scored = score_longbench(file, std::nullopt, {});
   EXPECT_EQ(scored.at("benchmark"), "longbench");
   const ordered_json& entry = scored.at("datasets").at(0);
@@ -58,11 +60,16 @@ TEST_F(Scoring, RoundsAsPython) {
 
 // benchmarks-01: the cut to the first line happens for four tasks and no other.
 TEST_F(Scoring, CutsToTheFirstLineWhereTheBenchmarkDoes) {
-  const std::string trec = R"({"pred": "\n\nLocation : city\nQuestion: next", "answers": ["Location : city"],)"
-                           R"( "all_classes": ["Location : city", "Question"]})";
-  EXPECT_EQ(score_longbench(write("trec.jsonl", trec), std::nullopt, {}).at("datasets").at(0).at("samples").at(0), 1.0);
+  const std::string trec =
+      R"({"pred": "\n\nLocation : city\nQuestion: next", "answers": ["Location : city"],)"
+      R"( "all_classes": ["Location : city", "Question"]})";
+  EXPECT_EQ(
+      score_longbench(write("trec.jsonl", trec), std::nullopt, {}).at("datasets").at(0).at("samples").at(0),
+      1.0);
   const std::string qa = R"({"pred": "\n\ncity\nnext", "answers": ["city"]})";
-  EXPECT_EQ(score_longbench(write("triviaqa.jsonl", qa), std::nullopt, {}).at("datasets").at(0).at("samples").at(0), 1.0);
+  EXPECT_EQ(
+      score_longbench(write("triviaqa.jsonl", qa), std::nullopt, {}).at("datasets").at(0).at("samples").at(0),
+      1.0);
   const ordered_json uncut = score_longbench(write("hotpotqa.jsonl", qa), std::nullopt, {});
   EXPECT_NEAR(uncut.at("datasets").at(0).at("samples").at(0).get<double>(), 2.0 / 3, 1e-12);
 }
@@ -90,10 +97,12 @@ TEST_F(Scoring, AcceptsWhatPythonWrites) {
 
 TEST_F(Scoring, NamesFileAndLineOfBadRecords) {
   const auto score = [&](const std::string& second_line, const ScoreSettings& settings = {}) {
-    return score_longbench(write("qasper.jsonl", std::string(kGood) + "\n" + second_line + "\n"), std::nullopt, settings);
+    return score_longbench(write("qasper.jsonl", std::string(good_record) + "\n" + second_line + "\n"),
+                           std::nullopt, settings);
   };
-  for (const std::string bad : {R"({"pred": "x")", R"([1])", R"({"pred": NaN, "answers": ["x"]})", R"({"answers": ["x"]})",
-                                R"({"pred": "x"})", R"({"pred": "x", "answers": "x"})", "{\"pred\": \"\xFF\", \"answers\": []}"}) {
+  for (const std::string bad :
+       {R"({"pred": "x")", R"([1])", R"({"pred": NaN, "answers": ["x"]})", R"({"answers": ["x"]})",
+        R"({"pred": "x"})", R"({"pred": "x", "answers": "x"})", "{\"pred\": \"\xFF\", \"answers\": []}"}) {
     EXPECT_THAT(error_of<DataError>([&] { score(bad); }), HasSubstr("qasper.jsonl:2")) << bad;
     const ordered_json skipped = score(bad, {.skip_bad_records = true}).at("datasets").at(0);
     EXPECT_EQ(skipped.at("skipped_records"), 1) << bad;
@@ -104,24 +113,27 @@ TEST_F(Scoring, NamesFileAndLineOfBadRecords) {
 }
 
 TEST_F(Scoring, RefusesWhatItCannotScore) {
-  write("vcsum.jsonl", kGood);
+  write("vcsum.jsonl", good_record);
   write("notes.jsonl", "not json");
   EXPECT_THAT(error_of<ConfigError>([&] { score_longbench(folder_ / "vcsum.jsonl", std::nullopt, {}); }),
               HasSubstr("segmentation"));
   EXPECT_THAT(error_of<ConfigError>([&] { score_longbench(folder_ / "notes.jsonl", std::nullopt, {}); }),
               HasSubstr("--dataset"));
-  EXPECT_THAT(error_of<ConfigError>([&] { score_longbench(folder_.path(), "poems", {}); }), HasSubstr("narrativeqa"));
-  EXPECT_THAT(error_of<DataError>([&] { score_longbench(folder_ / "none", std::nullopt, {}); }), HasSubstr("none"));
-  EXPECT_THAT(error_of<DataError>([&] { score_longbench(folder_.path(), "trec", {}); }), HasSubstr("trec.jsonl"));
+  EXPECT_THAT(error_of<ConfigError>([&] { score_longbench(folder_.path(), "poems", {}); }),
+              HasSubstr("narrativeqa"));
+  EXPECT_THAT(error_of<DataError>([&] { score_longbench(folder_ / "none", std::nullopt, {}); }),
+              HasSubstr("none"));
+  EXPECT_THAT(error_of<DataError>([&] { score_longbench(folder_.path(), "trec", {}); }),
+              HasSubstr("trec.jsonl"));
   EXPECT_THAT(error_of<DataError>([&] { score_longbench(write("qasper.jsonl", ""), std::nullopt, {}); }),
               HasSubstr("no prediction"));
   EXPECT_THROW(require_scorable("helm"), ConfigError);
 }
 
 TEST_F(Scoring, FolderListsWhatItLeavesOut) {
-  write("vcsum.jsonl", kGood);
+  write("vcsum.jsonl", good_record);
   write("notes.jsonl", "not json");
-  write("qasper.jsonl", kGood);
+  write("qasper.jsonl", good_record);
   write("result.json", "{}");
   const ordered_json scored = score_longbench(folder_.path(), std::nullopt, {});
   ASSERT_EQ(scored.at("datasets").size(), 1u);
@@ -131,11 +143,13 @@ TEST_F(Scoring, FolderListsWhatItLeavesOut) {
 }
 
 TEST_F(Scoring, CasesNameTheirMetric) {
-  const auto file = write("cases.jsonl", R"({"id": "a", "metric": "qa_f1_score", "pred": "x\ny", "answers": ["x"], "post": "first_line"})"
-                                         "\n"
-                                         R"({"id": "b", "metric": "rouge_zh_score", "pred": "x", "answers": ["x"]})"
-                                         "\n"
-                                         R"({"id": "c", "metric": "qa_f1_score", "dataset": "triviaqa", "pred": "x\ny", "answers": ["x"]})");
+  const auto file = write(
+      "cases.jsonl",
+      R"({"id": "a", "metric": "qa_f1_score", "pred": "x\ny", "answers": ["x"], "post": "first_line"})"
+      "\n"
+      R"({"id": "b", "metric": "rouge_zh_score", "pred": "x", "answers": ["x"]})"
+      "\n"
+      R"({"id": "c", "metric": "qa_f1_score", "dataset": "triviaqa", "pred": "x\ny", "answers": ["x"]})");
   const ordered_json scored = score_cases(file, {});
   ASSERT_EQ(scored.at("datasets").size(), 2u);
   const ordered_json& f1 = scored.at("datasets").at(0);
@@ -144,24 +158,26 @@ TEST_F(Scoring, CasesNameTheirMetric) {
   EXPECT_THAT(scored.at("datasets").at(1).at("skipped").get<std::string>(), HasSubstr("segmentation"));
   EXPECT_TRUE(scored.at("datasets").at(1).at("cases").at(0).at("score").is_null());
 
-  const auto unknown = write("unknown.jsonl", R"({"id": "a", "metric": "bleu", "pred": "x", "answers": ["x"]})");
+  const auto unknown =
+      write("unknown.jsonl", R"({"id": "a", "metric": "bleu", "pred": "x", "answers": ["x"]})");
   EXPECT_THAT(error_of<DataError>([&] { score_cases(unknown, {}); }), HasSubstr("unknown.jsonl:1"));
-  EXPECT_THROW(score_cases(write("no_id.jsonl", kGood), {}), DataError);
+  EXPECT_THROW(score_cases(write("no_id.jsonl", good_record), {}), DataError);
 }
 
 TEST_F(Scoring, JobsChangeNothing) {
   const std::filesystem::path predictions = std::filesystem::path(NAMM_TEST_DATA) / "longbench" / "pred";
-  EXPECT_EQ(score_longbench(predictions, std::nullopt, {.jobs = 1}), score_longbench(predictions, std::nullopt, {.jobs = 7}));
+  EXPECT_EQ(score_longbench(predictions, std::nullopt, {.jobs = 1}),
+            score_longbench(predictions, std::nullopt, {.jobs = 7}));
 }
 
 TEST(ScoreSettings, ReadsAndRefuses) {
-  const ScoreSettings settings =
-      parse_score_settings({"buckets=true", "edit_similarity=levenshtein", "rouge_recursion_limit=0", "skip_bad_records=true"});
+  const ScoreSettings settings = parse_score_settings(
+      {"buckets=true", "edit_similarity=levenshtein", "rouge_recursion_limit=0", "skip_bad_records=true"});
   EXPECT_TRUE(settings.buckets && settings.skip_bad_records);
   EXPECT_EQ(settings.metric.rouge_recursion_limit, 0);
   EXPECT_EQ(settings.metric.edit_similarity, EditSimilarity::levenshtein);
-  for (const char* bad : {"buckets", "buckets=yes", "rouge_recursion_limit=-1", "rouge_recursion_limit=9x", "scorer=2024-06",
-                          "edit_similarity="}) {
+  for (const char* bad : {"buckets", "buckets=yes", "rouge_recursion_limit=-1", "rouge_recursion_limit=9x",
+                          "scorer=2024-06", "edit_similarity="}) {
     EXPECT_THROW(parse_score_settings({bad}), ConfigError) << bad;
   }
 }

@@ -12,7 +12,7 @@
 namespace namm::tasks {
 namespace {
 
-constexpr double kTolerance = tolerances::metrics::score;
+constexpr double tolerance = tolerances::metrics::score;
 
 Text repeat(TextView text, size_t times) {
   Text result;
@@ -23,14 +23,15 @@ Text repeat(TextView text, size_t times) {
 /// `count` different words.
 Text numbered_words(size_t count, bool backwards = false) {
   Text text;
-  for (size_t i = 0; i < count; ++i) text += decode_utf8("w" + std::to_string(backwards ? count - 1 - i : i) + " ");
+  for (size_t i = 0; i < count; ++i)
+    text += decode_utf8("w" + std::to_string(backwards ? count - 1 - i : i) + " ");
   return text;
 }
 
 TEST(TokenF1, NormalizesAsSquad) {
   EXPECT_EQ(normalized_words(U"The  U.S. An-a, (a) \u201Cquote\u201D"),
             (std::vector<Text>{U"us", U"ana", U"\u201Cquote\u201D"}));
-  EXPECT_NEAR(qa_f1(U"The answer is: Barack Obama.", U"Barack Hussein Obama"), 4.0 / 7, kTolerance);
+  EXPECT_NEAR(qa_f1(U"The answer is: Barack Obama.", U"Barack Hussein Obama"), 4.0 / 7, tolerance);
   EXPECT_EQ(qa_f1(U"", U""), 0);
   EXPECT_EQ(qa_f1(U"the", U"the"), 0);
   EXPECT_EQ(qa_f1(U"Paris", U"paris!"), 1);
@@ -41,19 +42,23 @@ TEST(TokenF1, ArticlesEndAtUnicodeWordBorders) {
 }
 
 TEST(TokenF1, CountsRepeatedWords) {
-  EXPECT_NEAR(qa_f1(U"no no no", U"no no"), 0.8, kTolerance);
+  EXPECT_NEAR(qa_f1(U"no no no", U"no no"), 0.8, tolerance);
 }
 
 // benchmarks-04
 TEST(RougeL, UnitesSubsequencesAndCountsWordsOnce) {
-  EXPECT_NEAR(rouge_l(U"the river rose and the old mill flooded", U"the old mill flooded when the river rose"),
-              0.5714285664285715, kTolerance);
-  EXPECT_NEAR(rouge_l(U"the mill flooded. the river rose.", U"the river rose. the mill flooded."), 0.999999995, kTolerance);
-  EXPECT_NEAR(rouge_l(U"no no no no", U"no"), 0.999999995, kTolerance);
-  EXPECT_NEAR(rouge_l(U"The cat sat. On the mat.", U"The cat sat on the mat."), 0.8333333283333335, kTolerance);
+  EXPECT_NEAR(
+      rouge_l(U"the river rose and the old mill flooded", U"the old mill flooded when the river rose"),
+      0.5714285664285715, tolerance);
+  EXPECT_NEAR(rouge_l(U"the mill flooded. the river rose.", U"the river rose. the mill flooded."),
+              0.999999995, tolerance);
+  EXPECT_NEAR(rouge_l(U"no no no no", U"no"), 0.999999995, tolerance);
+  EXPECT_NEAR(rouge_l(U"The cat sat. On the mat.", U"The cat sat on the mat."), 0.8333333283333335,
+              tolerance);
 }
 
-// benchmarks-04: the official package raises here and LongBench counts 0; without the limit the value is computed.
+// benchmarks-04: the official package raises here and LongBench counts 0; without the limit the value is
+// computed.
 TEST(RougeL, LongTextsEndWithTheOfficialZero) {
   const Text forwards = numbered_words(1500), backwards = numbered_words(1500, true);
   EXPECT_EQ(rouge_l(forwards, backwards), 0);
@@ -61,10 +66,10 @@ TEST(RougeL, LongTextsEndWithTheOfficialZero) {
 }
 
 TEST(RougeL, RecursionLimitIsExact) {
-  EXPECT_NEAR(rouge_l(numbered_words(989), numbered_words(989)), 0.999999995, kTolerance);
+  EXPECT_NEAR(rouge_l(numbered_words(989), numbered_words(989)), 0.999999995, tolerance);
   EXPECT_EQ(rouge_l(numbered_words(990), numbered_words(990)), 0);
-  EXPECT_NEAR(rouge_l(numbered_words(990), numbered_words(990), 991), 0.999999995, kTolerance);
-  EXPECT_EQ(rouge_l(numbered_words(989), numbered_words(989), kRougeRecursionLimitSegmented), 0);
+  EXPECT_NEAR(rouge_l(numbered_words(990), numbered_words(990), 991), 0.999999995, tolerance);
+  EXPECT_EQ(rouge_l(numbered_words(989), numbered_words(989), official_rouge_recursion_limit_segmented), 0);
   // Without a common word the trace-back only walks along the prediction.
   EXPECT_EQ(rouge_l(numbered_words(1000), U"other"), 0);
 }
@@ -74,7 +79,7 @@ TEST(RougeL, TextWithoutWordsGivesZero) {
     EXPECT_EQ(rouge_l(empty, U"word"), 0);
     EXPECT_EQ(rouge_l(U"word", empty), 0);
   }
-  EXPECT_NEAR(rouge_l(U"  ", U"\t"), 0.999999995, kTolerance);  // one empty word each
+  EXPECT_NEAR(rouge_l(U"  ", U"\t"), 0.999999995, tolerance);  // one empty word each
 }
 
 TEST(RougeL, RefusesWhatNeedsTooMuchMemory) {
@@ -103,14 +108,14 @@ TEST(Classification, ReferenceVectors) {
 }
 
 TEST(Retrieval, CountsTheRightNumbers) {
-  EXPECT_NEAR(number_share(U"There are 7 or 17 paragraphs, 7", U"7"), 2.0 / 3, kTolerance);
+  EXPECT_NEAR(number_share(U"There are 7 or 17 paragraphs, 7", U"7"), 2.0 / 3, tolerance);
   EXPECT_EQ(number_share(U"７ 7", U"7"), 0.5);
   EXPECT_EQ(number_share(U"none", U"7"), 0);
-  EXPECT_EQ(retrieval(U"Paragraph 3", U"Paragraph 3", kParagraphEnglish), 1.0);
-  EXPECT_EQ(retrieval(U"30", U"Paragraph 3", kParagraphEnglish), 0.0);
-  EXPECT_EQ(retrieval(U"段落12", U"段落12", kParagraphChinese), 1.0);
-  EXPECT_EQ(retrieval(U"3", U"Paragraph of Paragraph 3", kParagraphEnglish), 1.0);
-  EXPECT_EQ(retrieval(U"3", U"paragraph 3", kParagraphEnglish), std::nullopt);
+  EXPECT_EQ(retrieval(U"Paragraph 3", U"Paragraph 3", english_paragraph_marker), 1.0);
+  EXPECT_EQ(retrieval(U"30", U"Paragraph 3", english_paragraph_marker), 0.0);
+  EXPECT_EQ(retrieval(U"段落12", U"段落12", chinese_paragraph_marker), 1.0);
+  EXPECT_EQ(retrieval(U"3", U"Paragraph of Paragraph 3", english_paragraph_marker), 1.0);
+  EXPECT_EQ(retrieval(U"3", U"paragraph 3", english_paragraph_marker), std::nullopt);
 }
 
 TEST(CodeSimilarity, DifflibVectors) {
@@ -159,7 +164,8 @@ TEST(MetricList, ItselfIsPerfectAndUnrelatedIsNot) {
 
 TEST(MetricList, NamesWhatItCannotDo) {
   for (const char* metric : {"qa_f1_zh_score", "rouge_zh_score"}) {
-    EXPECT_NE(unsupported_reason(metric).find("needs Chinese word segmentation, not in this version"), std::string::npos);
+    EXPECT_NE(unsupported_reason(metric).find("needs Chinese word segmentation, not in this version"),
+              std::string::npos);
     EXPECT_THROW(best_score(metric, U"a", {U"a"}, {}), ConfigError);
   }
   EXPECT_EQ(unsupported_reason("retrieval_zh_score"), "");

@@ -1,7 +1,7 @@
 // The stored answers of a real model and the hand-made cases, against the scores of the official scripts.
-#include <gtest/gtest.h>
-
 #include <fstream>
+
+#include <gtest/gtest.h>
 
 #include "core/errors.h"
 #include "tasks/scoring.h"
@@ -13,20 +13,23 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-const std::filesystem::path kData = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
+const std::filesystem::path data_folder = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
 
-json expected_scores() { return json::parse(std::ifstream(kData / "expected.json")).at("datasets"); }
+json expected_scores() {
+  return json::parse(std::ifstream(data_folder / "expected.json")).at("datasets");
+}
 
 void expect_scores(const std::string& name, const ordered_json& got, const json& wanted) {
   ASSERT_EQ(got.size(), wanted.size()) << name;
   for (size_t i = 0; i < got.size(); ++i) {
-    EXPECT_NEAR(got[i].get<double>(), wanted[i].get<double>(), tolerances::metrics::score) << name << " record " << i;
+    EXPECT_NEAR(got[i].get<double>(), wanted[i].get<double>(), tolerances::metrics::score)
+        << name << " record " << i;
   }
 }
 
 TEST(OfficialScores, StoredAnswersOfEveryDataSet) {
   const json expected = expected_scores();
-  const ordered_json scored = score_longbench(kData / "pred", std::nullopt, {.jobs = 2});
+  const ordered_json scored = score_longbench(data_folder / "pred", std::nullopt, {.jobs = 2});
   size_t values = 0;
   for (const ordered_json& entry : scored.at("datasets")) {
     const std::string name = entry.at("dataset");
@@ -34,7 +37,8 @@ TEST(OfficialScores, StoredAnswersOfEveryDataSet) {
     EXPECT_EQ(entry.at("metric"), wanted.at("metric")) << name;
     EXPECT_EQ(entry.at("post"), wanted.at("post")) << name;
     EXPECT_EQ(entry.at("score").get<double>(), wanted.at("score").get<double>()) << name;
-    EXPECT_NEAR(entry.at("mean").get<double>(), wanted.at("namm_score").get<double>(), 100 * tolerances::metrics::score);
+    EXPECT_NEAR(entry.at("mean").get<double>(), wanted.at("namm_score").get<double>(),
+                100 * tolerances::metrics::score);
     expect_scores(name, entry.at("samples"), wanted.at("scores"));
     values += entry.at("samples").size();
   }
@@ -48,7 +52,7 @@ TEST(OfficialScores, StoredAnswersOfEveryDataSet) {
 
 TEST(OfficialScores, BucketsOfLongBenchE) {
   const json expected = expected_scores();
-  const ordered_json scored = score_longbench(kData / "pred", std::nullopt, {.buckets = true});
+  const ordered_json scored = score_longbench(data_folder / "pred", std::nullopt, {.buckets = true});
   for (const ordered_json& entry : scored.at("datasets")) {
     const std::string name = entry.at("dataset");
     EXPECT_EQ(json(entry.at("score")), expected.at(name).at("score_e")) << name;
@@ -60,7 +64,8 @@ TEST(OfficialScores, CodeWithLevenshtein) {
   ScoreSettings settings;
   settings.metric.edit_similarity = EditSimilarity::levenshtein;
   for (const std::string name : {"lcc", "repobench-p"}) {
-    const ordered_json scored = score_longbench(kData / "pred" / (name + ".jsonl"), std::nullopt, settings);
+    const ordered_json scored =
+        score_longbench(data_folder / "pred" / (name + ".jsonl"), std::nullopt, settings);
     const ordered_json& entry = scored.at("datasets").at(0);
     EXPECT_EQ(entry.at("score").get<double>(), expected.at(name).at("score_levenshtein").get<double>());
     expect_scores(name, entry.at("samples"), expected.at(name).at("scores_levenshtein"));
@@ -70,13 +75,13 @@ TEST(OfficialScores, CodeWithLevenshtein) {
 /// Compares the hand-made cases with one of the recorded columns; returns how many values were compared.
 size_t compare_cases(const ScoreSettings& settings, const std::string& column, const std::string& metric) {
   std::map<std::string, json> cases;
-  std::ifstream file(kData / "edge_cases.jsonl");
+  std::ifstream file(data_folder / "edge_cases.jsonl");
   for (std::string line; std::getline(file, line);) {
     const json record = json::parse(line);
     cases[record.at("id")] = record;
   }
   size_t compared = 0;
-  const ordered_json scored = score_cases(kData / "edge_cases.jsonl", settings);
+  const ordered_json scored = score_cases(data_folder / "edge_cases.jsonl", settings);
   for (const ordered_json& entry : scored.at("datasets")) {
     if (entry.contains("skipped")) {
       if (metric.empty()) {
@@ -89,7 +94,9 @@ size_t compare_cases(const ScoreSettings& settings, const std::string& column, c
       const std::string id = scored_case.at("id");
       const json& record = cases.at(id);
       if (!record.contains(column)) continue;
-      EXPECT_NEAR(scored_case.at("score").get<double>(), record.at(column).get<double>(), tolerances::metrics::score) << id;
+      EXPECT_NEAR(scored_case.at("score").get<double>(), record.at(column).get<double>(),
+                  tolerances::metrics::score)
+          << id;
       ++compared;
     }
   }

@@ -1,7 +1,6 @@
 #include "tasks/text/prompt_template.h"
 
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"

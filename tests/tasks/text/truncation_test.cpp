@@ -1,8 +1,8 @@
 #include "tasks/text/truncation.h"
 
-#include <gtest/gtest.h>
-
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "core/errors.h"
 #include "tests/tasks/codecs.h"

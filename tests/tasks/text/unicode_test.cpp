@@ -16,7 +16,8 @@ TEST(Unicode, DecodesUtf8AndReplacesBrokenBytes) {
 }
 
 TEST(Unicode, KnowsPythonsWhiteSpace) {
-  for (char32_t c : {0x1Cu, 0x1Fu, 0x20u, 0x85u, 0xA0u, 0x2003u, 0x3000u}) EXPECT_TRUE(is_space(c)) << static_cast<uint32_t>(c);
+  for (char32_t c : {0x1Cu, 0x1Fu, 0x20u, 0x85u, 0xA0u, 0x2003u, 0x3000u})
+    EXPECT_TRUE(is_space(c)) << static_cast<uint32_t>(c);
   for (char32_t c : {0x1Bu, 0x200Bu, 0xFEFFu, 0x180Eu}) EXPECT_FALSE(is_space(c)) << static_cast<uint32_t>(c);
   EXPECT_EQ(split_on_space(U"\u3000 a\x1C\x85 b\u00A0"), (std::vector<Text>{U"a", U"b"}));
   EXPECT_TRUE(split_on_space(U" \n").empty());
@@ -24,9 +25,9 @@ TEST(Unicode, KnowsPythonsWhiteSpace) {
 
 TEST(Unicode, KnowsPythonsDigitsAndWordCharacters) {
   EXPECT_TRUE(is_decimal_digit(U'７'));
-  EXPECT_TRUE(is_decimal_digit(0x0663));   // Arabic-Indic three
+  EXPECT_TRUE(is_decimal_digit(0x0663));  // Arabic-Indic three
   EXPECT_FALSE(is_decimal_digit(U'²'));
-  EXPECT_TRUE(is_word_character(U'²'));    // a numeric value
+  EXPECT_TRUE(is_word_character(U'²'));  // a numeric value
   EXPECT_TRUE(is_word_character(U'Ⅳ'));
   EXPECT_TRUE(is_word_character(U'段'));
   EXPECT_FALSE(is_word_character(0x0301));  // combining acute accent
@@ -35,8 +36,8 @@ TEST(Unicode, KnowsPythonsDigitsAndWordCharacters) {
 
 TEST(Unicode, LowersAsPython) {
   EXPECT_EQ(lower(U"ABC xyz"), U"abc xyz");
-  EXPECT_EQ(lower(U"ΣΑΣ"), U"σας");            // final sigma
-  EXPECT_EQ(lower(U"İ"), U"i\u0307");           // one to two
+  EXPECT_EQ(lower(U"ΣΑΣ"), U"σας");    // final sigma
+  EXPECT_EQ(lower(U"İ"), U"i\u0307");  // one to two
   EXPECT_EQ(lower(U"É\U00010400"), U"é\U00010428");
 }
 
