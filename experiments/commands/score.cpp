@@ -1,0 +1,87 @@
+#include "tasks/scoring.h"
+
+#include <cmath>
+#include <iostream>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include "core/errors.h"
+#include "core/text.h"
+#include "experiments/commands/command.h"
+
+namespace namm::experiments {
+
+namespace {
+
+struct Options {
+  CommonOptions common;
+  std::string benchmark;
+  std::string predictions;
+  std::string dataset;
+  std::string cases;
+  std::vector<std::string> settings;
+  int jobs = 1;
+  bool json = false;
+};
+
+void print_text(const nlohmann::ordered_json& document) {
+  const auto text = [](const nlohmann::ordered_json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  for (const auto& entry : document.value("datasets", nlohmann::ordered_json::array())) {
+    const size_t count = entry.contains("samples") ? entry["samples"].size() : entry.value("cases", entry).size();
+    std::cout << text(entry.value("dataset", nlohmann::ordered_json("cases"))) << "  "
+              << text(entry.value("metric", nlohmann::ordered_json())) << "  "
+              << (entry.contains("score") ? text(entry["score"]) : std::string("-")) << "  (" << count << " samples)\n";
+  }
+  for (const auto& entry : document.value("skipped", nlohmann::ordered_json::array())) {
+    std::cout << text(entry["dataset"]) << "  skipped: " << text(entry["reason"]) << "\n";
+  }
+}
+
+void score(const Options& options) {
+  options.common.apply();
+  tasks::require_scorable(options.benchmark);
+  if (options.predictions.empty() == options.cases.empty()) {
+    throw ConfigError("score: name one of --predictions FILE|DIR and --cases FILE.jsonl");
+  }
+  if (!options.cases.empty() && !options.dataset.empty()) {
+    throw ConfigError("score: --dataset goes with --predictions; the records of --cases name their own metric");
+  }
+  tasks::ScoreSettings settings = tasks::parse_score_settings(options.settings);
+  settings.jobs = options.jobs;
+  const auto document =
+      options.cases.empty()
+          ? tasks::score_longbench(options.predictions,
+                                   options.dataset.empty() ? std::nullopt : std::optional(options.dataset), settings)
+          : tasks::score_cases(options.cases, settings);
+  if (options.json) {
+    std::cout << document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  } else {
+    print_text(document);
+  }
+}
+
+}  // namespace
+
+void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
+  auto* command = app.add_subcommand("score", "Official metrics on stored predictions");
+  auto options = std::make_shared<Options>();
+  command->add_option("--benchmark", options->benchmark, "longbench")->required();
+  command->add_option("--predictions", options->predictions, "Predictions file (.jsonl) or a folder of them");
+  command->add_option("--dataset", options->dataset, "Data set of a predictions file [the file's name]");
+  command->add_option("--cases", options->cases, "Records that name their own metric (.jsonl)");
+  command->add_option("--set", options->settings,
+                      "key=value: rouge_recursion_limit, edit_similarity, buckets, skip_bad_records");
+  command->add_option("--jobs", options->jobs, "Threads; results do not depend on it")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  add_json_option(*command, options->json);
+  add_common_options(*command, options->common);
+  command->callback([options, &action] {
+    action = [options] { score(*options); };
+  });
+}
+
+}  // namespace namm::experiments

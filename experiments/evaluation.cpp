@@ -1,0 +1,262 @@
+#include "experiments/evaluation.h"
+
+#include <chrono>
+#include <limits>
+#include <numeric>
+
+#include <ATen/Functions.h>
+
+#include "core/errors.h"
+#include "memory/policies/full.h"
+#include "memory/session.h"
+#include "models/generator.h"
+
+namespace namm::experiments {
+
+namespace {
+
+using memory::RowId;
+using memory::Session;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+memory::SessionOptions session_options(const models::Archive& archive,
+                                       std::shared_ptr<const memory::EvictionPolicy> policy) {
+  memory::SessionOptions options;
+  options.shape = archive.contract().shape;
+  options.dtype = archive.dtype();
+  options.device = archive.device();
+  options.policy = std::move(policy);
+  return options;
+}
+
+/// A greedy answer of a match task is right exactly when greedy decoding gives the accepted text, which the given answer's
+/// own tokens show without decoding.
+bool is_exact_match(const tasks::Task& task) { return task.info().metric == "exact"; }
+
+struct Asked {
+  std::vector<RowId> rows;
+  std::vector<size_t> parent;  ///< index into the contexts' rows
+  std::vector<const tasks::Question*> questions;
+};
+
+/// Forks every row once for each question of its sample.
+Asked ask(Session& session, const std::vector<RowId>& contexts, const std::vector<const tasks::Sample*>& samples,
+          const std::vector<int64_t>& members, const std::vector<int64_t>& tags) {
+  Asked asked;
+  for (size_t i = 0; i < contexts.size(); ++i) {
+    for (const auto& question : samples[i]->questions) {
+      asked.rows.push_back(session.fork(contexts[i], members[i], tags[i]));
+      asked.parent.push_back(i);
+      asked.questions.push_back(&question);
+    }
+  }
+  return asked;
+}
+
+/// Decodes the answers of forked rows greedily; `logits` [contexts, vocabulary] after the contexts. Drops the rows.
+std::vector<std::string> decode_answers(const models::Archive& archive, Session& session,
+                                        models::Generator& generator, const Asked& asked, const at::Tensor& logits,
+                                        const tasks::Task& task) {
+  std::vector<RowId> rows;
+  std::vector<std::vector<int64_t>> ids;
+  std::vector<int64_t> index(asked.rows.size());
+  for (size_t i = 0; i < asked.rows.size(); ++i) {
+    index[i] = static_cast<int64_t>(asked.parent[i]);
+    if (asked.questions[i]->ids.empty()) continue;
+    rows.push_back(asked.rows[i]);
+    ids.push_back(asked.questions[i]->ids);
+  }
+  at::Tensor start = logits.index_select(0, at::tensor(index, at::kLong).to(logits.device()));
+  if (!rows.empty()) {
+    const at::Tensor after = generator.prefill(rows, ids);
+    int64_t next = 0;
+    for (size_t i = 0; i < asked.rows.size(); ++i) {
+      if (!asked.questions[i]->ids.empty()) start[static_cast<int64_t>(i)].copy_(after[next++]);
+    }
+  }
+  std::vector<int64_t> stop_ids = archive.contract().stop_ids;
+  if (task.info().stop_at_newline) {
+    const auto newline = archive.codec().encode("\n");
+    if (!newline.empty()) stop_ids.push_back(newline.back());
+  }
+  if (task.info().minimum_new_tokens > 0) {
+    for (const int64_t id : stop_ids) start.select(1, id).fill_(-std::numeric_limits<float>::infinity());
+  }
+  std::vector<int64_t> most;
+  for (const auto* question : asked.questions) most.push_back(question->generation_tokens);
+  const auto answers = generator.greedy(asked.rows, start, most, stop_ids);
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    std::string text = archive.codec().decode(answers[i]);
+    if (task.info().cut_at_newline) {
+      if (const size_t end = text.find('\n'); end != std::string::npos) text.resize(end);
+    }
+    texts.push_back(std::move(text));
+    session.drop(asked.rows[i]);
+  }
+  return texts;
+}
+
+double mean_tokens(const memory::CacheUsage& usage) {
+  return static_cast<double>(usage.tokens) / static_cast<double>(usage.lengths.size());
+}
+
+}  // namespace
+
+std::vector<double> Outcome::to_values() const { return {log_likelihood, exact, cache_fraction, cache_tokens}; }
+
+Outcome Outcome::from_values(const std::vector<double>& values) {
+  if (values.size() != 4) throw DataError("a work item's record holds other numbers than this program writes");
+  return {values[0], values[1], values[2], values[3]};
+}
+
+Evaluation::Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens)
+    : archive_(std::move(archive)), chunk_tokens_(chunk_tokens) {}
+
+std::vector<int64_t> Evaluation::context_ids(const tasks::Task& task, const tasks::Sample& sample) const {
+  if (!task.info().chat || !archive_->contract().has_chat()) return sample.context_ids;
+  return archive_->encode_prompt(sample.context, true);
+}
+
+std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::EvictionPolicy>& policy, int64_t members,
+                                       const tasks::Task& task, const std::vector<tasks::Sample>& samples,
+                                       bool greedy_answers) const {
+  Session session(session_options(*archive_, policy));
+  models::Generator generator(archive_, session, {chunk_tokens_});
+  const bool decode = greedy_answers && !is_exact_match(task);
+  const int64_t period = policy->schedule().period_tokens;
+  const auto count = static_cast<int64_t>(samples.size());
+
+  // The last token before the first update is read by every member itself, so that all go through the update.
+  std::vector<RowId> shared;
+  std::vector<std::vector<int64_t>> heads;
+  std::vector<std::vector<int64_t>> tails;
+  std::vector<std::vector<int64_t>> held_back;  // LongBench's prompt is all context: its last token stands for a question
+  for (int64_t s = 0; s < count; ++s) {
+    std::vector<int64_t> ids = context_ids(task, samples[s]);
+    held_back.emplace_back();
+    const bool whole_prompt = !samples[s].questions.empty() && samples[s].questions.front().ids.empty();
+    if (whole_prompt && !decode && ids.size() > 1) {
+      held_back.back() = {ids.back()};
+      ids.pop_back();
+    }
+    const auto tokens = static_cast<int64_t>(ids.size());
+    const int64_t head = std::min(tokens - 1, period > 0 ? period - 1 : tokens - 1);
+    heads.emplace_back(ids.begin(), ids.begin() + head);
+    tails.emplace_back(ids.begin() + head, ids.end());
+    shared.push_back(session.add_row(0, samples[s].id));
+  }
+  std::vector<RowId> begun;
+  std::vector<std::vector<int64_t>> begun_ids;
+  for (int64_t s = 0; s < count; ++s) {
+    if (heads[s].empty()) continue;
+    begun.push_back(shared[s]);
+    begun_ids.push_back(heads[s]);
+  }
+  if (!begun.empty()) generator.prefill(begun, begun_ids);
+
+  std::vector<RowId> rows;
+  std::vector<std::vector<int64_t>> rest;
+  std::vector<const tasks::Sample*> row_samples;
+  std::vector<int64_t> row_members;
+  std::vector<int64_t> tags;
+  for (int64_t m = 0; m < members; ++m) {
+    for (int64_t s = 0; s < count; ++s) {
+      rows.push_back(session.fork(shared[s], m, samples[s].id));
+      rest.push_back(tails[s]);
+      row_samples.push_back(&samples[s]);
+      row_members.push_back(m);
+      tags.push_back(samples[s].id);
+    }
+  }
+  for (const RowId row : shared) session.drop(row);
+  const at::Tensor logits = generator.prefill(rows, rest);
+
+  std::vector<Outcome> outcomes(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    outcomes[i].cache_tokens = mean_tokens(session.usage(rows[i]));
+    outcomes[i].cache_fraction = outcomes[i].cache_tokens / static_cast<double>(session.tokens_processed(rows[i]));
+  }
+  if (decode) {
+    const Asked asked = ask(session, rows, row_samples, row_members, tags);
+    const auto texts = decode_answers(*archive_, session, generator, asked, logits, task);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      outcomes[asked.parent[i]].exact += task.score(texts[i], *asked.questions[i]) /
+                                         static_cast<double>(row_samples[asked.parent[i]]->questions.size());
+    }
+    // The given answers have no place in what was decoded.
+    for (auto& outcome : outcomes) outcome.log_likelihood = std::numeric_limits<double>::quiet_NaN();
+    return outcomes;
+  }
+  const Asked asked = ask(session, rows, row_samples, row_members, tags);
+  std::vector<std::vector<int64_t>> prompts;
+  std::vector<std::vector<int64_t>> targets;
+  for (size_t i = 0; i < asked.rows.size(); ++i) {
+    const auto& question = *asked.questions[i];
+    prompts.push_back(question.ids.empty() ? held_back[asked.parent[i] % samples.size()] : question.ids);
+    targets.push_back(question.target_ids);
+  }
+  const auto scored = generator.score(asked.rows, prompts, targets);
+  for (size_t i = 0; i < scored.size(); ++i) {
+    const auto questions = static_cast<double>(row_samples[asked.parent[i]]->questions.size());
+    Outcome& outcome = outcomes[asked.parent[i]];
+    outcome.log_likelihood += scored[i].log_likelihood / static_cast<double>(scored[i].tokens) / questions;
+    outcome.exact += (scored[i].greedy_match ? 1.0 : 0.0) / questions;
+  }
+  return outcomes;
+}
+
+memory::FeatureStatistics Evaluation::calibrate(const memory::SpectrogramConfig& spectrogram, int64_t period_tokens,
+                                                const tasks::Task& task,
+                                                const std::vector<tasks::Sample>& samples) const {
+  auto options = session_options(*archive_, std::make_shared<memory::FullPolicy>());
+  options.extra_needs.spectrogram = spectrogram;
+  options.extra_period_tokens = period_tokens;
+  Session session(options);
+  memory::FeatureStatistics statistics;
+  session.set_observer([&](const memory::UpdateView& view) {
+    for (const auto& layer : view.layers) statistics.accumulate(layer.ema);
+  });
+  models::Generator generator(archive_, session, {chunk_tokens_});
+  std::vector<RowId> rows;
+  std::vector<std::vector<int64_t>> ids;
+  for (const auto& sample : samples) {
+    rows.push_back(session.add_row(0, sample.id));
+    ids.push_back(context_ids(task, sample));
+  }
+  generator.prefill(rows, ids);
+  return statistics;
+}
+
+Evaluation::ContextRun Evaluation::run(const std::shared_ptr<const memory::EvictionPolicy>& policy,
+                                       const tasks::Task& task, const tasks::Sample& sample, int64_t tag) const {
+  Session session(session_options(*archive_, policy));
+  models::Generator generator(archive_, session, {chunk_tokens_});
+  const RowId row = session.add_row(0, tag);
+  const std::vector<std::vector<int64_t>> ids{context_ids(task, sample)};
+
+  ContextRun run;
+  auto start = Clock::now();
+  const at::Tensor logits = generator.prefill(std::span(&row, 1), ids);
+  run.result.prefill_seconds = seconds_since(start);
+  const memory::CacheUsage usage = session.usage(row);
+  run.result.sample = sample.id;
+  run.result.prompt_tokens = static_cast<int64_t>(ids.front().size());
+  run.result.cached_tokens = usage.lengths;
+  run.result.cache_bytes = usage.cache_bytes;
+  run.result.truncated = sample.truncated;
+  run.kept_history = session.kept_history(row);
+
+  start = Clock::now();
+  const Asked asked = ask(session, {row}, {&sample}, {0}, {tag});
+  run.predictions = decode_answers(*archive_, session, generator, asked, logits, task);
+  run.result.decode_seconds = seconds_since(start);
+  for (size_t i = 0; i < run.predictions.size(); ++i) {
+    run.result.scores.push_back(task.score(run.predictions[i], sample.questions[i]));
+  }
+  return run;
+}
+
+}  // namespace namm::experiments

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "experiments/results.h"
+#include "memory/eviction_policy.h"
+#include "memory/normalisation.h"
+#include "memory/spectrogram.h"
+#include "models/archive.h"
+#include "tasks/task.h"
+
+namespace namm::experiments {
+
+/// What one member of a population achieved on one context.
+struct Outcome {
+  double log_likelihood = 0;  ///< of the answers: mean over each one's tokens, then over the questions
+  double exact = 0;           ///< the task's metric on the greedy answers, mean over the questions
+  double cache_fraction = 1;  ///< cached tokens at the end of the context / tokens read, mean over layers and heads
+  double cache_tokens = 0;    ///< cached tokens at the end of the context, mean over layers and heads
+
+  std::vector<double> to_values() const;
+  /// Throws DataError for a row that to_values cannot have made.
+  static Outcome from_values(const std::vector<double>& values);
+};
+
+/// Runs an archive on contexts of tasks. Immutable; several threads use one at once, each with sessions of its own.
+class Evaluation {
+ public:
+  /// `chunk_tokens`: most tokens of a row in one step.
+  Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens);
+
+  const models::Archive& archive() const { return *archive_; }
+
+  /// Scores `members` parameter vectors of `policy` on samples of one task. All rows share every step, and the stretch of a
+  /// context before its first update, in which members cannot differ, is read once. Returns [members, samples], row major.
+  /// `greedy_answers`: `exact` is wanted; for tasks of another metric than exact match that means decoding.
+  std::vector<Outcome> score(const std::shared_ptr<const memory::EvictionPolicy>& policy, int64_t members,
+                             const tasks::Task& task, const std::vector<tasks::Sample>& samples,
+                             bool greedy_answers) const;
+
+  /// Statistics of the features of every cached token at every update, over layers and heads, under the full cache
+  /// (namm-semantics 3).
+  memory::FeatureStatistics calibrate(const memory::SpectrogramConfig& spectrogram, int64_t period_tokens,
+                                      const tasks::Task& task, const std::vector<tasks::Sample>& samples) const;
+
+  /// One context under one policy, answers decoded greedily.
+  struct ContextRun {
+    ContextResult result;
+    std::vector<std::string> predictions;            ///< [questions]
+    std::vector<std::vector<int64_t>> kept_history;  ///< [updates][layers * kv_heads]
+  };
+  /// `tag` names the context to the policy: key of its random draws and of recorded budgets.
+  ContextRun run(const std::shared_ptr<const memory::EvictionPolicy>& policy, const tasks::Task& task,
+                 const tasks::Sample& sample, int64_t tag) const;
+
+  /// Ids that are fed as the context: the sample's, within the model's chat wrapper where the task wants one.
+  std::vector<int64_t> context_ids(const tasks::Task& task, const tasks::Sample& sample) const;
+
+ private:
+  std::shared_ptr<const models::Archive> archive_;
+  int64_t chunk_tokens_;
+};
+
+}  // namespace namm::experiments

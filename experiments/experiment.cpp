@@ -1,0 +1,135 @@
+#include "experiments/experiment.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/sha256.h"
+#include "core/text.h"
+
+namespace namm::experiments {
+
+namespace {
+
+bool has_duplicates(const std::vector<std::string>& list) {
+  return std::set<std::string>(list.begin(), list.end()).size() != list.size();
+}
+
+/// Names become folders of the run directory.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.front() != '.' && name.front() != '-' &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+         });
+}
+
+void check_name(const ConfigNode& node, const std::string& name) {
+  if (!name.empty() && !is_plain_name(name)) {
+    node.fail_entry("name", name, "letters, digits, '-', '_' and '.', beginning with a letter or digit");
+  }
+}
+
+void check_list(const ConfigNode& node, const char* key, const std::vector<std::string>& list) {
+  if (has_duplicates(list)) node.fail_entry(key, "[" + join(list, ", ") + "]", "every entry once");
+}
+
+bool is_generated(const std::string& task) { return task.starts_with("needle/"); }
+
+}  // namespace
+
+StartPoint StartPoint::from_config(const ConfigNode& node) {
+  StartPoint start;
+  const std::string text = node.is_scalar() ? node.value().text : "";
+  if (text == "auto" || text == "zero" || text == "previous") {
+    start.kind = text;
+    return start;
+  }
+  start.kind = "file";
+  start.file = read_config<ConfigPath>(node, non_empty());
+  return start;
+}
+
+ConfigValue StartPoint::to_config() const { return kind == "file" ? write_config(file) : ConfigValue::string(kind); }
+
+void EvolveConfig::check(const ConfigNode& node) const {
+  check_name(node, name);
+  check_list(node, "tasks", tasks);
+  if (!validation.bias_shifts.empty() && validation.every == 0) {
+    node.at("validation").fail_entry("bias_shifts", "[...]", "shifts are chosen on validation, so `every` must be at least 1");
+  }
+}
+
+void EvaluateConfig::check(const ConfigNode& node) const {
+  check_name(node, name);
+  check_list(node, "tasks", tasks);
+  check_list(node, "policies", policies);
+  if (std::find(policies.begin(), policies.end(), "namm") != policies.end()) return;
+  for (const auto& policy : policies) {
+    if (!memory::needs_counts(policy, budget)) continue;
+    node.fail_entry("policies", "[" + join(policies, ", ") + "]",
+                    format_text("{} needs to know how much namm kept: add namm, or give a budget {{tokens: N}} or "
+                                "{{fraction: F}}",
+                                policy));
+  }
+}
+
+void StageConfig::check(const ConfigNode& node) const {
+  if (evolve.has_value() == evaluate.has_value()) {
+    node.fail(evolve ? "one of evolve and evaluate, not both" : "one of evolve and evaluate");
+  }
+}
+
+void ExperimentConfig::check(const ConfigNode& node) const {
+  check_name(node, name);
+  if (evolution.optimizer.population == 1) {
+    node.at("evolution").fail_entry("population", "1", "at least 2, or 0 for the usual size");
+  }
+  std::set<std::string> names;
+  bool evolved = false;
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const ConfigNode stage = node.at("stages").item(i);
+    if (!names.insert(stage_name(i)).second) stage.fail("every stage a name of its own");
+    if (!stages[i].evolve) continue;
+    const EvolveConfig& evolve = *stages[i].evolve;
+    const ConfigNode place = stage.at("evolve");
+    if (evolve.start.kind == "previous" && !evolved) {
+      place.fail_entry("start", "previous", "an evolve stage before this one, or zero, or a file");
+    }
+    evolved = true;
+    const int64_t tokens = evolve.context_tokens.value_or(task.context_tokens);
+    const bool all_generated = std::all_of(evolve.tasks.begin(), evolve.tasks.end(), is_generated);
+    if (all_generated && tokens < memory.period_tokens) {
+      place.fail_entry("context_tokens", std::to_string(tokens),
+                       format_text("at least memory.period_tokens = {}: no token would ever be forgotten",
+                                   memory.period_tokens));
+    }
+  }
+}
+
+std::string ExperimentConfig::stage_name(size_t index) const {
+  const StageConfig& stage = stages.at(index);
+  const std::string& own = stage.evolve ? stage.evolve->name : stage.evaluate->name;
+  return own.empty() ? "stage_" + std::to_string(index) : own;
+}
+
+tasks::TaskConfig ExperimentConfig::task_config(const std::optional<int64_t>& context_tokens,
+                                                const std::optional<int64_t>& questions_per_context) const {
+  tasks::TaskConfig config = task;
+  if (context_tokens) config.context_tokens = *context_tokens;
+  if (questions_per_context) config.questions_per_context = *questions_per_context;
+  if (!haystack.empty()) config.haystack = haystack;
+  return config;
+}
+
+std::string identity_of(const ExperimentConfig& config, const std::string& model_sha256,
+                        const std::string& memory_sha256) {
+  ExperimentConfig numbers = config;
+  numbers.notes.clear();
+  numbers.model.archive.value.clear();
+  numbers.model.source.clear();
+  numbers.memory.file.value.clear();
+  numbers.evolution.schedule.keep_checkpoints = 1;
+  numbers.queue = {};
+  return sha256_hex(config_sha256(numbers) + "\n" + model_sha256 + "\n" + memory_sha256 + "\n");
+}
+
+}  // namespace namm::experiments

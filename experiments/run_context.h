@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/evaluation.h"
+#include "experiments/experiment.h"
+#include "experiments/stage_evaluator.h"
+#include "memory/memory_file.h"
+
+namespace namm::experiments {
+
+/// What the stages of a run share.
+struct RunContext {
+  ExperimentConfig config;
+  int threads = 1;
+  std::shared_ptr<const Evaluation> evaluation;
+  std::vector<std::shared_ptr<const StageTasks>> stage_tasks;  ///< by stage
+  std::string identity;                                        ///< SHA-256, see identity_of
+  std::optional<memory::MemoryFile> given_memory;  ///< memory.file or the shipped one, where a stage needs it
+  std::optional<memory::MemoryFile> evolved;       ///< answer of the last complete evolve stage
+};
+
+}  // namespace namm::experiments

@@ -1,0 +1,202 @@
+#include "experiments/stage_evaluator.h"
+
+#include <algorithm>
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "experiments/fitness.h"
+#include "memory/policies/full.h"
+
+namespace namm::experiments {
+
+namespace {
+
+using evolution::Purpose;
+
+std::vector<tasks::Sample> samples_of(const evolution::WorkItem& item, const tasks::Task& task, tasks::Split split,
+                                      const TokenCodec& codec) {
+  std::vector<tasks::Sample> samples;
+  for (const auto& id : item.samples) samples.push_back(task.sample(split, id.sample, codec));
+  return samples;
+}
+
+const tasks::Task& task_of(const evolution::WorkItem& item, const StageTasks& tasks) {
+  const int32_t index = item.samples.front().task;
+  if (index < 0 || static_cast<size_t>(index) >= tasks.tasks.size()) throw DataError("a work item names an unknown task");
+  return *tasks.tasks[index];
+}
+
+/// theta [members, n] of the item's members.
+at::Tensor theta_of(const evolution::WorkItem& item) {
+  const int64_t n = item.candidates->dimension;
+  at::Tensor theta = at::empty({item.rows(), n}, at::kFloat);
+  for (int64_t i = 0; i < item.rows(); ++i) {
+    const float* row = item.candidates->values.data() + item.members[i] * n;
+    std::copy(row, row + n, theta.data_ptr<float>() + i * n);
+  }
+  return theta;
+}
+
+/// The coordinator numbers the reference of the validation samples 1, that of a generation 0.
+bool is_validation_reference(const evolution::ItemId& id) {
+  return id.purpose == Purpose::reference && id.variant == 1;
+}
+
+evolution::WorkResult evaluate_item(const EvolveContext& context, const evolution::WorkItem& item) {
+  const c10::InferenceMode inference;
+  const Evaluation& evaluation = *context.evaluation;
+  const tasks::Task& task = task_of(item, *context.tasks);
+  const bool validation = item.id.purpose == Purpose::validation || is_validation_reference(item.id);
+  const auto split = validation ? tasks::Split::validation : tasks::Split::train;
+  const auto samples = samples_of(item, task, split, evaluation.archive().codec());
+  evolution::WorkResult result;
+  if (item.id.purpose == Purpose::calibrate) {
+    const auto statistics = evaluation.calibrate(context.memory.spectrogram, context.memory.period_tokens, task, samples);
+    result.bytes = to_bytes(statistics.to_values());
+    result.records.resize(samples.size());
+    return result;
+  }
+  std::shared_ptr<const memory::EvictionPolicy> policy;
+  if (item.id.purpose == Purpose::reference) {
+    policy = std::make_shared<memory::FullPolicy>();
+  } else {
+    const auto statistics = memory::FeatureStatistics::from_values(from_bytes(item.shared ? *item.shared : ""));
+    policy = std::make_shared<memory::NammPolicy>(context.memory, theta_of(item).to(evaluation.archive().device()),
+                                                  statistics);
+  }
+  const bool greedy = validation ? context.greedy_validation : context.greedy_training;
+  for (const auto& outcome : evaluation.score(policy, item.rows(), task, samples, greedy)) {
+    result.records.push_back({outcome.to_values(), ""});
+  }
+  return result;
+}
+
+nlohmann::json to_json(const PolicyOutcome& outcome) {
+  nlohmann::json predictions = nlohmann::json::array();
+  for (const auto& text : outcome.predictions) {
+    predictions.push_back(nlohmann::json::binary({text.begin(), text.end()}));
+  }
+  const ContextResult& result = outcome.result;
+  return {{"sample", result.sample},
+          {"scores", result.scores},
+          {"prompt_tokens", result.prompt_tokens},
+          {"cached_tokens", result.cached_tokens},
+          {"cache_bytes", result.cache_bytes},
+          {"truncated", result.truncated},
+          {"predictions", predictions}};
+}
+
+std::string to_cbor(const nlohmann::json& document) {
+  const auto bytes = nlohmann::json::to_cbor(document);
+  return {bytes.begin(), bytes.end()};
+}
+
+evolution::WorkResult evaluate_item(const EvaluateContext& context, const evolution::WorkItem& item) {
+  const c10::InferenceMode inference;
+  const Evaluation& evaluation = *context.evaluation;
+  const tasks::Task& task = task_of(item, *context.tasks);
+  const auto samples = samples_of(item, task, context.split, evaluation.archive().codec());
+  // namm runs first: others may need what it kept.
+  std::vector<size_t> order;
+  for (size_t i = 0; i < context.policies.size(); ++i) {
+    order.insert(context.policies[i] == "namm" ? order.begin() : order.end(), i);
+  }
+  evolution::WorkResult result;
+  nlohmann::json seconds = nlohmann::json::array();
+  for (const auto& sample : samples) {
+    constexpr int kTaskShift = 48;
+    const int64_t tag = (static_cast<int64_t>(item.samples.front().task) << kTaskShift) + sample.id;
+    auto recorded = std::make_shared<memory::RecordedCounts>();
+    memory::PolicyArguments arguments = context.arguments;
+    nlohmann::json outcomes = nlohmann::json::array();
+    nlohmann::json times = nlohmann::json::array();
+    outcomes.get_ref<nlohmann::json::array_t&>().resize(order.size());
+    times.get_ref<nlohmann::json::array_t&>().resize(order.size());
+    for (const size_t i : order) {
+      const std::string& name = context.policies[i];
+      arguments.recorded = recorded;
+      auto run = evaluation.run(memory::make_policy(name, arguments), task, sample, tag);
+      if (name == "namm") {
+        recorded = std::make_shared<memory::RecordedCounts>();
+        recorded->rows[tag] = run.kept_history;
+      }
+      times[i] = {run.result.prefill_seconds, run.result.decode_seconds};
+      outcomes[i] = to_json({std::move(run.result), std::move(run.predictions)});
+    }
+    result.records.push_back({{}, to_cbor(outcomes)});
+    seconds.push_back(times);
+  }
+  result.timings = to_cbor(seconds);
+  return result;
+}
+
+/// LibTorch's thread counts belong to the calling thread.
+template <class Context>
+evolution::EvaluatorFactory factory_of(std::shared_ptr<const Context> context) {
+  return [context]() -> evolution::Evaluator {
+    at::set_num_threads(static_cast<int>(context->threads_per_item));
+    return [context](const evolution::WorkItem& item) { return evaluate_item(*context, item); };
+  };
+}
+
+}  // namespace
+
+StageTasks::StageTasks(const std::vector<std::string>& names, const tasks::TaskConfig& config,
+                       const tasks::DataConfig& data) {
+  for (const auto& name : names) tasks.push_back(tasks::make_task(name, config, data));
+}
+
+std::vector<const tasks::Task*> StageTasks::pointers() const {
+  std::vector<const tasks::Task*> list;
+  for (const auto& task : tasks) list.push_back(task.get());
+  return list;
+}
+
+int64_t StageTasks::skipped_records() const {
+  int64_t count = 0;
+  for (const auto& task : tasks) count += task->info().skipped_records;
+  return count;
+}
+
+evolution::EvaluatorFactory make_evolve_evaluator(std::shared_ptr<const EvolveContext> context) {
+  return factory_of(std::move(context));
+}
+
+evolution::EvaluatorFactory make_evaluate_evaluator(std::shared_ptr<const EvaluateContext> context) {
+  return factory_of(std::move(context));
+}
+
+std::vector<PolicyOutcome> read_outcomes(const evolution::WorkResult& result) {
+  try {
+    const auto document = nlohmann::json::from_cbor(result.records.at(0).bytes);
+    const auto seconds = nlohmann::json::from_cbor(result.timings);
+    std::vector<PolicyOutcome> outcomes;
+    for (size_t i = 0; i < document.size(); ++i) {
+      const auto& entry = document.at(i);
+      PolicyOutcome outcome;
+      outcome.result.sample = entry.at("sample").get<int64_t>();
+      outcome.result.scores = entry.at("scores").get<std::vector<double>>();
+      outcome.result.prompt_tokens = entry.at("prompt_tokens").get<int64_t>();
+      outcome.result.cached_tokens = entry.at("cached_tokens").get<std::vector<int64_t>>();
+      outcome.result.cache_bytes = entry.at("cache_bytes").get<int64_t>();
+      outcome.result.truncated = entry.at("truncated").get<bool>();
+      outcome.result.prefill_seconds = seconds.at(0).at(i).at(0).get<double>();
+      outcome.result.decode_seconds = seconds.at(0).at(i).at(1).get<double>();
+      for (const auto& text : entry.at("predictions")) {
+        const auto& bytes = text.get_binary();
+        outcome.predictions.emplace_back(bytes.begin(), bytes.end());
+      }
+      outcomes.push_back(std::move(outcome));
+    }
+    return outcomes;
+  } catch (const std::exception& error) {
+    throw DataError(std::string("a journalled evaluation cannot be read: ") + error.what());
+  }
+}
+
+}  // namespace namm::experiments

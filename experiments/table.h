@@ -1,0 +1,108 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "core/config.h"
+#include "experiments/results.h"
+#include "experiments/statistics.h"
+
+namespace namm::experiments {
+
+/// `configs/table/*.yaml`: what of the results is shown, in which order. Empty lists mean everything, as evaluated.
+struct TableLayout {
+  std::vector<std::string> columns;                        ///< tasks
+  std::vector<std::string> rows;                           ///< policies
+  std::map<std::string, std::vector<std::string>> groups;  ///< further mean columns: name -> tasks
+  std::vector<std::string> differences = {"full", "namm-counts-random"};
+  std::string subject = "namm";  ///< row that the differences and equal cache sizes refer to
+  std::string full = "full";     ///< row that normalised averages divide by
+  int64_t decimals = 1;
+
+  bool operator==(const TableLayout&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("columns", self.columns, "tasks in this order; empty: all");
+    visit("rows", self.rows, "policies in this order; empty: all");
+    visit("groups", self.groups, non_empty(), "further mean columns: name and its tasks");
+    visit("differences", self.differences, "policies that the subject is compared with, paired over contexts");
+    visit("subject", self.subject, "policy whose differences are shown and whose cache size the others must match");
+    visit("full", self.full, "policy that normalised averages divide by");
+    visit("decimals", self.decimals, between(0, 6), "digits after the point of scores");
+  }
+};
+
+/// One number of the table. Scores 0 to 100, fractions 0 to 1, tokens a head, bytes of keys and values.
+struct TableCell {
+  Estimate score;
+  double cache_fraction = 0;
+  double cache_tokens = 0;
+  double cache_bytes = 0;
+  bool cache_differs = false;  ///< the subject's bytes are missed by more than 2 %
+};
+
+/// Mean over several tasks of a row, every task with the same weight.
+struct TableMean {
+  Estimate score;
+  double cache_fraction = 0;
+};
+
+struct TableRow {
+  std::string label;  ///< policy, with run and stage before it where several are shown
+  std::string policy;
+  std::string heads;
+  std::map<std::string, TableCell> cells;  ///< by task
+  std::map<std::string, TableMean> means;  ///< by mean column, only where the row has all its tasks
+  std::optional<double> normalized_average;  ///< mean over tasks of score / full cache's score
+};
+
+/// Subject minus another row over the contexts that both saw.
+struct TableDifference {
+  std::string subject;  ///< labels of rows
+  std::string against;
+  std::map<std::string, Estimate> cells;
+  std::map<std::string, Estimate> means;
+};
+
+struct TableColumn {
+  std::string task;
+  bool evolved = false;  ///< the memory was evolved on it; otherwise the column shows transfer
+};
+
+struct Table {
+  std::vector<TableColumn> columns;
+  std::vector<std::string> mean_columns;  ///< "mean of evolved", "mean of transfer", "mean"; groups of the layout
+  std::vector<TableRow> rows;
+  std::vector<TableDifference> differences;
+  std::vector<std::string> budgets;  ///< how cache sizes were set, one line a stage
+  std::vector<std::string> notes;
+  int64_t truncated_prompts = 0;
+  int64_t skipped_records = 0;
+  bool has_memory = false;  ///< an evolved memory is among the rows
+  int64_t decimals = 1;
+};
+
+/// Results of one run; `name` tells runs apart where several are shown.
+struct RunResults {
+  std::string name;
+  std::vector<StageResult> stages;
+};
+
+/// Throws ConfigError when the layout names a task or policy that no result has, or nothing is left to show.
+Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout = {});
+
+/// With differences, notes and what the marks mean below.
+std::string to_markdown(const Table& table);
+std::string to_csv(const Table& table);
+std::string to_latex(const Table& table);
+/// The document of design 4, with "differences", "means" and "notes" beside it.
+nlohmann::ordered_json to_json(const Table& table);
+
+/// The samples behind one number: `cell` is "POLICY:TASK". Throws ConfigError with the list of what there is.
+std::string explain_cell(const std::vector<RunResults>& runs, const std::string& cell);
+
+}  // namespace namm::experiments

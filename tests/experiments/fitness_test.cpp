@@ -1,0 +1,89 @@
+#include "experiments/fitness.h"
+
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "experiments/evaluation.h"
+
+namespace namm::experiments {
+namespace {
+
+using evolution::RecordTable;
+using evolution::SampleId;
+
+evolution::Record record(double log_likelihood, double exact, double share) {
+  return {Outcome{log_likelihood, exact, share, 100 * share}.to_values(), ""};
+}
+
+/// Two members, two samples of task 0, one of task 1.
+RecordTable table() {
+  RecordTable records(2, {{0, 10}, {0, 11}, {1, 10}});
+  records.set(0, 0, record(-1, 0.5, 0.2));
+  records.set(0, 1, record(-3, 1, 0.4));
+  records.set(0, 2, record(-4, 0, 0.6));
+  records.set(1, 0, record(-2, 1, 1));
+  records.set(1, 1, record(-2, 1, 1));
+  records.set(1, 2, record(-2, 1, 1));
+  return records;
+}
+
+TEST(Fitness, MeanOverTasksMinusTheCacheTerm) {
+  const auto exact = reduce_outcomes(table(), nullptr, "exact", 0.5, false);
+  // Tasks weigh the same: (0.75 + 0) / 2 - 0.5 * (0.3 + 0.6) / 2
+  EXPECT_DOUBLE_EQ(exact.fitness[0], 0.375 - 0.5 * 0.45);
+  EXPECT_DOUBLE_EQ(exact.fitness[1], 0.5);
+  EXPECT_DOUBLE_EQ(exact.cache_fraction, (0.45 + 1) / 2);
+  EXPECT_DOUBLE_EQ(reduce_outcomes(table(), nullptr, "log_likelihood", 0, false).fitness[0], -3);
+}
+
+TEST(Fitness, NormalisedByTheFullCache) {
+  RecordTable reference(1, table().samples());
+  for (int64_t i = 0; i < 3; ++i) reference.set(0, i, record(-1, i == 2 ? 0.25 : 0.5, 1));
+  const auto reduction = reduce_outcomes(table(), &reference, "exact", 0, true);
+  EXPECT_NEAR(reduction.fitness[1], (1 / 0.5 + 1 / 0.25) / 2, 1e-5);
+}
+
+TEST(Fitness, WhatIsNoNumberBecomesNaN) {
+  RecordTable records = table();
+  records.set(0, 1, record(std::numeric_limits<double>::infinity(), 1, 0.4));
+  const auto reduction = reduce_outcomes(records, nullptr, "log_likelihood", 0, false);
+  EXPECT_TRUE(std::isnan(reduction.fitness[0]));
+  EXPECT_DOUBLE_EQ(reduction.fitness[1], -2);
+}
+
+TEST(Fitness, OutcomesOfAnotherShapeAreRefused) {
+  EXPECT_THROW(Outcome::from_values({1, 2, 3}), DataError);
+  EXPECT_THROW(from_bytes("abc"), DataError);
+  EXPECT_EQ(from_bytes(to_bytes({1.5, -2})), (std::vector<double>{1.5, -2}));
+}
+
+tasks::TaskConfig task_config() { return {}; }
+
+TEST(SamplePlan, GeneratedSamplesNeverRepeat) {
+  const auto task = tasks::make_task("needle/hop", task_config());
+  const SamplePlan plan(3, {task.get()});
+  std::set<SampleId> seen;
+  size_t count = 0;
+  for (int64_t generation = 0; generation < 50; ++generation) {
+    for (const auto& id : plan.train(generation, 4)) {
+      EXPECT_GE(id.sample, 0);
+      seen.insert(id);
+      ++count;
+    }
+  }
+  for (const auto& id : plan.calibration(4)) {
+    seen.insert(id);
+    ++count;
+  }
+  EXPECT_EQ(seen.size(), count);
+  EXPECT_EQ(plan.train(7, 4), plan.train(7, 4));
+  EXPECT_NE(plan.train(7, 4), SamplePlan(4, {task.get()}).train(7, 4));
+  EXPECT_EQ(plan.first(tasks::Split::validation, 3).size(), 3);
+}
+
+}  // namespace
+}  // namespace namm::experiments

@@ -1,0 +1,157 @@
+#include "experiments/table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "tests/support/temporary_directory.h"
+
+namespace namm::experiments {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+ContextResult context(int64_t sample, std::vector<double> scores, std::vector<int64_t> cached, int64_t bytes) {
+  ContextResult result;
+  result.sample = sample;
+  result.scores = std::move(scores);
+  result.prompt_tokens = 100;
+  result.cached_tokens = std::move(cached);
+  result.cache_bytes = bytes;
+  result.prefill_seconds = 0.5;
+  result.decode_seconds = 0.25;
+  return result;
+}
+
+/// Two tasks, the second one transfer; h2o misses namm's bytes by 3 %.
+StageResult stage() {
+  StageResult result;
+  result.stage = "stage_1";
+  result.identity = "id";
+  result.evolved_on = {"needle/hop"};
+  result.budget = "match_namm";
+  result.memory = "abc";
+  result.notes = {"It shows little."};
+  result.layers = 2;
+  result.kv_heads = 1;
+  result.head_dim = 8;
+  const auto policy = [](std::string name, std::string heads, double gain, std::vector<int64_t> cached, int64_t bytes) {
+    PolicyResult made{std::move(name), std::move(heads), {}};
+    made.tasks.push_back({"needle/hop", {context(0, {gain, 0.5}, cached, bytes), context(1, {gain, 1}, cached, bytes)}});
+    made.tasks.push_back({"needle/classify", {context(0, {0.5}, cached, bytes), context(1, {0.25}, cached, bytes)}});
+    return made;
+  };
+  result.policies = {policy("full", "", 0, {100, 100}, 1000), policy("namm", "ragged", 1, {20, 60}, 400),
+                     policy("h2o", "", 0, {40, 40}, 412)};
+  return result;
+}
+
+const TableRow& row(const Table& table, const std::string& policy) {
+  for (const auto& candidate : table.rows) {
+    if (candidate.policy == policy) return candidate;
+  }
+  throw std::runtime_error("no row " + policy);
+}
+
+TEST(Table, CellsAreMeansOverContexts) {
+  const Table table = make_table({{"run", {stage()}}});
+  const TableCell& cell = row(table, "namm").cells.at("needle/hop");
+  EXPECT_DOUBLE_EQ(cell.score.mean, 87.5);  // contexts 75 and 100, not questions
+  EXPECT_EQ(cell.score.n, 2);
+  EXPECT_DOUBLE_EQ(cell.cache_tokens, 40);
+  EXPECT_DOUBLE_EQ(cell.cache_fraction, 0.4);
+  EXPECT_DOUBLE_EQ(cell.cache_bytes, 400);
+  EXPECT_FALSE(cell.cache_differs);
+  EXPECT_FALSE(row(table, "full").cells.at("needle/hop").cache_differs);
+  EXPECT_TRUE(row(table, "h2o").cells.at("needle/hop").cache_differs);
+}
+
+TEST(Table, DifferencesArePairedAndNameTheirRows) {
+  const Table table = make_table({{"run", {stage()}}}, {.differences = {"full", "h2o", "absent"}});
+  ASSERT_EQ(table.differences.size(), 2);
+  EXPECT_EQ(table.differences[0].against, "full");
+  const Estimate& gain = table.differences[0].cells.at("needle/hop");
+  EXPECT_DOUBLE_EQ(gain.mean, 50);
+  EXPECT_DOUBLE_EQ(gain.half_width(), 0);  // each context gains the same
+  EXPECT_DOUBLE_EQ(table.differences[0].means.at("mean").mean, 25);
+}
+
+TEST(Table, MeansAndNormalisedAverage) {
+  const Table table = make_table({{"run", {stage()}}});
+  EXPECT_THAT(table.mean_columns, ::testing::ElementsAre("mean of evolved", "mean of transfer", "mean"));
+  EXPECT_DOUBLE_EQ(row(table, "namm").means.at("mean of evolved").score.mean, 87.5);
+  EXPECT_DOUBLE_EQ(row(table, "namm").means.at("mean of transfer").score.mean, 37.5);
+  EXPECT_DOUBLE_EQ(row(table, "namm").normalized_average.value(), (87.5 / 37.5 + 1) / 2);
+  EXPECT_DOUBLE_EQ(row(table, "full").normalized_average.value(), 1);
+}
+
+TEST(Table, MarkdownSaysEverythingThatACellNeeds) {
+  const std::string text = to_markdown(make_table({{"run", {stage()}}}));
+  EXPECT_THAT(text, HasSubstr("namm (ragged)"));
+  EXPECT_THAT(text, HasSubstr("needle/classify (transfer)"));
+  EXPECT_THAT(text, HasSubstr("40.0 %, 40 tok, 400 bytes"));
+  EXPECT_THAT(text, HasSubstr("412 bytes †"));
+  EXPECT_THAT(text, HasSubstr("(n 2)"));
+  EXPECT_THAT(text, HasSubstr("namm − full"));
+  EXPECT_THAT(text, HasSubstr("evolved on: needle/hop"));
+  EXPECT_THAT(text, HasSubstr("- It shows little."));
+  EXPECT_THAT(text, HasSubstr("match_namm"));
+}
+
+TEST(Table, JsonIsTheDocumentedDocument) {
+  const auto document = nlohmann::json::parse(to_json(make_table({{"run", {stage()}}})).dump());
+  EXPECT_EQ(document["columns"], nlohmann::json({"needle/hop", "needle/classify"}));
+  const auto& entry = document["rows"][1];
+  EXPECT_EQ(entry["policy"], "namm");
+  EXPECT_EQ(entry["heads"], "ragged");
+  for (const char* key : {"score", "low", "high", "n", "cache_fraction", "cache_tokens", "cache_bytes"}) {
+    EXPECT_TRUE(entry["cells"]["needle/hop"].contains(key)) << key;
+  }
+  EXPECT_EQ(entry["average"], 62.5);
+  EXPECT_TRUE(document["rows"][0]["heads"].is_null());
+}
+
+TEST(Table, CsvAndLatex) {
+  const Table table = make_table({{"run", {stage()}}});
+  EXPECT_THAT(to_csv(table), HasSubstr("namm,namm,ragged,needle/hop,87.500000,"));
+  EXPECT_THAT(to_latex(table), HasSubstr("\\begin{tabular}{lrrrrr}"));
+  EXPECT_THAT(to_latex(table), HasSubstr("mean of evolved"));
+}
+
+TEST(Table, LayoutChoosesAndRefusesUnknownNames) {
+  const Table table = make_table({{"run", {stage()}}}, {.columns = {"needle/classify"}, .rows = {"namm", "full"}});
+  EXPECT_EQ(table.rows[0].policy, "namm");
+  EXPECT_THAT(to_markdown(table), Not(HasSubstr("needle/hop |")));
+  EXPECT_THROW(make_table({{"run", {stage()}}}, {.columns = {"needle/none"}}), ConfigError);
+  EXPECT_THROW(make_table({{"run", {}}}), ConfigError);
+}
+
+TEST(Table, SeveralRunsAreToldApart) {
+  const Table table = make_table({{"a", {stage()}}, {"b", {stage()}}});
+  EXPECT_EQ(table.rows.size(), 6);
+  EXPECT_EQ(table.rows[1].label, "a: namm");
+  EXPECT_EQ(table.rows[4].label, "b: namm");
+}
+
+TEST(Table, ExplainListsTheContexts) {
+  const std::string text = explain_cell({{"run", {stage()}}}, "namm:needle/hop");
+  EXPECT_THAT(text, HasSubstr("87.50"));
+  EXPECT_THAT(text, HasSubstr("1.00 0.50"));
+  EXPECT_THROW(explain_cell({{"run", {stage()}}}, "namm:needle/none"), ConfigError);
+  EXPECT_THROW(explain_cell({{"run", {stage()}}}, "namm"), ConfigError);
+}
+
+TEST(Results, FileGivesBackWhatWasWritten) {
+  const namm::testing::TemporaryDirectory folder;
+  const auto file = folder.path() / "results.h5";
+  const std::vector<StageResult> stages{stage()};
+  write_results(file, stages);
+  EXPECT_EQ(read_results(file), stages);
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+  EXPECT_THROW(read_results(file), DataError);
+}
+
+}  // namespace
+}  // namespace namm::experiments
