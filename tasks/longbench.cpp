@@ -22,6 +22,7 @@ constexpr std::string_view plain_prefix = "longbench/", e_prefix = "longbench-e/
 
 std::vector<Text> decode_all(const std::vector<std::string>& texts) {
   std::vector<Text> result;
+  result.reserve(texts.size());
   for (const std::string& text : texts) result.push_back(decode_utf8(text));
   return result;
 }

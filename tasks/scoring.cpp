@@ -213,7 +213,7 @@ std::vector<std::filesystem::path> prediction_files(const std::filesystem::path&
 }
 
 /// "trec" of "trec.jsonl"; the E variant's files may carry the data's own suffix.
-const LongBenchTask* task_of(std::string name) {
+const LongBenchTask* task_of(const std::string& name) {
   if (const LongBenchTask* task = find_longbench_task(name)) return task;
   return name.ends_with("_e") ? find_longbench_task(name.substr(0, name.size() - 2)) : nullptr;
 }
