@@ -3,22 +3,23 @@
 #include <cmath>
 #include <vector>
 
+// OpenBLAS under the names that evolution/CMakeLists.txt gives it.
 extern "C" {
-void openblas_set_num_threads(int threads);
-void dsyrk_(const char* uplo, const char* trans, const int* n, const int* k, const double* alpha,
-            const double* a, const int* lda, const double* beta, double* c, const int* ldc);
-void ssyrk_(const char* uplo, const char* trans, const int* n, const int* k, const float* alpha,
-            const float* a, const int* lda, const float* beta, float* c, const int* ldc);
-void dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k,
-            const double* alpha, const double* a, const int* lda, const double* b, const int* ldb,
-            const double* beta, double* c, const int* ldc);
-void sgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k,
-            const float* alpha, const float* a, const int* lda, const float* b, const int* ldb,
-            const float* beta, float* c, const int* ldc);
-void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w,
-             double* work, const int* lwork, int* iwork, const int* liwork, int* info);
-void ssyevd_(const char* jobz, const char* uplo, const int* n, float* a, const int* lda, float* w,
-             float* work, const int* lwork, int* iwork, const int* liwork, int* info);
+void namm_openblas_set_num_threads(int threads);
+void namm_dsyrk_(const char* uplo, const char* trans, const int* n, const int* k, const double* alpha,
+                 const double* a, const int* lda, const double* beta, double* c, const int* ldc);
+void namm_ssyrk_(const char* uplo, const char* trans, const int* n, const int* k, const float* alpha,
+                 const float* a, const int* lda, const float* beta, float* c, const int* ldc);
+void namm_dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k,
+                 const double* alpha, const double* a, const int* lda, const double* b, const int* ldb,
+                 const double* beta, double* c, const int* ldc);
+void namm_sgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k,
+                 const float* alpha, const float* a, const int* lda, const float* b, const int* ldb,
+                 const float* beta, float* c, const int* ldc);
+void namm_dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w,
+                  double* work, const int* lwork, int* iwork, const int* liwork, int* info);
+void namm_ssyevd_(const char* jobz, const char* uplo, const int* n, float* a, const int* lda, float* w,
+                  float* work, const int* lwork, int* iwork, const int* liwork, int* info);
 }
 
 namespace namm::evolution::blas {
@@ -26,35 +27,35 @@ namespace {
 
 void use_one_thread() {
   static const bool done = [] {
-    openblas_set_num_threads(1);
+    namm_openblas_set_num_threads(1);
     return true;
   }();
   (void)done;
 }
 
 void syrk(const int* n, const int* k, const double* alpha, const double* a, const double* beta, double* c) {
-  dsyrk_("L", "N", n, k, alpha, a, n, beta, c, n);
+  namm_dsyrk_("L", "N", n, k, alpha, a, n, beta, c, n);
 }
 void syrk(const int* n, const int* k, const float* alpha, const float* a, const float* beta, float* c) {
-  ssyrk_("L", "N", n, k, alpha, a, n, beta, c, n);
+  namm_ssyrk_("L", "N", n, k, alpha, a, n, beta, c, n);
 }
 
 void gemm(const char* trans, const int* n, const int* k, const double* b, const double* x, double* c) {
   const double one = 1, zero = 0;
-  dgemm_(trans, "N", n, k, n, &one, b, n, x, n, &zero, c, n);
+  namm_dgemm_(trans, "N", n, k, n, &one, b, n, x, n, &zero, c, n);
 }
 void gemm(const char* trans, const int* n, const int* k, const float* b, const float* x, float* c) {
   const float one = 1, zero = 0;
-  sgemm_(trans, "N", n, k, n, &one, b, n, x, n, &zero, c, n);
+  namm_sgemm_(trans, "N", n, k, n, &one, b, n, x, n, &zero, c, n);
 }
 
 void syevd(const int* n, double* a, double* w, double* work, const int* lwork, int* iwork, const int* liwork,
            int* info) {
-  dsyevd_("V", "L", n, a, n, w, work, lwork, iwork, liwork, info);
+  namm_dsyevd_("V", "L", n, a, n, w, work, lwork, iwork, liwork, info);
 }
 void syevd(const int* n, float* a, float* w, float* work, const int* lwork, int* iwork, const int* liwork,
            int* info) {
-  ssyevd_("V", "L", n, a, n, w, work, lwork, iwork, liwork, info);
+  namm_ssyevd_("V", "L", n, a, n, w, work, lwork, iwork, liwork, info);
 }
 
 template <class Real>

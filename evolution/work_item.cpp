@@ -136,6 +136,7 @@ std::string encode(const WorkResult& result) {
     writer.text(record.bytes);
   }
   writer.text(result.bytes);
+  writer.text(result.timings);
   writer.text(result.failure);
   writer.number(static_cast<int32_t>(result.failure_code));
   writer.number(result.seconds);
@@ -169,6 +170,7 @@ WorkResult decode_result(std::string_view bytes) {
     record.bytes = reader.text();
   }
   result.bytes = reader.text();
+  result.timings = reader.text();
   result.failure = reader.text();
   const auto code = reader.number<int32_t>();
   switch (static_cast<ExitCode>(code)) {
