@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,6 +20,7 @@ namespace {
 constexpr uint64_t kLocalHeader = 30, kCentralHeader = 46, kEnd = 22, kEnd64 = 56, kLocator64 = 20;
 constexpr uint32_t kLocalMark = 0x04034b50, kCentralMark = 0x02014b50, kEndMark = 0x06054b50;
 constexpr uint32_t kEnd64Mark = 0x06064b50, kLocator64Mark = 0x07064b50;
+constexpr uint64_t kStored = 0, kDeflated = 8, kMostInflated = 64 << 20;
 constexpr uint64_t kIn64 = 0xffffffff, kIn64Short = 0xffff;
 // Bit 3: sizes follow the content (PyTorch's writer sets it and fills the directory); bit 11: names are UTF-8.
 constexpr uint64_t kAllowedFlags = 1u << 3 | 1u << 11;
@@ -97,7 +99,10 @@ void PackageFile::read_directory() {
     uint64_t stored = number(place + 20, 4, "directory"), local = number(place + 42, 4, "directory");
     entry.size = number(place + 24, 4, "directory");
     entry.name = bytes(place + kCentralHeader, name_size, "directory");
-    if (method != 0 || (flags & ~kAllowedFlags) != 0) fail("entry " + entry.name + " is compressed or encrypted");
+    if ((method != kStored && method != kDeflated) || (flags & ~kAllowedFlags) != 0) {
+      fail("entry " + entry.name + " is encrypted or compressed in an unknown way");
+    }
+    entry.deflated = method == kDeflated;
 
     // ZIP64 extra field: 8 bytes for each value that did not fit above, in this order.
     const uint64_t extra_end = place + kCentralHeader + name_size + extra_size;
@@ -112,15 +117,16 @@ void PackageFile::read_directory() {
       }
       extra += 4 + length;
     }
-    if (stored != entry.size) fail("entry " + entry.name + " is compressed");
+    if (!entry.deflated && stored != entry.size) fail("entry " + entry.name + " has two sizes");
+    entry.stored = stored;
 
     if (number(local, 4, "entry") != kLocalMark || number(local + 26, 2, "entry") != name_size ||
-        bytes(local + kLocalHeader, name_size, "entry") != entry.name || number(local + 8, 2, "entry") != 0 ||
+        bytes(local + kLocalHeader, name_size, "entry") != entry.name || number(local + 8, 2, "entry") != method ||
         number(local + 6, 2, "entry") != flags) {
       fail("the header of entry " + entry.name + " is damaged");
     }
     entry.begin = local + kLocalHeader + name_size + number(local + 28, 2, "entry");
-    bytes(entry.begin, entry.size, "an entry");
+    bytes(entry.begin, entry.stored, "an entry");
     entries_.push_back(std::move(entry));
     place = extra_end + comment_size;
   }
@@ -128,21 +134,39 @@ void PackageFile::read_directory() {
   for (const Entry& entry : entries_) in_order.push_back(&entry);
   std::sort(in_order.begin(), in_order.end(), [](const Entry* a, const Entry* b) { return a->begin < b->begin; });
   for (std::size_t i = 1; i < in_order.size(); ++i) {
-    if (in_order[i - 1]->begin + in_order[i - 1]->size > in_order[i]->begin) fail("its entries overlap");
+    if (in_order[i - 1]->begin + in_order[i - 1]->stored > in_order[i]->begin) fail("its entries overlap");
   }
   const std::string& first = entries_.front().name;
   folder_ = first.substr(0, first.find('/') + 1);
 }
 
+std::string PackageFile::inflated(const Entry& entry) const {
+  // Only code is compressed by PyTorch; a size beyond this is a lie that would cost memory.
+  if (entry.size > kMostInflated) fail("entry " + entry.name + " claims " + std::to_string(entry.size) + " bytes");
+  std::string content(entry.size, '\0');
+  z_stream stream{};
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data_ + entry.begin));
+  stream.avail_in = static_cast<uInt>(entry.stored);
+  stream.next_out = reinterpret_cast<Bytef*>(content.data());
+  stream.avail_out = static_cast<uInt>(content.size());
+  if (entry.stored > kMostInflated || inflateInit2(&stream, -MAX_WBITS) != Z_OK) fail("entry " + entry.name + " is damaged");
+  const int state = inflate(&stream, Z_FINISH);
+  const bool whole = state == Z_STREAM_END && stream.avail_out == 0 && stream.avail_in == 0;
+  inflateEnd(&stream);
+  if (!whole) fail("entry " + entry.name + " is damaged");
+  return content;
+}
+
 void PackageFile::check(const Entry& entry) const {
-  if (crc32({data_ + entry.begin, entry.size}) != entry.crc) fail("the checksum of entry " + entry.name + " is wrong");
+  const uint32_t crc = entry.deflated ? crc32(inflated(entry)) : crc32({data_ + entry.begin, entry.size});
+  if (crc != entry.crc) fail("the checksum of entry " + entry.name + " is wrong");
 }
 
 std::optional<std::string> PackageFile::read(std::string_view name) const {
   for (const Entry& entry : entries_) {
     if (!entry.name.starts_with(folder_) || entry.name.substr(folder_.size()) != name) continue;
     check(entry);
-    return std::string(data_ + entry.begin, entry.size);
+    return entry.deflated ? inflated(entry) : std::string(data_ + entry.begin, entry.size);
   }
   return std::nullopt;
 }

@@ -9,18 +9,20 @@
 
 namespace namm::models {
 
-/// A TorchScript archive seen as the zip file that it is: entries stored uncompressed, ZIP64 where large. LibTorch does not
+/// A TorchScript archive seen as the zip file that it is: entries stored or (PyTorch does so with code) deflated, ZIP64 where large. LibTorch does not
 /// compare checksums when it reads, so damaged files are found here, before it sees a byte of them.
 class PackageFile {
  public:
   struct Entry {
     std::string name;    ///< with the folder that all entries share, "archive/data.pkl"
     uint64_t begin = 0;  ///< of the content in the file
-    uint64_t size = 0;
+    uint64_t size = 0;    ///< of the content
+    uint64_t stored = 0;  ///< bytes that it takes in the file
+    bool deflated = false;
     uint32_t crc = 0;
   };
 
-  /// Maps the file and reads its directory. Throws DataError: missing, not a zip file, truncated, compressed or encrypted
+  /// Maps the file and reads its directory. Throws DataError: missing, not a zip file, truncated, encrypted
   /// entries, entries that overlap or leave the file.
   explicit PackageFile(const std::filesystem::path& path);
   ~PackageFile();
@@ -40,6 +42,7 @@ class PackageFile {
   std::string_view bytes(uint64_t begin, uint64_t size, const char* what) const;
   uint64_t number(uint64_t begin, int count, const char* what) const;
   void read_directory();
+  std::string inflated(const Entry& entry) const;
   void check(const Entry& entry) const;
 
   std::filesystem::path path_;

@@ -22,6 +22,7 @@ WorkResult sample_result() {
   result.records = {{{0.5, -0.0, std::numeric_limits<double>::quiet_NaN()}, "text"},
                     {{}, std::string("a\0b", 3)}};
   result.bytes = "opaque";
+  result.timings = "0.25 s";
   result.seconds = 1.5;
   result.worker = "thread 0, cpu";
   return result;
@@ -33,6 +34,7 @@ TEST(WorkResult, ComesBackFromItsBytes) {
   EXPECT_TRUE(back.same_outcome(result));
   EXPECT_EQ(back.attempt, 2);
   EXPECT_EQ(back.seconds, 1.5);
+  EXPECT_EQ(back.timings, "0.25 s");
   EXPECT_EQ(back.worker, result.worker);
   EXPECT_TRUE(std::signbit(back.records[0].values[1]));
 
@@ -48,6 +50,7 @@ TEST(WorkResult, ComesBackFromItsBytes) {
 TEST(WorkResult, OutcomeIgnoresTimeWorkerAndAttempt) {
   WorkResult other = sample_result();
   other.seconds = 9;
+  other.timings = "0.5 s";
   other.worker = "elsewhere";
   other.attempt = 3;
   EXPECT_TRUE(other.same_outcome(sample_result()));
