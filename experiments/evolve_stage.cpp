@@ -158,9 +158,13 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   options.stage = static_cast<int32_t>(index);
   options.stop_requested = interrupt_requested;
   options.on_progress = [&](const evolution::ItemId& batch, int64_t done, int64_t total) {
-    const int64_t told = std::max<int64_t>(batch.generation - first, 0) * items;
+    // Calibration comes before the first population, validation after one.
     const bool population = batch.purpose == evolution::Purpose::population;
-    progress.update(static_cast<uint64_t>(told + (population ? done : 0)),
+    const int64_t of_generation = population ? std::min(done, items)
+                                  : batch.purpose == evolution::Purpose::calibrate || batch.variant != 0 ? 0
+                                                                                                         : items;
+    const int64_t told = std::max<int64_t>(batch.generation - first, 0) * items;
+    progress.update(static_cast<uint64_t>(told + of_generation),
                     format_text("generation {}/{}, {} {}/{}{}{}", batch.generation - first, stage.generations,
                                 evolution::to_string(batch.purpose), done, total, latest, validated));
   };

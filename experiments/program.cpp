@@ -18,7 +18,8 @@ namespace {
 
 constexpr int kInternalError = 1;
 
-int report(const std::string& text, int code) {
+int report(std::string text, int code) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
   std::cerr << "namm: error: " << text << std::endl;
   return code;
 }
@@ -74,9 +75,7 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::Success& success) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    std::string text = error.what();
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-    return report(text + " (see namm --help)", static_cast<int>(ExitCode::config));
+    return report(std::string(error.what()) + " (see namm --help)", static_cast<int>(ExitCode::config));
   }
   return guarded(action);
 }

@@ -71,7 +71,18 @@ def interrupts(folder: Path, config: Path, reference: Path) -> None:
     checks.that(table_of(run) == table_of(reference), "interrupted: same table", table_of(run))
 
 
-def full_disk(folder: Path, config: Path, reference: Path) -> None:
+def fill(file: Path) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
+    for size in (65536, 4096, 1):
+        try:
+            while True:
+                os.write(descriptor, b"\0" * size)
+        except OSError:
+            pass
+    os.close(descriptor)
+
+
+def full_disk(folder: Path, config: Path) -> None:
     if os.geteuid() != 0:
         print("SKIPPED: a full disk needs root (a small tmpfs is mounted)", flush=True)
         return
@@ -84,15 +95,12 @@ def full_disk(folder: Path, config: Path, reference: Path) -> None:
     try:
         ballast = disk / "ballast"
         run = disk / "run"
-        process = start("run", config, "--out", run, "--threads", 1)
+        longer = "stages.0.evolve.generations=12"
+        undisturbed_longer = folder / "undisturbed-longer"
+        namm("run", config, longer, "--out", undisturbed_longer)
+        process = start("run", config, longer, "--out", run, "--threads", 1)
         checks.that(wait_for(lambda: len(states(run)) >= 1), "the run begins on the small disk")
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * 4096)
-                    file.flush()
-            except OSError:
-                pass
+        fill(ballast)
         code = process.wait(timeout=120)
         if code == 0:
             print("SKIPPED: the run was over before the disk was full", flush=True)
@@ -102,8 +110,8 @@ def full_disk(folder: Path, config: Path, reference: Path) -> None:
         checks.that(again.code == 4 and "namm: error: " in again.err, "still full: said again", again)
         ballast.unlink()
         resumed(run, config)
-        checks.that(states(run) == states(reference), "after the disk was full: same states", states(run))
-        checks.that(table_of(run) == table_of(reference), "after the disk was full: same table", table_of(run))
+        checks.that(states(run) == states(undisturbed_longer), "after the disk was full: same states", states(run))
+        checks.that(table_of(run) == table_of(undisturbed_longer), "after the disk was full: same table", table_of(run))
     finally:
         subprocess.run(["umount", str(disk)], check=False)
 
@@ -123,5 +131,5 @@ with Scratch() as scratch:
         kills(scratch, experiment, undisturbed, options.kills, duration)
         threads(scratch, experiment, undisturbed)
         interrupts(scratch, experiment, undisturbed)
-        full_disk(scratch, experiment, undisturbed)
+        full_disk(scratch, experiment)
 checks.finish()
