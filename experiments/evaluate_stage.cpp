@@ -48,7 +48,9 @@ std::vector<std::string> evolved_on(const memory::MemoryFile& file) {
   return tasks;
 }
 
-bool has_head_modes(const std::string& policy) { return policy == "namm" || policy == "namm-counts-random"; }
+bool has_head_modes(const std::string& policy) {
+  return policy == "namm" || policy == "namm-counts-random";
+}
 
 /// Predictions in the official format, one file a policy and task.
 void write_predictions(const RunContext& context, const RunDirectory& directory, size_t index,
@@ -61,7 +63,8 @@ void write_predictions(const RunContext& context, const RunDirectory& directory,
     std::vector<JsonLinesWriter> writers;
     for (const auto& policy : stage.policies) {
       std::string dataset = tasks.tasks[t]->info().name;
-      if (const size_t slash = dataset.find('/'); slash != std::string::npos && dataset.starts_with("longbench/")) {
+      if (const size_t slash = dataset.find('/');
+          slash != std::string::npos && dataset.starts_with("longbench/")) {
         dataset = dataset.substr(slash + 1);
       }
       writers.emplace_back(directory.predictions(context.config.stage_name(index), policy, dataset));
@@ -84,7 +87,9 @@ void write_predictions(const RunContext& context, const RunDirectory& directory,
 
 }  // namespace
 
-void check_evaluate_stage(const RunContext& context, size_t index) { samples_of(context, index); }
+void check_evaluate_stage(const RunContext& context, size_t index) {
+  samples_of(context, index);
+}
 
 void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size_t index) {
   const EvaluateConfig& stage = *context.config.stages[index].evaluate;
@@ -104,9 +109,10 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
       log_info(name + ": already evaluated");
       return;
     }
-    throw DataError(format_text("{}: stage {} was evaluated with another configuration, model or memory; move the file "
-                                "away to evaluate again",
-                                directory.results().string(), name));
+    throw DataError(
+        format_text("{}: stage {} was evaluated with another configuration, model or memory; move the file "
+                    "away to evaluate again",
+                    directory.results().string(), name));
   }
   result.evolved_on = memory != nullptr ? evolved_on(*memory) : std::vector<std::string>{};
   const bool budgeted = std::any_of(stage.policies.begin(), stage.policies.end(), memory::takes_budget);
@@ -152,7 +158,8 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   std::vector<std::vector<PolicyOutcome>> outcomes;
   for (const auto& item : gathered) outcomes.push_back(read_outcomes(item));
   for (size_t p = 0; p < stage.policies.size(); ++p) {
-    PolicyResult policy{stage.policies[p], has_head_modes(stage.policies[p]) ? context.config.memory.heads : "", {}};
+    PolicyResult policy{
+        stage.policies[p], has_head_modes(stage.policies[p]) ? context.config.memory.heads : "", {}};
     for (const auto& task : stage.tasks) policy.tasks.push_back({task, {}});
     for (size_t i = 0; i < items.size(); ++i) {
       policy.tasks.at(items[i].samples.front().task).contexts.push_back(outcomes[i].at(p).result);

@@ -19,7 +19,9 @@ using memory::RowId;
 using memory::Session;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 memory::SessionOptions session_options(const models::Archive& archive,
                                        std::shared_ptr<const memory::EvictionPolicy> policy) {
@@ -31,9 +33,11 @@ memory::SessionOptions session_options(const models::Archive& archive,
   return options;
 }
 
-/// A greedy answer of a match task is right exactly when greedy decoding gives the accepted text, which the given answer's
-/// own tokens show without decoding.
-bool is_exact_match(const tasks::Task& task) { return task.info().metric == "exact"; }
+/// A greedy answer of a match task is right exactly when greedy decoding gives the accepted text, which the
+/// given answer's own tokens show without decoding.
+bool is_exact_match(const tasks::Task& task) {
+  return task.info().metric == "exact";
+}
 
 struct Asked {
   std::vector<RowId> rows;
@@ -42,8 +46,9 @@ struct Asked {
 };
 
 /// Forks every row once for each question of its sample.
-Asked ask(Session& session, const std::vector<RowId>& contexts, const std::vector<const tasks::Sample*>& samples,
-          const std::vector<int64_t>& members, const std::vector<int64_t>& tags) {
+Asked ask(Session& session, const std::vector<RowId>& contexts,
+          const std::vector<const tasks::Sample*>& samples, const std::vector<int64_t>& members,
+          const std::vector<int64_t>& tags) {
   Asked asked;
   for (size_t i = 0; i < contexts.size(); ++i) {
     for (const auto& question : samples[i]->questions) {
@@ -55,10 +60,11 @@ Asked ask(Session& session, const std::vector<RowId>& contexts, const std::vecto
   return asked;
 }
 
-/// Decodes the answers of forked rows greedily; `logits` [contexts, vocabulary] after the contexts. Drops the rows.
+/// Decodes the answers of forked rows greedily; `logits` [contexts, vocabulary] after the contexts. Drops the
+/// rows.
 std::vector<std::string> decode_answers(const models::Archive& archive, Session& session,
-                                        models::Generator& generator, const Asked& asked, const at::Tensor& logits,
-                                        const tasks::Task& task) {
+                                        models::Generator& generator, const Asked& asked,
+                                        const at::Tensor& logits, const tasks::Task& task) {
   std::vector<RowId> rows;
   std::vector<std::vector<int64_t>> ids;
   std::vector<int64_t> index(asked.rows.size());
@@ -105,10 +111,13 @@ double mean_tokens(const memory::CacheUsage& usage) {
 
 }  // namespace
 
-std::vector<double> Outcome::to_values() const { return {log_likelihood, exact, cache_fraction, cache_tokens}; }
+std::vector<double> Outcome::to_values() const {
+  return {log_likelihood, exact, cache_fraction, cache_tokens};
+}
 
 Outcome Outcome::from_values(const std::vector<double>& values) {
-  if (values.size() != 4) throw DataError("a work item's record holds other numbers than this program writes");
+  if (values.size() != 4)
+    throw DataError("a work item's record holds other numbers than this program writes");
   return {values[0], values[1], values[2], values[3]};
 }
 
@@ -120,9 +129,9 @@ std::vector<int64_t> Evaluation::context_ids(const tasks::Task& task, const task
   return archive_->encode_prompt(sample.context, true);
 }
 
-std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::EvictionPolicy>& policy, int64_t members,
-                                       const tasks::Task& task, const std::vector<tasks::Sample>& samples,
-                                       bool greedy_answers) const {
+std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::EvictionPolicy>& policy,
+                                       int64_t members, const tasks::Task& task,
+                                       const std::vector<tasks::Sample>& samples, bool greedy_answers) const {
   Session session(session_options(*archive_, policy));
   models::Generator generator(archive_, session, {chunk_tokens_});
   const bool decode = greedy_answers && !is_exact_match(task);
@@ -133,7 +142,8 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
   std::vector<RowId> shared;
   std::vector<std::vector<int64_t>> heads;
   std::vector<std::vector<int64_t>> tails;
-  std::vector<std::vector<int64_t>> held_back;  // LongBench's prompt is all context: its last token stands for a question
+  std::vector<std::vector<int64_t>>
+      held_back;  // LongBench's prompt is all context: its last token stands for a question
   for (int64_t s = 0; s < count; ++s) {
     std::vector<int64_t> ids = context_ids(task, samples[s]);
     held_back.emplace_back();
@@ -177,7 +187,8 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
   std::vector<Outcome> outcomes(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     outcomes[i].cache_tokens = mean_tokens(session.usage(rows[i]));
-    outcomes[i].cache_fraction = outcomes[i].cache_tokens / static_cast<double>(session.tokens_processed(rows[i]));
+    outcomes[i].cache_fraction =
+        outcomes[i].cache_tokens / static_cast<double>(session.tokens_processed(rows[i]));
   }
   if (decode) {
     const Asked asked = ask(session, rows, row_samples, row_members, tags);
@@ -208,8 +219,8 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
   return outcomes;
 }
 
-memory::FeatureStatistics Evaluation::calibrate(const memory::SpectrogramConfig& spectrogram, int64_t period_tokens,
-                                                const tasks::Task& task,
+memory::FeatureStatistics Evaluation::calibrate(const memory::SpectrogramConfig& spectrogram,
+                                                int64_t period_tokens, const tasks::Task& task,
                                                 const std::vector<tasks::Sample>& samples) const {
   auto options = session_options(*archive_, std::make_shared<memory::FullPolicy>());
   options.extra_needs.spectrogram = spectrogram;
@@ -231,7 +242,8 @@ memory::FeatureStatistics Evaluation::calibrate(const memory::SpectrogramConfig&
 }
 
 Evaluation::ContextRun Evaluation::run(const std::shared_ptr<const memory::EvictionPolicy>& policy,
-                                       const tasks::Task& task, const tasks::Sample& sample, int64_t tag) const {
+                                       const tasks::Task& task, const tasks::Sample& sample,
+                                       int64_t tag) const {
   Session session(session_options(*archive_, policy));
   models::Generator generator(archive_, session, {chunk_tokens_});
   const RowId row = session.add_row(0, tag);

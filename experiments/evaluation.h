@@ -20,15 +20,17 @@ namespace namm::experiments {
 struct Outcome {
   double log_likelihood = 0;  ///< of the answers: mean over each one's tokens, then over the questions
   double exact = 0;           ///< the task's metric on the greedy answers, mean over the questions
-  double cache_fraction = 1;  ///< cached tokens at the end of the context / tokens read, mean over layers and heads
-  double cache_tokens = 0;    ///< cached tokens at the end of the context, mean over layers and heads
+  double cache_fraction =
+      1;  ///< cached tokens at the end of the context / tokens read, mean over layers and heads
+  double cache_tokens = 0;  ///< cached tokens at the end of the context, mean over layers and heads
 
   std::vector<double> to_values() const;
   /// Throws DataError for a row that to_values cannot have made.
   static Outcome from_values(const std::vector<double>& values);
 };
 
-/// Runs an archive on contexts of tasks. Immutable; several threads use one at once, each with sessions of its own.
+/// Runs an archive on contexts of tasks. Immutable; several threads use one at once, each with sessions of
+/// its own.
 class Evaluation {
  public:
   /// `chunk_tokens`: most tokens of a row in one step.
@@ -36,17 +38,19 @@ class Evaluation {
 
   const models::Archive& archive() const { return *archive_; }
 
-  /// Scores `members` parameter vectors of `policy` on samples of one task. All rows share every step, and the stretch of a
-  /// context before its first update, in which members cannot differ, is read once. Returns [members, samples], row major.
-  /// `greedy_answers`: `exact` is wanted; for tasks of another metric than exact match that means decoding.
+  /// Scores `members` parameter vectors of `policy` on samples of one task. All rows share every step, and
+  /// the stretch of a context before its first update, in which members cannot differ, is read once. Returns
+  /// [members, samples], row major. `greedy_answers`: `exact` is wanted; for tasks of another metric than
+  /// exact match that means decoding.
   std::vector<Outcome> score(const std::shared_ptr<const memory::EvictionPolicy>& policy, int64_t members,
                              const tasks::Task& task, const std::vector<tasks::Sample>& samples,
                              bool greedy_answers) const;
 
-  /// Statistics of the features of every cached token at every update, over layers and heads, under the full cache
-  /// (namm-semantics 3).
+  /// Statistics of the features of every cached token at every update, over layers and heads, under the full
+  /// cache (namm-semantics 3).
   memory::FeatureStatistics calibrate(const memory::SpectrogramConfig& spectrogram, int64_t period_tokens,
-                                      const tasks::Task& task, const std::vector<tasks::Sample>& samples) const;
+                                      const tasks::Task& task,
+                                      const std::vector<tasks::Sample>& samples) const;
 
   /// One context under one policy, answers decoded greedily.
   struct ContextRun {

@@ -25,7 +25,8 @@ struct Start {
   std::optional<evolution::OptimizerState> optimizer;
 };
 
-Start start_from_memory(const memory::MemoryFile& file, const memory::NammConfig& wanted, const std::string& where) {
+Start start_from_memory(const memory::MemoryFile& file, const memory::NammConfig& wanted,
+                        const std::string& where) {
   file.require_same_network(wanted, where);
   Start start;
   start.mean.assign(file.parameters.begin(), file.parameters.end());
@@ -55,25 +56,30 @@ Start start_of(const RunContext& context, const EvolveConfig& stage) {
     if (path.filename().string().starts_with("generation_")) return start_from_checkpoint(path, memory);
     return start_from_memory(memory::MemoryFile::load(path), memory, path.string());
   }
-  if (stage.start.kind != "zero" && context.evolved) return start_from_memory(*context.evolved, memory, "memory.h5");
+  if (stage.start.kind != "zero" && context.evolved)
+    return start_from_memory(*context.evolved, memory, "memory.h5");
   Start start;
   start.mean.assign(static_cast<size_t>(memory.parameters()), 0.0);
   return start;
 }
 
 /// One seed a stage, so that a later stage does not repeat the draws of the first.
-uint64_t stage_seed(uint64_t seed, size_t index) { return seed + 0x9E3779B97F4A7C15ULL * index; }
+uint64_t stage_seed(uint64_t seed, size_t index) {
+  return seed + 0x9E3779B97F4A7C15ULL * index;
+}
 
-int64_t items_of_generation(const evolution::ScheduleConfig& schedule, const EvolveConfig& stage, int64_t population) {
+int64_t items_of_generation(const evolution::ScheduleConfig& schedule, const EvolveConfig& stage,
+                            int64_t population) {
   const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   return up(population, schedule.members_per_item) * static_cast<int64_t>(stage.tasks.size()) *
          up(stage.contexts_per_task, schedule.samples_per_item);
 }
 
 /// Chooses among shifts of the score's bias on the validation contexts. Returns the shift.
-double choose_shift(const RunContext& context, const MemoryProblem& problem, evolution::Coordinator& coordinator,
-                    size_t index, const std::vector<double>& mean, const evolution::NamedArrays& statistics,
-                    int64_t generation, const std::vector<double>& shifts) {
+double choose_shift(const RunContext& context, const MemoryProblem& problem,
+                    evolution::Coordinator& coordinator, size_t index, const std::vector<double>& mean,
+                    const evolution::NamedArrays& statistics, int64_t generation,
+                    const std::vector<double>& shifts) {
   const auto layout = context.config.memory.layout();
   const int64_t bias = layout.back().offset;
   const auto rows = static_cast<int64_t>(shifts.size());
@@ -84,7 +90,8 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem, evo
     candidates[candidates.size() - static_cast<size_t>(n - bias)] += shift;
   }
   // Variant 1 keeps these items apart from the validation of the mean itself.
-  const evolution::ItemId batch{static_cast<int32_t>(index), evolution::Purpose::validation, generation, 1, 0};
+  const evolution::ItemId batch{static_cast<int32_t>(index), evolution::Purpose::validation, generation, 1,
+                                0};
   const auto samples = problem.validation_samples();
   const auto& schedule = context.config.evolution.schedule;
   const auto items = evolution::partition(
@@ -92,7 +99,8 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem, evo
       schedule.samples_per_item,
       std::make_shared<const std::string>(problem.shared_bytes(evolution::Purpose::validation, statistics)));
   const auto results = coordinator.run_batch(items);
-  const auto reduction = problem.reduce_validation(evolution::assemble(items, results, rows, samples), nullptr);
+  const auto reduction =
+      problem.reduce_validation(evolution::assemble(items, results, rows, samples), nullptr);
   size_t best = 0;
   std::string report;
   for (size_t i = 0; i < shifts.size(); ++i) {
@@ -107,7 +115,8 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem, evo
 
 void check_evolve_stage(const RunContext& context, size_t index) {
   const EvolveConfig& stage = *context.config.stages[index].evolve;
-  const MemoryProblem problem(stage, SamplePlan(context.config.seed, context.stage_tasks[index]->pointers()), {});
+  const MemoryProblem problem(stage, SamplePlan(context.config.seed, context.stage_tasks[index]->pointers()),
+                              {});
   problem.samples(0);
   problem.validation_samples();
   problem.calibration_samples();
@@ -121,7 +130,8 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   if (std::filesystem::exists(directory.memory(), error)) {
     auto done = memory::MemoryFile::load(directory.memory());
     if (done.provenance["config_sha256"] != context.identity) {
-      throw DataError(directory.memory().string() + ": evolved with another configuration or model than this run's");
+      throw DataError(directory.memory().string() +
+                      ": evolved with another configuration or model than this run's");
     }
     if (std::stoll("0" + done.provenance["stage_index"]) >= static_cast<int64_t>(index)) {
       log_info(name + ": already evolved");
@@ -161,8 +171,9 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
     // Calibration comes before the first population, validation after one.
     const bool population = batch.purpose == evolution::Purpose::population;
     const int64_t of_generation = population ? std::min(done, items)
-                                  : batch.purpose == evolution::Purpose::calibrate || batch.variant != 0 ? 0
-                                                                                                         : items;
+                                  : batch.purpose == evolution::Purpose::calibrate || batch.variant != 0
+                                      ? 0
+                                      : items;
     const int64_t told = std::max<int64_t>(batch.generation - first, 0) * items;
     progress.update(static_cast<uint64_t>(told + of_generation),
                     format_text("generation {}/{}, {} {}/{}{}{}", batch.generation - first, stage.generations,
@@ -174,7 +185,8 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                          std::round(row.cache_fraction * 1e3) / 10);
     if (row.validation) validated = format_text(", validation {}", rounded(*row.validation));
     log_info(format_text("{} generation {}{}{}, sigma {}, {} s", name, row.generation, latest,
-                         row.validation ? validated : "", rounded(row.sigma), std::round(row.seconds * 10) / 10));
+                         row.validation ? validated : "", rounded(row.sigma),
+                         std::round(row.seconds * 10) / 10));
   };
   evolution::Coordinator coordinator(options, directory, queue);
   const evolution::EvolveSettings settings{stage.generations, stage.validation.every};

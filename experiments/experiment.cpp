@@ -32,7 +32,9 @@ void check_list(const ConfigNode& node, const char* key, const std::vector<std::
   if (has_duplicates(list)) node.fail_entry(key, "[" + join(list, ", ") + "]", "every entry once");
 }
 
-bool is_generated(const std::string& task) { return task.starts_with("needle/"); }
+bool is_generated(const std::string& task) {
+  return task.starts_with("needle/");
+}
 
 }  // namespace
 
@@ -48,13 +50,16 @@ StartPoint StartPoint::from_config(const ConfigNode& node) {
   return start;
 }
 
-ConfigValue StartPoint::to_config() const { return kind == "file" ? write_config(file) : ConfigValue::string(kind); }
+ConfigValue StartPoint::to_config() const {
+  return kind == "file" ? write_config(file) : ConfigValue::string(kind);
+}
 
 void EvolveConfig::check(const ConfigNode& node) const {
   check_name(node, name);
   check_list(node, "tasks", tasks);
   if (!validation.bias_shifts.empty() && validation.every == 0) {
-    node.at("validation").fail_entry("bias_shifts", "[...]", "shifts are chosen on validation, so `every` must be at least 1");
+    node.at("validation")
+        .fail_entry("bias_shifts", "[...]", "shifts are chosen on validation, so `every` must be at least 1");
   }
 }
 
@@ -65,10 +70,11 @@ void EvaluateConfig::check(const ConfigNode& node) const {
   if (std::find(policies.begin(), policies.end(), "namm") != policies.end()) return;
   for (const auto& policy : policies) {
     if (!memory::needs_counts(policy, budget)) continue;
-    node.fail_entry("policies", "[" + join(policies, ", ") + "]",
-                    format_text("{} needs to know how much namm kept: add namm, or give a budget {{tokens: N}} or "
-                                "{{fraction: F}}",
-                                policy));
+    node.fail_entry(
+        "policies", "[" + join(policies, ", ") + "]",
+        format_text("{} needs to know how much namm kept: add namm, or give a budget {tokens: N} or "
+                    "{fraction: F}",
+                    policy));
   }
 }
 
@@ -98,9 +104,11 @@ void ExperimentConfig::check(const ConfigNode& node) const {
     const int64_t tokens = evolve.context_tokens.value_or(task.context_tokens);
     const bool all_generated = std::all_of(evolve.tasks.begin(), evolve.tasks.end(), is_generated);
     if (all_generated && tokens < memory.period_tokens) {
-      place.fail_entry("context_tokens", std::to_string(tokens),
-                       format_text("at least memory.period_tokens = {}: no token would ever be forgotten",
-                                   memory.period_tokens));
+      const bool of_task = !evolve.context_tokens && node.has("task");
+      (of_task ? node.at("task") : place)
+          .fail_entry("context_tokens", std::to_string(tokens),
+                      format_text("at least memory.period_tokens = {}: no token would ever be forgotten",
+                                  memory.period_tokens));
     }
   }
 }

@@ -14,12 +14,13 @@
 
 namespace namm::experiments {
 
-/// The Transformer. The archive says everything about itself; what a config states of it beside the path is checked against
-/// the archive when a run starts, and stands in for it in `namm describe` where the archive is not there.
+/// The Transformer. The archive says everything about itself; what a config states of it beside the path is
+/// checked against the archive when a run starts, and stands in for it in `namm describe` where the archive
+/// is not there.
 struct ModelConfig {
   ConfigPath archive;
-  std::string source;           ///< what the archive is exported from; named when it is missing
-  int64_t layers = 0;           ///< 0 here and below: whatever the archive has
+  std::string source;  ///< what the archive is exported from; named when it is missing
+  int64_t layers = 0;  ///< 0 here and below: whatever the archive has
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
@@ -34,7 +35,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("archive", self.archive, needed() && non_empty(), "TorchScript archive with contract and tokenizer");
+    visit("archive", self.archive, needed() && non_empty(),
+          "TorchScript archive with contract and tokenizer");
     visit("source", self.source, "what the archive is exported from, for messages");
     visit("layers", self.layers, at_least(0), "expected of the archive; 0 here and below: not checked");
     visit("heads", self.heads, at_least(0), "query heads");
@@ -46,7 +48,8 @@ struct ModelConfig {
     visit("dtype", self.dtype, one_of({"", "float32", "bfloat16"}), "type of weights and cache");
     visit("rope_rule", self.rope_rule, one_of({"", "plain", "linear", "static-ntk", "llama3"}),
           "rule of the rotary position embedding");
-    visit("rope_numbers", self.rope_numbers, "numbers of that rule, e.g. {theta: 500000, factor: 4, alpha: 2}");
+    visit("rope_numbers", self.rope_numbers,
+          "numbers of that rule, e.g. {theta: 500000, factor: 4, alpha: 2}");
     visit("chunk_tokens", self.chunk_tokens, between(1, 1 << 20),
           "most tokens of a sequence read at once; decides rounding, not results");
   }
@@ -61,10 +64,13 @@ struct FitnessConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("score", self.score, one_of({"log_likelihood", "exact"}),
-          "log_likelihood: of the answer, mean over its tokens; exact: the task's own metric on the greedy answer");
-    visit("cache_weight", self.cache_weight, between(0, 100), "subtracted: this times the kept share of the cache");
+          "log_likelihood: of the answer, mean over its tokens; exact: the task's own metric on the greedy "
+          "answer");
+    visit("cache_weight", self.cache_weight, between(0, 100),
+          "subtracted: this times the kept share of the cache");
     visit("normalize", self.normalize, one_of({"none", "full_cache"}),
-          "full_cache: each task's score is divided by the full cache's on the same samples (the paper's fitness)");
+          "full_cache: each task's score is divided by the full cache's on the same samples (the paper's "
+          "fitness)");
   }
 };
 
@@ -82,7 +88,8 @@ struct ValidationConfig {
           "generations between two validations of the mean; 0: never, the last mean is the answer");
     visit("contexts_per_task", self.contexts_per_task, between(1, 1 << 20), "contexts, the same every time");
     visit("score", self.score, one_of({"log_likelihood", "exact"}), "what the mean is judged by");
-    visit("cache_weight", self.cache_weight, between(0, 100), "subtracted: this times the kept share of the cache");
+    visit("cache_weight", self.cache_weight, between(0, 100),
+          "subtracted: this times the kept share of the cache");
     visit("bias_shifts", self.bias_shifts, between(-100, 100),
           "added to the score's bias of the best mean at the end; the best on validation is the answer");
   }
@@ -99,8 +106,8 @@ struct CalibrationConfig {
   }
 };
 
-/// Where an evolve stage begins: `auto`, `zero`, `previous`, or a file: a memory file (mean and statistics), or a checkpoint
-/// or run directory (the optimiser's whole state).
+/// Where an evolve stage begins: `auto`, `zero`, `previous`, or a file: a memory file (mean and statistics),
+/// or a checkpoint or run directory (the optimiser's whole state).
 struct StartPoint {
   std::string kind = "auto";  ///< auto | zero | previous | file
   ConfigPath file;
@@ -126,17 +133,20 @@ struct EvolveConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("name", self.name, "of the stage; none: stage_<number>");
-    visit("tasks", self.tasks, needed() && non_empty() && one_of(tasks::task_names()), "tasks of the fitness");
+    visit("tasks", self.tasks, needed() && non_empty() && one_of(tasks::task_names()),
+          "tasks of the fitness");
     visit("generations", self.generations, between(1, 1 << 20), "generations of this stage");
     visit("contexts_per_task", self.contexts_per_task, between(1, 1 << 20),
           "fresh contexts a task and generation, the same for all members");
-    visit("questions_per_context", self.questions_per_context, between(1, 64), "instead of task.questions_per_context");
+    visit("questions_per_context", self.questions_per_context, between(1, 64),
+          "instead of task.questions_per_context");
     visit("context_tokens", self.context_tokens, between(16, 1 << 24), "instead of task.context_tokens");
     visit("fitness", self.fitness, "of a member");
     visit("validation", self.validation, "choice of the answer among the means");
     visit("calibration", self.calibration, "normalisation statistics");
     visit("start", self.start,
-          "auto (the stage before, else zero), zero, previous, a memory file, or a checkpoint or run directory");
+          "auto (the stage before, else zero), zero, previous, a memory file, or a checkpoint or run "
+          "directory");
   }
   void check(const ConfigNode& node) const;
 };
@@ -155,14 +165,20 @@ struct EvaluateConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("name", self.name, "of the stage; none: stage_<number>");
-    visit("tasks", self.tasks, needed() && non_empty() && one_of(tasks::task_names()), "columns of the table");
-    visit("policies", self.policies, needed() && non_empty() && one_of(memory::policy_names()), "rows of the table");
+    visit("tasks", self.tasks, needed() && non_empty() && one_of(tasks::task_names()),
+          "columns of the table");
+    visit("policies", self.policies, needed() && non_empty() && one_of(memory::policy_names()),
+          "rows of the table");
     visit("budget", self.budget,
-          "cache of the baselines: match_namm, match_namm_layers, match_namm_heads, {tokens: N} or {fraction: F}");
-    visit("contexts_per_task", self.contexts_per_task, between(1, 1 << 24), "samples a task; none: samples_per_task");
-    visit("questions_per_context", self.questions_per_context, between(1, 64), "instead of task.questions_per_context");
+          "cache of the baselines: match_namm, match_namm_layers, match_namm_heads, {tokens: N} or "
+          "{fraction: F}");
+    visit("contexts_per_task", self.contexts_per_task, between(1, 1 << 24),
+          "samples a task; none: samples_per_task");
+    visit("questions_per_context", self.questions_per_context, between(1, 64),
+          "instead of task.questions_per_context");
     visit("context_tokens", self.context_tokens, between(16, 1 << 24), "instead of task.context_tokens");
-    visit("split", self.split, one_of({"test", "validation"}), "validation while settings are chosen, test once");
+    visit("split", self.split, one_of({"test", "validation"}),
+          "validation while settings are chosen, test once");
   }
   void check(const ConfigNode& node) const;
 };
@@ -211,7 +227,8 @@ struct ExperimentConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("name", self.name, needed() && non_empty(), "of the experiment; its run directory is runs/<name>");
-    visit("seed", self.seed, "of optimiser and training samples; validation and test samples go by task.seed");
+    visit("seed", self.seed,
+          "of optimiser and training samples; validation and test samples go by task.seed");
     visit("model", self.model, needed(), "the Transformer");
     visit("memory", self.memory, "the memory's constants and the baselines' settings");
     visit("evolution", self.evolution, "the optimiser, and how its population is cut into work items");
@@ -233,11 +250,13 @@ struct ExperimentConfig {
   /// Settings of the tasks of a stage.
   tasks::TaskConfig task_config(const std::optional<int64_t>& context_tokens,
                                 const std::optional<int64_t>& questions_per_context) const;
-  int64_t contexts_of(const EvaluateConfig& stage) const { return stage.contexts_per_task.value_or(samples_per_task); }
+  int64_t contexts_of(const EvaluateConfig& stage) const {
+    return stage.contexts_per_task.value_or(samples_per_task);
+  }
 };
 
-/// SHA-256 of everything that decides a run's results; files count by content where `model_sha256` and `memory_sha256` say so,
-/// not by place. Number of workers, notes and table texts do not count.
+/// SHA-256 of everything that decides a run's results; files count by content where `model_sha256` and
+/// `memory_sha256` say so, not by place. Number of workers, notes and table texts do not count.
 std::string identity_of(const ExperimentConfig& config, const std::string& model_sha256,
                         const std::string& memory_sha256);
 

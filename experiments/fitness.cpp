@@ -15,7 +15,8 @@ namespace namm::experiments {
 
 namespace {
 
-// Ids of generated training samples: seed, then generation and place. 2^18 seeds keep apart; a seed beyond that is folded.
+// Ids of generated training samples: seed, then generation and place. 2^18 seeds keep apart; a seed beyond
+// that is folded.
 constexpr int kSeedShift = 44;
 constexpr uint64_t kSeeds = 1ULL << 18;
 constexpr int64_t kCalibration = int64_t{1} << 43;
@@ -34,7 +35,8 @@ double score_of(const Outcome& outcome, const std::string& score) {
 }
 
 /// In order of the tasks' indices.
-std::map<int32_t, TaskMean> task_means(const evolution::RecordTable& table, int64_t row, const std::string& score) {
+std::map<int32_t, TaskMean> task_means(const evolution::RecordTable& table, int64_t row,
+                                       const std::string& score) {
   std::map<int32_t, TaskMean> means;
   for (size_t i = 0; i < table.samples().size(); ++i) {
     const auto outcome = Outcome::from_values(table.at(row, static_cast<int64_t>(i)).values);
@@ -55,7 +57,8 @@ std::map<int32_t, TaskMean> task_means(const evolution::RecordTable& table, int6
 
 }  // namespace
 
-SamplePlan::SamplePlan(uint64_t seed, std::vector<const tasks::Task*> tasks) : seed_(seed), tasks_(std::move(tasks)) {}
+SamplePlan::SamplePlan(uint64_t seed, std::vector<const tasks::Task*> tasks)
+    : seed_(seed), tasks_(std::move(tasks)) {}
 
 std::vector<evolution::SampleId> SamplePlan::train(int64_t generation, int64_t per_task) const {
   std::vector<evolution::SampleId> ids;
@@ -68,9 +71,10 @@ std::vector<evolution::SampleId> SamplePlan::train(int64_t generation, int64_t p
       continue;
     }
     if (*count < per_task) {
-      throw ConfigError(format_text("task {} has {} training samples, contexts_per_task asks for {}: lower it, or set "
-                                    "task.record_splits to disjoint or shared",
-                                    tasks_[t]->info().name, *count, per_task));
+      throw ConfigError(
+          format_text("task {} has {} training samples, contexts_per_task asks for {}: lower it, or set "
+                      "task.record_splits to disjoint or shared",
+                      tasks_[t]->info().name, *count, per_task));
     }
     RandomStream stream({seed_, "samples/" + tasks_[t]->info().name, static_cast<uint64_t>(generation)});
     for (const int64_t id : stream.sample_without_replacement(*count, per_task)) ids.push_back({task, id});
@@ -86,7 +90,8 @@ std::vector<evolution::SampleId> SamplePlan::calibration(int64_t per_task) const
     const int64_t wanted = count ? std::min(*count, per_task) : per_task;
     for (int64_t i = 0; i < wanted; ++i) ids.push_back({static_cast<int32_t>(t), base + i});
   }
-  if (ids.empty()) throw ConfigError("no training samples to calibrate on: set task.record_splits to disjoint or shared");
+  if (ids.empty())
+    throw ConfigError("no training samples to calibrate on: set task.record_splits to disjoint or shared");
   return ids;
 }
 
@@ -96,16 +101,17 @@ std::vector<evolution::SampleId> SamplePlan::first(tasks::Split split, int64_t p
     const auto count = tasks_[t]->count(split);
     const int64_t wanted = count ? std::min(*count, per_task) : per_task;
     if (wanted == 0) {
-      throw ConfigError(format_text("task {} has no {} samples: see task.record_splits", tasks_[t]->info().name,
-                                    tasks::split_name(split)));
+      throw ConfigError(format_text("task {} has no {} samples: see task.record_splits",
+                                    tasks_[t]->info().name, tasks::split_name(split)));
     }
     for (int64_t i = 0; i < wanted; ++i) ids.push_back({static_cast<int32_t>(t), i});
   }
   return ids;
 }
 
-evolution::Reduction reduce_outcomes(const evolution::RecordTable& table, const evolution::RecordTable* reference,
-                                     const std::string& score, double cache_weight, bool normalize) {
+evolution::Reduction reduce_outcomes(const evolution::RecordTable& table,
+                                     const evolution::RecordTable* reference, const std::string& score,
+                                     double cache_weight, bool normalize) {
   constexpr double kSmall = 1e-7;
   evolution::Reduction reduction;
   reduction.cache_fraction = 0;
@@ -131,7 +137,8 @@ evolution::Reduction reduce_outcomes(const evolution::RecordTable& table, const 
     reduction.cache_fraction += share / rows;
   }
   reduction.extra.emplace_back("cache_tokens", cache_tokens);
-  for (const auto& [task, mean] : task_scores) reduction.extra.emplace_back("task_" + std::to_string(task), mean);
+  for (const auto& [task, mean] : task_scores)
+    reduction.extra.emplace_back("task_" + std::to_string(task), mean);
   return reduction;
 }
 
@@ -152,7 +159,8 @@ std::vector<evolution::SampleId> MemoryProblem::calibration_samples() const {
   return plan_.calibration(stage_.calibration.contexts_per_task);
 }
 
-evolution::NamedArrays MemoryProblem::merge_calibration(std::span<const evolution::WorkResult> results) const {
+evolution::NamedArrays MemoryProblem::merge_calibration(
+    std::span<const evolution::WorkResult> results) const {
   if (results.empty()) return statistics_;
   memory::FeatureStatistics all;
   for (const auto& result : results) {
@@ -166,7 +174,8 @@ evolution::NamedArrays MemoryProblem::merge_calibration(std::span<const evolutio
   return to_arrays(all.to_values());
 }
 
-std::string MemoryProblem::shared_bytes(evolution::Purpose purpose, const evolution::NamedArrays& statistics) const {
+std::string MemoryProblem::shared_bytes(evolution::Purpose purpose,
+                                        const evolution::NamedArrays& statistics) const {
   if (purpose == evolution::Purpose::calibrate || purpose == evolution::Purpose::reference) return "";
   return to_bytes(statistics_of(statistics));
 }

@@ -11,14 +11,15 @@
 
 namespace namm::experiments {
 
-/// Samples of a stage's tasks for one purpose. Ids of generated tasks never meet: training ids go by seed and generation,
-/// calibration has a range of its own, validation and test are splits of their own.
+/// Samples of a stage's tasks for one purpose. Ids of generated tasks never meet: training ids go by seed and
+/// generation, calibration has a range of its own, validation and test are splits of their own.
 class SamplePlan {
  public:
   /// `tasks` in the order of the stage; not owned.
   SamplePlan(uint64_t seed, std::vector<const tasks::Task*> tasks);
 
-  /// Fresh samples of the training split; of benchmarks with a fixed number of records, drawn without replacement.
+  /// Fresh samples of the training split; of benchmarks with a fixed number of records, drawn without
+  /// replacement.
   std::vector<evolution::SampleId> train(int64_t generation, int64_t per_task) const;
   std::vector<evolution::SampleId> calibration(int64_t per_task) const;
   /// The first samples of a split; of benchmarks at most as many as there are.
@@ -29,11 +30,13 @@ class SamplePlan {
   std::vector<const tasks::Task*> tasks_;
 };
 
-/// Fitness of every row: mean over tasks of the mean score over the task's samples, minus `cache_weight` times the mean kept
-/// share. With `normalize: full_cache` a task's mean is first divided by that of `reference` over the same samples
-/// (namm-semantics 8.2). A score that is not finite makes the row's fitness NaN, which ranks last.
-evolution::Reduction reduce_outcomes(const evolution::RecordTable& table, const evolution::RecordTable* reference,
-                                     const std::string& score, double cache_weight, bool normalize);
+/// Fitness of every row: mean over tasks of the mean score over the task's samples, minus `cache_weight`
+/// times the mean kept share. With `normalize: full_cache` a task's mean is first divided by that of
+/// `reference` over the same samples (namm-semantics 8.2). A score that is not finite makes the row's fitness
+/// NaN, which ranks last.
+evolution::Reduction reduce_outcomes(const evolution::RecordTable& table,
+                                     const evolution::RecordTable* reference, const std::string& score,
+                                     double cache_weight, bool normalize);
 
 /// An evolve stage as the coordinator sees it.
 class MemoryProblem : public evolution::EvolutionProblem {
@@ -46,7 +49,8 @@ class MemoryProblem : public evolution::EvolutionProblem {
   std::vector<evolution::SampleId> calibration_samples() const override;
   evolution::NamedArrays merge_calibration(std::span<const evolution::WorkResult> results) const override;
   bool needs_reference() const override { return stage_.fitness.normalize == "full_cache"; }
-  std::string shared_bytes(evolution::Purpose purpose, const evolution::NamedArrays& statistics) const override;
+  std::string shared_bytes(evolution::Purpose purpose,
+                           const evolution::NamedArrays& statistics) const override;
   evolution::Reduction reduce(const evolution::RecordTable& table,
                               const evolution::RecordTable* reference) const override;
   evolution::Reduction reduce_validation(const evolution::RecordTable& table,

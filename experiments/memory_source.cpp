@@ -20,9 +20,9 @@ memory::MemoryFile memory_of_checkpoint(const std::filesystem::path& path) {
   const auto config = read_config<ExperimentConfig>(ConfigDocument::load(config_file));
   memory::MemoryFile file;
   file.config = config.memory;
-  const auto& mean = checkpoint.best.mean.empty()
-                         ? evolution::doubles_of(checkpoint.optimizer.arrays, "mean", config.memory.parameters())
-                         : checkpoint.best.mean;
+  const auto& mean = checkpoint.best.mean.empty() ? evolution::doubles_of(checkpoint.optimizer.arrays, "mean",
+                                                                          config.memory.parameters())
+                                                  : checkpoint.best.mean;
   file.parameters.assign(mean.begin(), mean.end());
   file.statistics = memory::FeatureStatistics::from_values(statistics_of(checkpoint.statistics));
   file.provenance = {{"run", path.parent_path().parent_path().filename().string()},
@@ -36,9 +36,10 @@ memory::MemoryFile memory_of_checkpoint(const std::filesystem::path& path) {
 std::filesystem::path shipped_memory() {
   const auto path = shipped_file(kShippedMemory);
   if (!path) {
-    throw DataError(format_text("{}: the memory that comes with the program is missing: name one with memory.file (or --memory), "
-                                "or evolve one with ./experiments/quickstart",
-                                kShippedMemory));
+    throw DataError(format_text(
+        "{}: the memory that comes with the program is missing: name one with memory.file (or --memory), "
+        "or evolve one with ./experiments/quickstart",
+        kShippedMemory));
   }
   return *path;
 }

@@ -14,7 +14,8 @@ std::filesystem::path program_directory() {
 
 std::optional<std::filesystem::path> shipped_file(const std::string& name) {
   std::vector<std::filesystem::path> places;
-  if (const char* share = std::getenv("NAMM_SHARE"); share != nullptr && *share != '\0') places.emplace_back(share);
+  if (const char* share = std::getenv("NAMM_SHARE"); share != nullptr && *share != '\0')
+    places.emplace_back(share);
   const auto directory = program_directory();
   places.push_back(directory / "share" / "namm");
   // build/namm, or a preset's or developer's own folder below build/.

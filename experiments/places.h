@@ -9,8 +9,8 @@ namespace namm::experiments {
 /// Folder of the running program.
 std::filesystem::path program_directory();
 
-/// A file that comes with the program, e.g. "models/tiny/namm.h5": looked for in $NAMM_SHARE, in `share/namm` beside the
-/// program, and in the source tree that the program was built in. Nothing: it is in none of them.
+/// A file that comes with the program, e.g. "models/tiny/namm.h5": looked for in $NAMM_SHARE, in `share/namm`
+/// beside the program, and in the source tree that the program was built in. Nothing: it is in none of them.
 std::optional<std::filesystem::path> shipped_file(const std::string& name);
 
 }  // namespace namm::experiments

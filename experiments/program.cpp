@@ -6,6 +6,7 @@
 #include <string>
 
 #include <CLI/CLI.hpp>
+
 #include <c10/util/Exception.h>
 
 #include "core/build_info.h"
@@ -26,8 +27,8 @@ int report(std::string text, int code) {
 
 std::string version() {
   const BuildInfo& build = build_info();
-  return "namm " + build.version + " (" + build.git_revision.substr(0, 12) + (build.git_dirty ? ", modified" : "") + ", " +
-         build.build_type + ", " + build.compiler + ")";
+  return "namm " + build.version + " (" + build.git_revision.substr(0, 12) +
+         (build.git_dirty ? ", modified" : "") + ", " + build.build_type + ", " + build.compiler + ")";
 }
 
 /// `action` with every error turned into a line and an exit code.
@@ -36,19 +37,25 @@ int guarded(Action action) {
   try {
     action();
     std::cout.flush();
-    if (!std::cout) return report("standard output cannot be written", static_cast<int>(ExitCode::infrastructure));
+    if (!std::cout)
+      return report("standard output cannot be written", static_cast<int>(ExitCode::infrastructure));
     return 0;
   } catch (const Error& error) {
     return report(error.what(), static_cast<int>(error.code()));
   } catch (const std::bad_alloc&) {
-    return report("out of memory: lower evolution.members_per_item, evolution.samples_per_item, model.chunk_tokens or --threads",
-                  static_cast<int>(ExitCode::infrastructure));
+    return report(
+        "out of memory: lower evolution.members_per_item, evolution.samples_per_item, model.chunk_tokens or "
+        "--threads",
+        static_cast<int>(ExitCode::infrastructure));
   } catch (const c10::OutOfMemoryError& error) {
-    return report(std::string("out of device memory: lower evolution.members_per_item, evolution.samples_per_item or "
-                              "model.chunk_tokens. ") + error.what_without_backtrace(),
-                  static_cast<int>(ExitCode::infrastructure));
+    return report(
+        std::string("out of device memory: lower evolution.members_per_item, evolution.samples_per_item or "
+                    "model.chunk_tokens. ") +
+            error.what_without_backtrace(),
+        static_cast<int>(ExitCode::infrastructure));
   } catch (const c10::Error& error) {
-    return report(std::string("internal error, please report it: ") + error.what_without_backtrace(), kInternalError);
+    return report(std::string("internal error, please report it: ") + error.what_without_backtrace(),
+                  kInternalError);
   } catch (const std::exception& error) {
     return report(std::string("internal error, please report it: ") + error.what(), kInternalError);
   }
@@ -58,13 +65,15 @@ int guarded(Action action) {
 
 int run_program(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
-  CLI::App app("Neural Attention Memory Models: evolve, measure and use the memory of a Transformer.", "namm");
+  CLI::App app("Neural Attention Memory Models: evolve, measure and use the memory of a Transformer.",
+               "namm");
   app.set_version_flag("--version", version());
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.option_defaults()->always_capture_default();
-  app.footer("Exit codes: 0 done, 2 configuration or arguments, 3 data or model file, 4 disk, worker or server, 130 "
-             "interrupted with state saved.\n`namm COMMAND --help` tells more.");
+  app.footer(
+      "Exit codes: 0 done, 2 configuration or arguments, 3 data or model file, 4 disk, worker or server, 130 "
+      "interrupted with state saved.\n`namm COMMAND --help` tells more.");
   std::vector<std::string> command_line(argv, argv + argc);
   Action action;
   for (const auto add : {add_run, add_generate, add_score, add_table, add_export, add_describe, add_doctor}) {

@@ -34,14 +34,20 @@ void write_task(Hdf5File& file, const std::string& group, const StageResult& sta
   }
   file.write<int64_t>(group + "/sample", {n}, column<int64_t>(task, [](auto& c) { return c.sample; }));
   file.write<double>(group + "/score", {static_cast<int64_t>(scores.size())}, scores);
-  file.write<int64_t>(group + "/questions", {n}, column<int64_t>(task, [](auto& c) { return c.scores.size(); }));
-  file.write<int64_t>(group + "/prompt_tokens", {n}, column<int64_t>(task, [](auto& c) { return c.prompt_tokens; }));
+  file.write<int64_t>(group + "/questions", {n},
+                      column<int64_t>(task, [](auto& c) { return c.scores.size(); }));
+  file.write<int64_t>(group + "/prompt_tokens", {n},
+                      column<int64_t>(task, [](auto& c) { return c.prompt_tokens; }));
   file.write<int64_t>(group + "/cached_tokens", {n, stage.layers, stage.kv_heads}, cached);
   file.write<int64_t>(group + "/head_bytes", {n, stage.layers, stage.kv_heads}, head_bytes);
-  file.write<int64_t>(group + "/cache_bytes", {n}, column<int64_t>(task, [](auto& c) { return c.cache_bytes; }));
-  file.write<uint8_t>(group + "/truncated", {n}, column<uint8_t>(task, [](auto& c) { return c.truncated ? 1 : 0; }));
-  file.write<double>(group + "/prefill_seconds", {n}, column<double>(task, [](auto& c) { return c.prefill_seconds; }));
-  file.write<double>(group + "/decode_seconds", {n}, column<double>(task, [](auto& c) { return c.decode_seconds; }));
+  file.write<int64_t>(group + "/cache_bytes", {n},
+                      column<int64_t>(task, [](auto& c) { return c.cache_bytes; }));
+  file.write<uint8_t>(group + "/truncated", {n},
+                      column<uint8_t>(task, [](auto& c) { return c.truncated ? 1 : 0; }));
+  file.write<double>(group + "/prefill_seconds", {n},
+                     column<double>(task, [](auto& c) { return c.prefill_seconds; }));
+  file.write<double>(group + "/decode_seconds", {n},
+                     column<double>(task, [](auto& c) { return c.decode_seconds; }));
 }
 
 TaskResult read_task(const Hdf5File& file, const std::string& group, const StageResult& stage,
@@ -61,7 +67,8 @@ TaskResult read_task(const Hdf5File& file, const std::string& group, const Stage
   int64_t next = 0;
   for (int64_t i = 0; i < n; ++i) {
     if (questions[i] < 0 || next + questions[i] > static_cast<int64_t>(score.size()) || prompt[i] < 1) {
-      throw DataError(file.path().string() + ": " + group + ": counts of questions or tokens do not fit the scores");
+      throw DataError(file.path().string() + ": " + group +
+                      ": counts of questions or tokens do not fit the scores");
     }
     ContextResult context;
     context.sample = sample[i];
@@ -85,7 +92,8 @@ double ContextResult::score() const {
 }
 
 double ContextResult::mean_cached_tokens() const {
-  return std::accumulate(cached_tokens.begin(), cached_tokens.end(), 0.0) / static_cast<double>(cached_tokens.size());
+  return std::accumulate(cached_tokens.begin(), cached_tokens.end(), 0.0) /
+         static_cast<double>(cached_tokens.size());
 }
 
 const TaskResult* PolicyResult::find(std::string_view task) const {
@@ -144,12 +152,13 @@ void write_results(const std::filesystem::path& path, const std::vector<StageRes
 
 std::vector<StageResult> read_results(const std::filesystem::path& path) {
   const Hdf5File file = Hdf5File::open(path);
-  if (!file.has_attribute("/", "format") || file.read_attribute<std::string>("/", "format") != "namm results") {
+  if (!file.has_attribute("/", "format") ||
+      file.read_attribute<std::string>("/", "format") != "namm results") {
     throw DataError(path.string() + ": not a results file of namm");
   }
   if (const int64_t version = file.read_attribute<int64_t>("/", "version"); version != kFormatVersion) {
-    throw DataError(format_text("{}: results of format version {}, this program reads version {}", path.string(),
-                                version, kFormatVersion));
+    throw DataError(format_text("{}: results of format version {}, this program reads version {}",
+                                path.string(), version, kFormatVersion));
   }
   std::vector<StageResult> stages;
   for (const auto& name : file.read_texts("stages")) {
@@ -168,7 +177,8 @@ std::vector<StageResult> read_results(const std::filesystem::path& path) {
     stage.skipped_records = file.read_attribute<int64_t>(root, "skipped_records");
     const auto policies = file.read_texts(root + "/policies");
     const auto heads = file.read_texts(root + "/heads");
-    if (policies.size() != heads.size()) throw DataError(path.string() + ": " + root + ": policies and heads differ");
+    if (policies.size() != heads.size())
+      throw DataError(path.string() + ": " + root + ": policies and heads differ");
     for (size_t i = 0; i < policies.size(); ++i) {
       PolicyResult policy{policies[i], heads[i], {}};
       const std::string policy_root = root + "/" + policies[i];

@@ -11,13 +11,13 @@ namespace namm::experiments {
 /// One context under one policy. Its questions share the context's prefill and cache.
 struct ContextResult {
   int64_t sample = 0;
-  std::vector<double> scores;           ///< [questions], in [0, 1], the task's own metric
-  int64_t prompt_tokens = 0;            ///< tokens of the context
-  std::vector<int64_t> cached_tokens;   ///< [layers * kv_heads] at the end of the context, layer major
-  int64_t cache_bytes = 0;              ///< allocated for keys and values at the end of the context
-  bool truncated = false;               ///< the prompt was cut to the limit
+  std::vector<double> scores;          ///< [questions], in [0, 1], the task's own metric
+  int64_t prompt_tokens = 0;           ///< tokens of the context
+  std::vector<int64_t> cached_tokens;  ///< [layers * kv_heads] at the end of the context, layer major
+  int64_t cache_bytes = 0;             ///< allocated for keys and values at the end of the context
+  bool truncated = false;              ///< the prompt was cut to the limit
   double prefill_seconds = 0;
-  double decode_seconds = 0;            ///< all questions together
+  double decode_seconds = 0;  ///< all questions together
 
   /// Mean over the questions: contexts, not questions, are the independent observations.
   double score() const;
@@ -44,16 +44,16 @@ struct PolicyResult {
 /// What an evaluate stage leaves: the content of results.h5 that belongs to it.
 struct StageResult {
   std::string stage;
-  std::string identity;                  ///< SHA-256 of what was evaluated: configuration, model, memory
-  std::vector<std::string> evolved_on;   ///< tasks that the evaluated memory was evolved on
-  std::string budget;                    ///< as the configuration says
-  std::string memory;                    ///< SHA-256 of the evaluated memory's parameters and statistics, "" without one
-  std::vector<std::string> notes;        ///< what the table shows and what it does not
+  std::string identity;                 ///< SHA-256 of what was evaluated: configuration, model, memory
+  std::vector<std::string> evolved_on;  ///< tasks that the evaluated memory was evolved on
+  std::string budget;                   ///< as the configuration says
+  std::string memory;  ///< SHA-256 of the evaluated memory's parameters and statistics, "" without one
+  std::vector<std::string> notes;  ///< what the table shows and what it does not
   int64_t layers = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  int64_t element_bytes = 4;             ///< of a cached number
-  int64_t skipped_records = 0;           ///< malformed records left out
+  int64_t element_bytes = 4;    ///< of a cached number
+  int64_t skipped_records = 0;  ///< malformed records left out
   std::vector<PolicyResult> policies;
 
   const PolicyResult* find(std::string_view policy) const;
@@ -62,8 +62,8 @@ struct StageResult {
   bool operator==(const StageResult&) const = default;
 };
 
-/// Writes results.h5: `/<stage>/<policy>/<task>/{sample, score, questions, prompt_tokens, cached_tokens, head_bytes,
-/// cache_bytes, truncated, prefill_seconds, decode_seconds}`. Throws InfrastructureError.
+/// Writes results.h5: `/<stage>/<policy>/<task>/{sample, score, questions, prompt_tokens, cached_tokens,
+/// head_bytes, cache_bytes, truncated, prefill_seconds, decode_seconds}`. Throws InfrastructureError.
 void write_results(const std::filesystem::path& file, const std::vector<StageResult>& stages);
 
 /// Throws DataError on a missing, truncated or foreign file.

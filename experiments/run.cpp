@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <thread>
 
+#include <nlohmann/json.hpp>
+
 #include <ATen/Version.h>
 #include <torch/version.h>
-
-#include <nlohmann/json.hpp>
 
 #include "core/build_info.h"
 #include "core/errors.h"
@@ -15,13 +15,13 @@
 #include "core/log.h"
 #include "core/run_directory.h"
 #include "core/text.h"
-#include "models/device.h"
 #include "experiments/evaluate_stage.h"
 #include "experiments/evolve_stage.h"
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
 #include "experiments/run_context.h"
 #include "experiments/table.h"
+#include "models/device.h"
 
 namespace namm::experiments {
 
@@ -52,8 +52,9 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options) {
     const StageConfig& stage = config.stages[i];
     const auto& names = stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks;
     const auto task_config =
-        stage.evolve ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
-                     : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
+        stage.evolve
+            ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
+            : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
     context.stage_tasks[i] = std::make_shared<StageTasks>(names, task_config, config.data);
     if (stage.evolve) {
       check_evolve_stage(context, i);
@@ -87,7 +88,8 @@ void run_stages(RunContext& context, RunDirectory& directory) {
   }
   std::error_code error;
   if (std::filesystem::exists(directory.results(), error)) {
-    const Table table = make_table({{directory.path().filename().string(), read_results(directory.results())}});
+    const Table table =
+        make_table({{directory.path().filename().string(), read_results(directory.results())}});
     write_atomically(directory.table(), to_markdown(table));
   }
 }
@@ -97,8 +99,10 @@ void refuse_existing(const std::filesystem::path& path) {
   if (std::filesystem::exists(path, error)) RunDirectory::create(path);  // throws with its advice
 }
 
-/// The directory appears with its configuration in it, so that a run can be resumed whenever the program is killed.
-RunDirectory make_directory(const std::filesystem::path& path, const RunContext& context, const RunOptions& options) {
+/// The directory appears with its configuration in it, so that a run can be resumed whenever the program is
+/// killed.
+RunDirectory make_directory(const std::filesystem::path& path, const RunContext& context,
+                            const RunOptions& options) {
   std::error_code error;
   const auto absolute = std::filesystem::absolute(path).lexically_normal();
   const auto unfinished = absolute.parent_path() / format_text(".{}.new", absolute.filename().string());
@@ -116,11 +120,13 @@ RunDirectory make_directory(const std::filesystem::path& path, const RunContext&
 
 }  // namespace
 
-int default_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int default_threads() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 std::filesystem::path start_run(const ExperimentConfig& config, const RunOptions& options) {
-  const auto out =
-      options.out.empty() ? RunDirectory::next_free(std::filesystem::path("runs") / config.name) : options.out;
+  const auto out = options.out.empty() ? RunDirectory::next_free(std::filesystem::path("runs") / config.name)
+                                       : options.out;
   refuse_existing(out);
   RunContext context = prepare(config, options);
   RunDirectory directory = make_directory(out, context, options);
@@ -129,14 +135,15 @@ std::filesystem::path start_run(const ExperimentConfig& config, const RunOptions
   return directory.path();
 }
 
-std::filesystem::path resume_run(const std::filesystem::path& path, const std::optional<ExperimentConfig>& expected,
-                                 const RunOptions& options) {
+std::filesystem::path resume_run(const std::filesystem::path& path,
+                                 const std::optional<ExperimentConfig>& expected, const RunOptions& options) {
   RunDirectory directory = RunDirectory::open(path);
   const auto config = read_config<ExperimentConfig>(ConfigDocument::load(directory.config()));
   if (expected && identity_of(*expected, "", "") != identity_of(config, "", "")) {
-    throw ConfigError(format_text("{} belongs to another configuration than the one given: leave the configuration out to go "
-                                  "on with what the run began with, or start a new run with another --out",
-                                  path.string()));
+    throw ConfigError(format_text(
+        "{} belongs to another configuration than the one given: leave the configuration out to go "
+        "on with what the run began with, or start a new run with another --out",
+        path.string()));
   }
   RunContext context = prepare(config, options);
   directory.write_provenance(build_info(), provenance(context, options), options.command_line);

@@ -13,18 +13,19 @@
 namespace namm::experiments {
 
 struct RunOptions {
-  std::filesystem::path out;  ///< run directory; empty: runs/<name>, or the first of <name>-2, ... that is free
-  int threads = 0;            ///< items in flight; 0: one a core
+  std::filesystem::path
+      out;          ///< run directory; empty: runs/<name>, or the first of <name>-2, ... that is free
+  int threads = 0;  ///< items in flight; 0: one a core
   c10::Device device = c10::kCPU;
   std::vector<std::string> command_line;
 };
 
-/// Runs all stages of a new run and returns its directory. Throws ConfigError, DataError (nothing is left behind by either),
-/// InfrastructureError, Interrupted (the run can be resumed).
+/// Runs all stages of a new run and returns its directory. Throws ConfigError, DataError (nothing is left
+/// behind by either), InfrastructureError, Interrupted (the run can be resumed).
 std::filesystem::path start_run(const ExperimentConfig& config, const RunOptions& options);
 
-/// Goes on with a run, exactly as if it had never stopped; a complete run is left as it is. `expected`: the config that the
-/// directory must belong to, where the user named one (ConfigError else).
+/// Goes on with a run, exactly as if it had never stopped; a complete run is left as it is. `expected`: the
+/// config that the directory must belong to, where the user named one (ConfigError else).
 std::filesystem::path resume_run(const std::filesystem::path& directory,
                                  const std::optional<ExperimentConfig>& expected, const RunOptions& options);
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
-
-#include <nlohmann/json.hpp>
 
 #include "core/errors.h"
 #include "experiments/fitness.h"
@@ -18,8 +18,8 @@ namespace {
 
 using evolution::Purpose;
 
-std::vector<tasks::Sample> samples_of(const evolution::WorkItem& item, const tasks::Task& task, tasks::Split split,
-                                      const TokenCodec& codec) {
+std::vector<tasks::Sample> samples_of(const evolution::WorkItem& item, const tasks::Task& task,
+                                      tasks::Split split, const TokenCodec& codec) {
   std::vector<tasks::Sample> samples;
   for (const auto& id : item.samples) samples.push_back(task.sample(split, id.sample, codec));
   return samples;
@@ -27,7 +27,8 @@ std::vector<tasks::Sample> samples_of(const evolution::WorkItem& item, const tas
 
 const tasks::Task& task_of(const evolution::WorkItem& item, const StageTasks& tasks) {
   const int32_t index = item.samples.front().task;
-  if (index < 0 || static_cast<size_t>(index) >= tasks.tasks.size()) throw DataError("a work item names an unknown task");
+  if (index < 0 || static_cast<size_t>(index) >= tasks.tasks.size())
+    throw DataError("a work item names an unknown task");
   return *tasks.tasks[index];
 }
 
@@ -56,7 +57,8 @@ evolution::WorkResult evaluate_item(const EvolveContext& context, const evolutio
   const auto samples = samples_of(item, task, split, evaluation.archive().codec());
   evolution::WorkResult result;
   if (item.id.purpose == Purpose::calibrate) {
-    const auto statistics = evaluation.calibrate(context.memory.spectrogram, context.memory.period_tokens, task, samples);
+    const auto statistics =
+        evaluation.calibrate(context.memory.spectrogram, context.memory.period_tokens, task, samples);
     result.bytes = to_bytes(statistics.to_values());
     result.records.resize(samples.size());
     return result;
@@ -65,9 +67,10 @@ evolution::WorkResult evaluate_item(const EvolveContext& context, const evolutio
   if (item.id.purpose == Purpose::reference) {
     policy = std::make_shared<memory::FullPolicy>();
   } else {
-    const auto statistics = memory::FeatureStatistics::from_values(from_bytes(item.shared ? *item.shared : ""));
-    policy = std::make_shared<memory::NammPolicy>(context.memory, theta_of(item).to(evaluation.archive().device()),
-                                                  statistics);
+    const auto statistics =
+        memory::FeatureStatistics::from_values(from_bytes(item.shared ? *item.shared : ""));
+    policy = std::make_shared<memory::NammPolicy>(
+        context.memory, theta_of(item).to(evaluation.archive().device()), statistics);
   }
   const bool greedy = validation ? context.greedy_validation : context.greedy_training;
   for (const auto& outcome : evaluation.score(policy, item.rows(), task, samples, greedy)) {

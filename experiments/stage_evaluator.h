@@ -18,7 +18,8 @@ struct StageTasks {
   std::vector<std::unique_ptr<tasks::Task>> tasks;
 
   /// Opens the tasks; throws as tasks::make_task.
-  StageTasks(const std::vector<std::string>& names, const tasks::TaskConfig& config, const tasks::DataConfig& data);
+  StageTasks(const std::vector<std::string>& names, const tasks::TaskConfig& config,
+             const tasks::DataConfig& data);
   std::vector<const tasks::Task*> pointers() const;
   int64_t skipped_records() const;
 };
@@ -34,8 +35,8 @@ struct EvolveContext {
 };
 evolution::EvaluatorFactory make_evolve_evaluator(std::shared_ptr<const EvolveContext> context);
 
-/// The same for an evaluate stage: an item is one sample under all policies, namm first, so that its counts give the others'
-/// budgets.
+/// The same for an evaluate stage: an item is one sample under all policies, namm first, so that its counts
+/// give the others' budgets.
 struct EvaluateContext {
   std::shared_ptr<const Evaluation> evaluation;
   std::shared_ptr<const StageTasks> tasks;

@@ -68,7 +68,8 @@ Estimate with_interval(double mean, double squared, double degrees, int64_t n) {
 }  // namespace
 
 double student_t_quantile(double p, double degrees) {
-  if (!(p > 0 && p < 1) || !(degrees > 0)) throw std::invalid_argument("student_t_quantile: p in (0, 1), degrees > 0");
+  if (!(p > 0 && p < 1) || !(degrees > 0))
+    throw std::invalid_argument("student_t_quantile: p in (0, 1), degrees > 0");
   if (p == 0.5) return 0;
   if (p < 0.5) return -student_t_quantile(1 - p, degrees);
   double low = 0;
@@ -91,7 +92,8 @@ Estimate estimate_mean(std::span<const double> observations) {
 }
 
 Estimate estimate_difference(std::span<const double> a, std::span<const double> b) {
-  if (a.size() != b.size()) throw std::invalid_argument("estimate_difference: the observations are not paired");
+  if (a.size() != b.size())
+    throw std::invalid_argument("estimate_difference: the observations are not paired");
   std::vector<double> differences(a.size());
   for (size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
   return estimate_mean(differences);

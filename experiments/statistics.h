@@ -25,8 +25,9 @@ Estimate estimate_mean(std::span<const double> observations);
 /// Mean of a - b over pairs and its t interval. Throws std::invalid_argument when the lengths differ.
 Estimate estimate_difference(std::span<const double> a, std::span<const double> b);
 
-/// Unweighted mean over groups (tasks) of the means of independent observations; the interval combines the groups'
-/// standard errors with the degrees of freedom of Welch and Satterthwaite. Empty groups are not allowed.
+/// Unweighted mean over groups (tasks) of the means of independent observations; the interval combines the
+/// groups' standard errors with the degrees of freedom of Welch and Satterthwaite. Empty groups are not
+/// allowed.
 Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups);
 
 }  // namespace namm::experiments

@@ -80,10 +80,12 @@ std::string label_of(const Source& source, const std::vector<RunResults>& runs) 
   return label + source.policy->policy;
 }
 
-void check_names(const std::vector<std::string>& wanted, const std::vector<std::string>& known, const char* key) {
+void check_names(const std::vector<std::string>& wanted, const std::vector<std::string>& known,
+                 const char* key) {
   for (const auto& name : wanted) {
     if (contains(known, name)) continue;
-    throw ConfigError(format_text("layout: {}: the results have no \"{}\"; there are: {}", key, name, join(known, ", ")));
+    throw ConfigError(
+        format_text("layout: {}: the results have no \"{}\"; there are: {}", key, name, join(known, ", ")));
   }
 }
 
@@ -106,8 +108,9 @@ std::vector<MeanColumn> mean_columns_of(const std::vector<TableColumn>& columns,
   return means;
 }
 
-TableRow make_row(const Source& source, const std::vector<RunResults>& runs, const std::vector<TableColumn>& columns,
-                  const std::vector<MeanColumn>& means, const TableLayout& layout) {
+TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
+                  const std::vector<TableColumn>& columns, const std::vector<MeanColumn>& means,
+                  const TableLayout& layout) {
   TableRow row;
   row.label = label_of(source, runs);
   row.policy = source.policy->policy;
@@ -195,10 +198,14 @@ std::string number(double value, int64_t decimals) {
 std::string score_text(const Estimate& estimate, int64_t decimals, bool sign = false) {
   std::string text = sign && estimate.mean > 0 ? "+" : "";
   text += number(estimate.mean, decimals);
-  return estimate.n > 1 && std::isfinite(estimate.low) ? text + " ± " + number(estimate.half_width(), decimals) : text;
+  return estimate.n > 1 && std::isfinite(estimate.low)
+             ? text + " ± " + number(estimate.half_width(), decimals)
+             : text;
 }
 
-std::string row_name(const TableRow& row) { return row.heads.empty() ? row.label : row.label + " (" + row.heads + ")"; }
+std::string row_name(const TableRow& row) {
+  return row.heads.empty() ? row.label : row.label + " (" + row.heads + ")";
+}
 
 /// Columns of text padded to one width; the width counts code points.
 class Grid {
@@ -228,8 +235,8 @@ class Grid {
 
  private:
   static size_t width(const std::string& cell) {
-    return static_cast<size_t>(
-        std::count_if(cell.begin(), cell.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    return static_cast<size_t>(std::count_if(
+        cell.begin(), cell.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
   }
 
   std::vector<std::vector<std::string>> lines_;
@@ -310,7 +317,8 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
     for (const auto& stage : run.stages) {
       for (const auto& name : order) {
         const PolicyResult* policy = stage.find(name);
-        if (policy != nullptr) table.rows.push_back(make_row({&run, &stage, policy}, runs, table.columns, means, layout));
+        if (policy != nullptr)
+          table.rows.push_back(make_row({&run, &stage, policy}, runs, table.columns, means, layout));
       }
       const PolicyResult* subject = stage.find(layout.subject);
       if (subject == nullptr) continue;
@@ -350,8 +358,8 @@ std::string to_markdown(const Table& table) {
       const TableCell& cell = found->second;
       any_mark = any_mark || cell.cache_differs;
       first.push_back(score_text(cell.score, decimals) + " (n " + std::to_string(cell.score.n) + ")");
-      second.push_back(number(kPercent * cell.cache_fraction, 1) + " %, " + number(cell.cache_tokens, 0) + " tok, " +
-                       format_bytes(static_cast<uint64_t>(std::llround(cell.cache_bytes))) +
+      second.push_back(number(kPercent * cell.cache_fraction, 1) + " %, " + number(cell.cache_tokens, 0) +
+                       " tok, " + format_bytes(static_cast<uint64_t>(std::llround(cell.cache_bytes))) +
                        (cell.cache_differs ? " †" : ""));
     }
     for (const auto& name : table.mean_columns) {
@@ -364,16 +372,21 @@ std::string to_markdown(const Table& table) {
     scores.add(std::move(second));
   }
   std::string text = scores.markdown();
-  text += "\nScores are means over contexts (n), 0 to 100, with 95 % t intervals; tokens are a mean over layers and heads "
-          "at the end of the context; the mean columns weigh every task the same.\n";
+  text +=
+      "\nScores are means over contexts (n), 0 to 100, with 95 % t intervals; tokens are a mean over layers "
+      "and heads "
+      "at the end of the context; the mean columns weigh every task the same.\n";
   for (const auto& budget : table.budgets) {
     if (!budget.empty()) text += "Cache budget: " + budget + ".\n";
   }
-  if (any_mark) text += "† cache size differs from the memory's by more than 2 %: not an equal-cache comparison.\n";
+  if (any_mark)
+    text += "† cache size differs from the memory's by more than 2 %: not an equal-cache comparison.\n";
   if (table.truncated_prompts > 0) {
-    text += format_text("{} prompts were longer than the limit and were cut in the middle.\n", table.truncated_prompts);
+    text += format_text("{} prompts were longer than the limit and were cut in the middle.\n",
+                        table.truncated_prompts);
   }
-  if (table.skipped_records > 0) text += format_text("{} malformed records were left out.\n", table.skipped_records);
+  if (table.skipped_records > 0)
+    text += format_text("{} malformed records were left out.\n", table.skipped_records);
 
   if (!table.differences.empty()) {
     Grid grid;
@@ -399,8 +412,9 @@ std::string to_markdown(const Table& table) {
   std::vector<std::string> transfer;
   for (const auto& column : table.columns) (column.evolved ? evolved : transfer).push_back(column.task);
   if (table.has_memory) {
-    text += "\nThe memory was evolved on: " + (evolved.empty() ? "none of these tasks" : join(evolved, ", ")) +
-            ". Transfer (never seen in evolution): " + (transfer.empty() ? "none" : join(transfer, ", ")) + ".\n";
+    text +=
+        "\nThe memory was evolved on: " + (evolved.empty() ? "none of these tasks" : join(evolved, ", ")) +
+        ". Transfer (never seen in evolution): " + (transfer.empty() ? "none" : join(transfer, ", ")) + ".\n";
   }
   if (!table.notes.empty()) {
     text += "\nWhat this shows and what it does not:\n";
@@ -410,7 +424,8 @@ std::string to_markdown(const Table& table) {
 }
 
 std::string to_csv(const Table& table) {
-  std::string text = "method,policy,heads,task,score,low,high,n,cache_fraction,cache_tokens,cache_bytes,equal_cache\n";
+  std::string text =
+      "method,policy,heads,task,score,low,high,n,cache_fraction,cache_tokens,cache_bytes,equal_cache\n";
   const auto precise = [](double value) { return std::isfinite(value) ? number(value, 6) : std::string(); };
   for (const auto& row : table.rows) {
     const std::string start = csv_field(row.label) + "," + csv_field(row.policy) + "," + row.heads + ",";
@@ -418,18 +433,18 @@ std::string to_csv(const Table& table) {
       const auto found = row.cells.find(column.task);
       if (found == row.cells.end()) continue;
       const TableCell& cell = found->second;
-      text += start + csv_field(column.task) + "," + precise(cell.score.mean) + "," + precise(cell.score.low) + "," +
-              precise(cell.score.high) + "," + std::to_string(cell.score.n) + "," + precise(cell.cache_fraction) + "," +
-              precise(cell.cache_tokens) + "," + precise(cell.cache_bytes) + "," +
-              (cell.cache_differs ? "false" : "true") + "\n";
+      text += start + csv_field(column.task) + "," + precise(cell.score.mean) + "," +
+              precise(cell.score.low) + "," + precise(cell.score.high) + "," + std::to_string(cell.score.n) +
+              "," + precise(cell.cache_fraction) + "," + precise(cell.cache_tokens) + "," +
+              precise(cell.cache_bytes) + "," + (cell.cache_differs ? "false" : "true") + "\n";
     }
     for (const auto& name : table.mean_columns) {
       const auto found = row.means.find(name);
       if (found == row.means.end()) continue;
       const TableMean& mean = found->second;
       text += start + csv_field(name) + "," + precise(mean.score.mean) + "," + precise(mean.score.low) + "," +
-              precise(mean.score.high) + "," + std::to_string(mean.score.n) + "," + precise(mean.cache_fraction) +
-              ",,,\n";
+              precise(mean.score.high) + "," + std::to_string(mean.score.n) + "," +
+              precise(mean.cache_fraction) + ",,,\n";
     }
   }
   return text;
@@ -441,7 +456,8 @@ std::string to_latex(const Table& table) {
     if (std::isfinite(estimate.low)) text += " \\pm " + number(estimate.half_width(), table.decimals);
     return text + "$";
   };
-  std::string text = "\\begin{tabular}{l" + std::string(table.columns.size() + table.mean_columns.size(), 'r') +
+  std::string text = "\\begin{tabular}{l" +
+                     std::string(table.columns.size() + table.mean_columns.size(), 'r') +
                      "}\n\\toprule\nmethod";
   for (const auto& column : table.columns) {
     text += " & " + latex_escape(column.task) + (table.has_memory && !column.evolved ? " (transfer)" : "");
@@ -540,7 +556,8 @@ std::string explain_cell(const std::vector<RunResults>& runs, const std::string&
   std::vector<std::string> known;
   for (const auto& source : sources_of(runs)) {
     for (const auto& task : source.policy->tasks) {
-      if (const std::string name = source.policy->policy + ":" + task.task; !contains(known, name)) known.push_back(name);
+      if (const std::string name = source.policy->policy + ":" + task.task; !contains(known, name))
+        known.push_back(name);
     }
     if (source.policy->policy != policy_name) continue;
     const TaskResult* task = source.policy->find(task_name);
@@ -549,10 +566,12 @@ std::string explain_cell(const std::vector<RunResults>& runs, const std::string&
     text += format_text("{}, {}, {}: {} over {} contexts\n", source.run->name, source.stage->stage, cell,
                         score_text(estimate, 2), estimate.n);
     Grid grid;
-    grid.add({"sample", "score", "questions", "prompt tokens", "cached tokens", "cache bytes", "prefill s", "decode s"});
+    grid.add({"sample", "score", "questions", "prompt tokens", "cached tokens", "cache bytes", "prefill s",
+              "decode s"});
     for (const auto& context : task->contexts) {
       std::string questions;
-      for (const double score : context.scores) questions += (questions.empty() ? "" : " ") + number(score, 2);
+      for (const double score : context.scores)
+        questions += (questions.empty() ? "" : " ") + number(score, 2);
       grid.add({std::to_string(context.sample), number(kPercent * context.score(), 1), questions,
                 std::to_string(context.prompt_tokens) + (context.truncated ? " (cut)" : ""),
                 number(context.mean_cached_tokens(), 1), std::to_string(context.cache_bytes),

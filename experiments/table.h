@@ -13,7 +13,8 @@
 
 namespace namm::experiments {
 
-/// `configs/table/*.yaml`: what of the results is shown, in which order. Empty lists mean everything, as evaluated.
+/// `configs/table/*.yaml`: what of the results is shown, in which order. Empty lists mean everything, as
+/// evaluated.
 struct TableLayout {
   std::vector<std::string> columns;                        ///< tasks
   std::vector<std::string> rows;                           ///< policies
@@ -29,8 +30,10 @@ struct TableLayout {
     visit("columns", self.columns, "tasks in this order; empty: all");
     visit("rows", self.rows, "policies in this order; empty: all");
     visit("groups", self.groups, non_empty(), "further mean columns: name and its tasks");
-    visit("differences", self.differences, "policies that the subject is compared with, paired over contexts");
-    visit("subject", self.subject, "policy whose differences are shown and whose cache size the others must match");
+    visit("differences", self.differences,
+          "policies that the subject is compared with, paired over contexts");
+    visit("subject", self.subject,
+          "policy whose differences are shown and whose cache size the others must match");
     visit("full", self.full, "policy that normalised averages divide by");
     visit("decimals", self.decimals, between(0, 6), "digits after the point of scores");
   }
@@ -55,8 +58,8 @@ struct TableRow {
   std::string label;  ///< policy, with run and stage before it where several are shown
   std::string policy;
   std::string heads;
-  std::map<std::string, TableCell> cells;  ///< by task
-  std::map<std::string, TableMean> means;  ///< by mean column, only where the row has all its tasks
+  std::map<std::string, TableCell> cells;    ///< by task
+  std::map<std::string, TableMean> means;    ///< by mean column, only where the row has all its tasks
   std::optional<double> normalized_average;  ///< mean over tasks of score / full cache's score
 };
 
@@ -75,7 +78,8 @@ struct TableColumn {
 
 struct Table {
   std::vector<TableColumn> columns;
-  std::vector<std::string> mean_columns;  ///< "mean of evolved", "mean of transfer", "mean"; groups of the layout
+  std::vector<std::string>
+      mean_columns;  ///< "mean of evolved", "mean of transfer", "mean"; groups of the layout
   std::vector<TableRow> rows;
   std::vector<TableDifference> differences;
   std::vector<std::string> budgets;  ///< how cache sizes were set, one line a stage

@@ -16,12 +16,13 @@ namespace namm::experiments {
 
 namespace {
 
-// The numbers of namm-semantics 2 to 6 in TorchScript, head by head: heads may hold different numbers of tokens.
+// The numbers of namm-semantics 2 to 6 in TorchScript, head by head: heads may hold different numbers of
+// tokens.
 const char* const kSource = R"(
 def features(self, ema: Tensor, positions: Tensor) -> Tensor:
-    ages = (positions[-1] - positions).to(torch.float64)
+    ages = (positions[-1] - positions).to(self.float64_type)
     angles = ages.unsqueeze(1) * self.frequencies.unsqueeze(0)
-    recency = torch.cat([torch.sin(angles), torch.cos(angles)], 1).to(torch.float32)
+    recency = torch.cat([torch.sin(angles), torch.cos(angles)], 1).to(self.float32_type)
     if self.normalised:
         ema = (ema - self.mean) / self.spread
     return torch.cat([recency, ema], 1)
@@ -31,7 +32,7 @@ def score_tokens(self, z: Tensor) -> Tensor:
     inputs = z.size(1)
     width = self.hidden // self.heads
     qkv = torch.matmul(z, self.qkv_weight) + self.qkv_bias
-    older = torch.tril(torch.ones([n, n], dtype=torch.bool, device=z.device), -1)
+    older = torch.tril(torch.ones([n, n], dtype=self.bool_type, device=z.device), -1)
     outputs: List[Tensor] = []
     for head in range(self.heads):
         q = torch.narrow(qkv, 1, head * width, width)
@@ -50,35 +51,31 @@ def forward(self, attention: Tensor, positions: Tensor, state: Dict[str, Tensor]
     kv_heads = attention.size(0)
     queries = attention.size(1)
     tokens = attention.size(2)
-    if queries == 0 or queries % self.hop_length != 0:
-        raise Exception("attention must be [KV heads, new queries, tokens], the queries a multiple of hop_length")
-    if positions.size(0) != kv_heads or positions.size(1) != tokens:
-        raise Exception("positions must be [KV heads, tokens]")
+    assert queries > 0 and queries % self.hop_length == 0, "attention: new queries must be a multiple of hop_length"
+    assert positions.size(0) == kv_heads and positions.size(1) == tokens, "positions must be [KV heads, tokens]"
     context = self.n_fft - self.hop_length
     frames = queries // self.hop_length
     first = "lengths" not in state
-    weights = torch.pow(self.beta, torch.arange(frames - 1, -1, -1, dtype=torch.float64, device=attention.device))
-    weights = (weights * (1.0 - self.beta)).to(torch.float32).unsqueeze(0).unsqueeze(2)
+    weights = torch.pow(self.beta, torch.arange(frames - 1, -1, -1, dtype=self.float64_type, device=attention.device))
+    weights = (weights * (1.0 - self.beta)).to(self.float32_type).unsqueeze(0).unsqueeze(2)
     decay = self.beta ** float(frames)
-    scores = torch.full([kv_heads, tokens], self.minus_infinity, dtype=torch.float32, device=attention.device)
-    ema_all = torch.zeros([kv_heads, tokens, self.n_fft // 2 + 1], dtype=torch.float32, device=attention.device)
-    tail = torch.zeros([kv_heads, context, tokens], dtype=torch.float32, device=attention.device)
-    lengths = torch.zeros([kv_heads], dtype=torch.int64, device=attention.device)
+    scores = torch.full([kv_heads, tokens], self.minus_infinity, dtype=self.float32_type, device=attention.device)
+    ema_all = torch.zeros([kv_heads, tokens, self.n_fft // 2 + 1], dtype=self.float32_type, device=attention.device)
+    tail = torch.zeros([kv_heads, context, tokens], dtype=self.float32_type, device=attention.device)
+    lengths = torch.zeros([kv_heads], dtype=self.int64_type, device=attention.device)
     for head in range(kv_heads):
         n = int((positions[head] >= 0).sum().item())
-        if n == 0:
-            raise Exception("every head must hold its newest token")
+        assert n > 0, "every head must hold its newest token"
         known = 0
         if not first:
             known = int(state["lengths"][head].item())
-        if known > n:
-            raise Exception("a head holds fewer tokens than were kept: pass the state that keep returned")
-        signal = torch.zeros([n, context + queries], dtype=torch.float32, device=attention.device)
-        fresh = torch.narrow(attention[head], 1, 0, n).to(torch.float32)
+        assert known <= n, "a head holds fewer tokens than were kept: pass the state that keep returned"
+        signal = torch.zeros([n, context + queries], dtype=self.float32_type, device=attention.device)
+        fresh = torch.narrow(attention[head], 1, 0, n).to(self.float32_type)
         if self.rounds:
-            fresh = fresh.to(torch.bfloat16).to(torch.float32)
+            fresh = fresh.to(self.bfloat16_type).to(self.float32_type)
         torch.narrow(signal, 1, context, queries).copy_(fresh.t())
-        previous = torch.zeros([n, self.n_fft // 2 + 1], dtype=torch.float32, device=attention.device)
+        previous = torch.zeros([n, self.n_fft // 2 + 1], dtype=self.float32_type, device=attention.device)
         if known > 0:
             old = torch.narrow(state["attention"][head], 1, 0, known)
             torch.narrow(torch.narrow(signal, 0, 0, known), 1, 0, context).copy_(old.t())
@@ -108,7 +105,7 @@ def keep(self, scores: Tensor, state: Dict[str, Tensor]) -> Tuple[Tensor, Dict[s
             count = min(count, self.cache_cap)
         counts.append(count)
         most = max(most, count)
-    decision = torch.zeros([kv_heads, tokens], dtype=torch.bool, device=scores.device)
+    decision = torch.zeros([kv_heads, tokens], dtype=self.bool_type, device=scores.device)
     kept: List[int] = []
     longest = 0
     for head in range(kv_heads):
@@ -117,14 +114,14 @@ def keep(self, scores: Tensor, state: Dict[str, Tensor]) -> Tuple[Tensor, Dict[s
         if self.parity:
             count = min(most, n)
         # Of equal scores the newer token is kept.
-        order = torch.argsort(torch.narrow(forced[head], 0, 0, n).flip(0), stable=True, dim=0, descending=True)
+        order = torch.argsort(torch.narrow(forced[head], 0, 0, n).flip([0]), stable=True, dim=0, descending=True)
         chosen = n - 1 - torch.narrow(order, 0, 0, count)
         decision[head].index_fill_(0, chosen, True)
         kept.append(count)
         longest = max(longest, count)
-    ema = torch.zeros([kv_heads, longest, state["ema"].size(2)], dtype=torch.float32, device=scores.device)
-    attention = torch.zeros([kv_heads, state["attention"].size(1), longest], dtype=torch.float32, device=scores.device)
-    remaining = torch.zeros([kv_heads], dtype=torch.int64, device=scores.device)
+    ema = torch.zeros([kv_heads, longest, state["ema"].size(2)], dtype=self.float32_type, device=scores.device)
+    attention = torch.zeros([kv_heads, state["attention"].size(1), longest], dtype=self.float32_type, device=scores.device)
+    remaining = torch.zeros([kv_heads], dtype=self.int64_type, device=scores.device)
     for head in range(kv_heads):
         index = torch.nonzero(decision[head]).squeeze(1)
         torch.narrow(ema[head], 0, 0, kept[head]).copy_(state["ema"][head].index_select(0, index))
@@ -156,7 +153,15 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
   const auto integer = [&](const char* name, int64_t value) {
     module.register_attribute(name, c10::IntType::get(), value);
   };
-  const auto flag = [&](const char* name, bool value) { module.register_attribute(name, c10::BoolType::get(), value); };
+  const auto flag = [&](const char* name, bool value) {
+    module.register_attribute(name, c10::BoolType::get(), value);
+  };
+  // TorchScript knows types by number; without Python's resolver they have no names.
+  integer("bool_type", static_cast<int64_t>(at::kBool));
+  integer("int64_type", static_cast<int64_t>(at::kLong));
+  integer("float32_type", static_cast<int64_t>(at::kFloat));
+  integer("float64_type", static_cast<int64_t>(at::kDouble));
+  integer("bfloat16_type", static_cast<int64_t>(at::kBFloat16));
   integer("period_tokens", config.period_tokens);
   integer("n_fft", config.spectrogram.n_fft);
   integer("hop_length", config.spectrogram.hop_length);
@@ -167,7 +172,8 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
   flag("mult", config.bam.mult);
   flag("normalised", memory.statistics.count > 0);
   flag("rounds", config.spectrogram.attention_dtype == "bfloat16");
-  number("beta", std::pow(config.spectrogram.ema_coefficient, static_cast<double>(config.spectrogram.hop_length)));
+  number("beta",
+         std::pow(config.spectrogram.ema_coefficient, static_cast<double>(config.spectrogram.hop_length)));
   number("scale", std::sqrt(static_cast<double>(hidden / config.bam.heads)));
   number("minus_infinity", -std::numeric_limits<double>::infinity());
 
@@ -178,7 +184,8 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
         std::pow(config.recency.max_frequency, -static_cast<double>(k) / static_cast<double>(half));
   }
   module.register_buffer("frequencies", frequencies);
-  module.register_buffer("window", at::hann_window(config.spectrogram.n_fft, true, at::TensorOptions(at::kFloat)));
+  module.register_buffer("window",
+                         at::hann_window(config.spectrogram.n_fft, true, at::TensorOptions(at::kFloat)));
   const int64_t bins = config.spectrogram.bins();
   at::Tensor mean = at::zeros({bins});
   at::Tensor spread = at::ones({bins});
@@ -203,8 +210,9 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
 
 void save_torchscript(const memory::MemoryFile& memory, const std::filesystem::path& path) {
   const torch::jit::Module module = make_module(memory);
-  const torch::jit::ExtraFilesMap extra{{"namm_memory.yaml", to_yaml(memory.config)},
-                                        {"provenance.json", to_json_text(nlohmann::json(memory.provenance), 1)}};
+  const torch::jit::ExtraFilesMap extra{
+      {"namm_memory.yaml", to_yaml(memory.config)},
+      {"provenance.json", to_json_text(nlohmann::json(memory.provenance), 1)}};
   std::ostringstream bytes;
   module.save(bytes, extra);
   write_atomically(path, bytes.str());

@@ -31,7 +31,8 @@ using Json = nlohmann::ordered_json;
 Json layout_json(const memory::NammConfig& config) {
   Json layout = Json::array();
   for (const auto& block : config.layout()) {
-    layout.push_back({{"name", block.name}, {"offset", block.offset}, {"rows", block.rows}, {"cols", block.cols}});
+    layout.push_back(
+        {{"name", block.name}, {"offset", block.offset}, {"rows", block.rows}, {"cols", block.cols}});
   }
   return layout;
 }
@@ -79,7 +80,8 @@ Json work_of(const ExperimentConfig& config, size_t index) {
     work["questions_per_generation"] = population * contexts * task.questions_per_context;
   }
   if (evolve.validation.every > 0) {
-    work["validation_contexts"] = evolve.validation.contexts_per_task * static_cast<int64_t>(evolve.tasks.size());
+    work["validation_contexts"] =
+        evolve.validation.contexts_per_task * static_cast<int64_t>(evolve.tasks.size());
     work["validations"] = up(evolve.generations, evolve.validation.every);
   }
   return work;
@@ -130,7 +132,8 @@ Json describe_model(const std::string& path) {
               {"torch_version", contract.torch_version},
               {"cache_bytes_per_token", token_bytes}};
   result["cache_bytes"] = Json::object();
-  for (const int64_t tokens : {1024, 8192, 32768}) result["cache_bytes"][std::to_string(tokens)] = tokens * token_bytes;
+  for (const int64_t tokens : {1024, 8192, 32768})
+    result["cache_bytes"][std::to_string(tokens)] = tokens * token_bytes;
   return result;
 }
 
@@ -145,9 +148,10 @@ Json describe_memory(const std::string& path) {
   for (const auto& value : describe(write_config(file.config), ConfigDocument::from_text("{}", "memory"))) {
     result["constants"][value.path] = value.value;
   }
-  result["statistics"] = {{"count", file.statistics.count},
-                          {"mean", file.statistics.mean},
-                          {"variance", file.statistics.count > 0 ? file.statistics.variance() : std::vector<double>{}}};
+  result["statistics"] = {
+      {"count", file.statistics.count},
+      {"mean", file.statistics.mean},
+      {"variance", file.statistics.count > 0 ? file.statistics.variance() : std::vector<double>{}}};
   result["provenance"] = file.provenance;
   return result;
 }
@@ -165,7 +169,8 @@ void print_flat(const Json& object, const std::string& indent) {
       std::cout << indent << key << ":\n";
       print_flat(value, indent + "  ");
     } else {
-      std::cout << indent << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
+      std::cout << indent << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump())
+                << "\n";
     }
   }
 }
@@ -173,12 +178,13 @@ void print_flat(const Json& object, const std::string& indent) {
 void print_text(const Json& result) {
   if (result["kind"] == "experiment") {
     std::vector<DescribedValue> values;
-    for (const auto& value : result["values"]) values.push_back({value["path"], value["value"], value["origin"], ""});
+    for (const auto& value : result["values"])
+      values.push_back({value["path"], value["value"], value["origin"], ""});
     std::cout << to_text(values) << "\n";
     std::cout << "model archive: " << result["model"]["archive"].get<std::string>()
               << (result["model"]["present"].get<bool>() ? "" : " (not there)") << "\n";
-    std::cout << format_text("memory: {} features a token, {} parameters\n", result["memory"]["features"].dump(),
-                             result["memory"]["parameters"].dump());
+    std::cout << format_text("memory: {} features a token, {} parameters\n",
+                             result["memory"]["features"].dump(), result["memory"]["parameters"].dump());
     print_layout(result["memory"]["layout"]);
     for (const auto& work : result["work"]) {
       std::cout << "\n";
@@ -211,8 +217,10 @@ void describe_any(const Options& options) {
   } else if (extension == ".h5" || std::filesystem::is_directory(path, error)) {
     result = describe_memory(options.what);
   } else {
-    throw ConfigError(options.what + ": a configuration (.yaml), a model archive (.pt), a memory file or checkpoint (.h5), or "
-                                     "a run directory is expected");
+    throw ConfigError(
+        options.what +
+        ": a configuration (.yaml), a model archive (.pt), a memory file or checkpoint (.h5), or "
+        "a run directory is expected");
   }
   if (options.json) {
     std::cout << result.dump(1, ' ', false, Json::error_handler_t::replace) << "\n";
@@ -224,16 +232,17 @@ void describe_any(const Options& options) {
 }  // namespace
 
 void add_describe(CLI::App& app, const std::vector<std::string>&, Action& action) {
-  auto* command = app.add_subcommand("describe", "What a configuration, model archive, memory file or run says");
+  auto* command =
+      app.add_subcommand("describe", "What a configuration, model archive, memory file or run says");
   auto options = std::make_shared<Options>();
-  command->add_option("what", options->what, "Configuration (.yaml), archive (.pt), memory or checkpoint (.h5), run directory")
+  command
+      ->add_option("what", options->what,
+                   "Configuration (.yaml), archive (.pt), memory or checkpoint (.h5), run directory")
       ->required();
   command->add_option("overrides", options->overrides, "key.path=value, for a configuration");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
-  command->callback([options, &action] {
-    action = [options] { describe_any(*options); };
-  });
+  command->callback([options, &action] { action = [options] { describe_any(*options); }; });
 }
 
 }  // namespace namm::experiments

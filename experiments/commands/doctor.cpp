@@ -1,21 +1,22 @@
 #include <iostream>
 #include <memory>
 
-#include <ATen/Functions.h>
-#include <ATen/Version.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+
+#include <ATen/Functions.h>
+#include <ATen/Version.h>
 #include <torch/version.h>
 
 #include "core/build_info.h"
 #include "core/errors.h"
 #include "core/text.h"
 #include "experiments/commands/command.h"
-#include "models/device.h"
 #include "experiments/places.h"
 #include "experiments/run.h"
 #include "memory/memory_file.h"
 #include "models/archive.h"
+#include "models/device.h"
 
 namespace namm::experiments {
 
@@ -39,12 +40,14 @@ Check check_libtorch() {
   Check check{"LibTorch", true, false, "", "./setup.sh"};
   const at::Tensor sum = at::ones({8, 8}).matmul(at::ones({8, 8})).sum();
   check.there = sum.item<float>() == 512;
-  check.detail = format_text("{}, CPU capability {}, {} cores", TORCH_VERSION, at::get_cpu_capability(), default_threads());
+  check.detail = format_text("{}, CPU capability {}, {} cores", TORCH_VERSION, at::get_cpu_capability(),
+                             default_threads());
   return check;
 }
 
 Check check_cuda() {
-  Check check{"CUDA device", false, false, "", "cmake --preset program -DNAMM_CUDA=ON, on a machine with an NVIDIA GPU"};
+  Check check{"CUDA device", false, false, "",
+              "cmake --preset program -DNAMM_CUDA=ON, on a machine with an NVIDIA GPU"};
   try {
     check.detail = models::parse_device("cuda").str();
     check.there = true;
@@ -70,13 +73,15 @@ Check check_model(const std::string& title, const std::string& name, bool needed
 }
 
 Check check_memory() {
-  Check check{"shipped memory", false, false, "models/tiny/namm.h5", "./experiments/quickstart (evolves one)"};
+  Check check{"shipped memory", false, false, "models/tiny/namm.h5",
+              "./experiments/quickstart (evolves one)"};
   const auto path = shipped_file(check.detail);
   if (!path) return check;
   try {
     const auto file = memory::MemoryFile::load(*path);
     check.there = true;
-    check.detail = format_text("{}: {} parameters", path->lexically_normal().string(), file.parameters.size());
+    check.detail =
+        format_text("{}: {} parameters", path->lexically_normal().string(), file.parameters.size());
   } catch (const Error& error) {
     check.detail = error.what();
   }
@@ -98,7 +103,8 @@ Check check_longbench(const std::string& folder) {
   std::error_code error;
   int64_t files = 0;
   for (const auto& place : {std::filesystem::path(folder), std::filesystem::path(folder) / "data"}) {
-    for (std::filesystem::directory_iterator entry(place, error), end; !error && entry != end; entry.increment(error)) {
+    for (std::filesystem::directory_iterator entry(place, error), end; !error && entry != end;
+         entry.increment(error)) {
       files += entry->path().extension() == ".jsonl" ? 1 : 0;
     }
   }
@@ -115,9 +121,11 @@ void doctor(const Options& options) {
                     format_text("namm {}, {}, {}", build.version, build.build_type, build.compiler), ""});
   checks.push_back(check_libtorch());
   checks.push_back(check_cuda());
-  checks.push_back(check_model("shipped model", "models/tiny/tiny-llama.pt", true, "git checkout -- models/tiny"));
+  checks.push_back(
+      check_model("shipped model", "models/tiny/tiny-llama.pt", true, "git checkout -- models/tiny"));
   checks.push_back(check_memory());
-  checks.push_back(check_model("SmolLM2", "models/downloads/smollm2-135m-instruct.pt", false, "./experiments/get-smollm2"));
+  checks.push_back(check_model("SmolLM2", "models/downloads/smollm2-135m-instruct.pt", false,
+                               "./experiments/get-smollm2"));
   checks.push_back(check_file("Python for the exporter", ".venv/bin/python", "./setup.sh"));
   for (const auto& folder : options.longbench) checks.push_back(check_longbench(folder));
   bool ready = true;
@@ -125,7 +133,9 @@ void doctor(const Options& options) {
   for (const auto& check : checks) {
     ready = ready && (check.there || !check.needed);
     document["checks"].push_back({{"name", check.name},
-                                  {"status", check.there ? "ok" : check.needed ? "missing" : "optional, not there"},
+                                  {"status", check.there    ? "ok"
+                                             : check.needed ? "missing"
+                                                            : "optional, not there"},
                                   {"detail", check.detail},
                                   {"fix", check.there ? "" : check.fix}});
   }
@@ -134,11 +144,12 @@ void doctor(const Options& options) {
     std::cout << document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
     for (const auto& check : document["checks"]) {
-      std::cout << format_text("{}: {}\n    {}\n", check["name"].get<std::string>(), check["status"].get<std::string>(),
-                               check["detail"].get<std::string>());
+      std::cout << format_text("{}: {}\n    {}\n", check["name"].get<std::string>(),
+                               check["status"].get<std::string>(), check["detail"].get<std::string>());
       if (check["fix"] != "") std::cout << "    to get it: " << check["fix"].get<std::string>() << "\n";
     }
-    std::cout << (ready ? "Everything that namm needs is there.\n" : "Something that namm needs is missing.\n");
+    std::cout << (ready ? "Everything that namm needs is there.\n"
+                        : "Something that namm needs is missing.\n");
   }
   if (!ready) throw DataError("namm cannot run its own experiments yet: see `to get it` above");
 }
@@ -146,14 +157,13 @@ void doctor(const Options& options) {
 }  // namespace
 
 void add_doctor(CLI::App& app, const std::vector<std::string>&, Action& action) {
-  auto* command = app.add_subcommand("doctor", "What is installed, what is missing, and the command that fixes it");
+  auto* command =
+      app.add_subcommand("doctor", "What is installed, what is missing, and the command that fixes it");
   auto options = std::make_shared<Options>();
   command->add_option("--longbench", options->longbench, "Folder with LongBench files to look at");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
-  command->callback([options, &action] {
-    action = [options] { doctor(*options); };
-  });
+  command->callback([options, &action] { action = [options] { doctor(*options); }; });
 }
 
 }  // namespace namm::experiments

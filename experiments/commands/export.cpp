@@ -43,9 +43,7 @@ void add_export(CLI::App& app, const std::vector<std::string>&, Action& action) 
       ->check(CLI::IsMember({"namm", "torchscript"}))
       ->capture_default_str();
   add_common_options(*command, options->common);
-  command->callback([options, &action] {
-    action = [options] { export_memory(*options); };
-  });
+  command->callback([options, &action] { action = [options] { export_memory(*options); }; });
 }
 
 }  // namespace namm::experiments

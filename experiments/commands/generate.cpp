@@ -1,14 +1,15 @@
-#include <chrono>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <iostream>
 #include <iterator>
 #include <memory>
 
-#include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
-#include <c10/core/InferenceMode.h>
 #include <nlohmann/json.hpp>
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
 
 #include "core/errors.h"
 #include "core/files.h"
@@ -17,11 +18,11 @@
 #include "core/progress.h"
 #include "core/text.h"
 #include "experiments/commands/command.h"
-#include "models/device.h"
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
 #include "experiments/run.h"
 #include "memory/policy_list.h"
+#include "models/device.h"
 #include "models/generator.h"
 
 namespace namm::experiments {
@@ -53,8 +54,10 @@ std::vector<int64_t> parse_ids(const std::string& text, int64_t vocabulary) {
     const auto number = trim(piece);
     int64_t id = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), id);
-    if (number.empty() || error != std::errc() || end != number.data() + number.size() || id < 0 || id >= vocabulary) {
-      throw ConfigError(format_text("--ids: \"{}\": token ids from 0 to {} with commas between them", number, vocabulary - 1));
+    if (number.empty() || error != std::errc() || end != number.data() + number.size() || id < 0 ||
+        id >= vocabulary) {
+      throw ConfigError(format_text("--ids: \"{}\": token ids from 0 to {} with commas between them", number,
+                                    vocabulary - 1));
     }
     ids.push_back(id);
   }
@@ -62,7 +65,8 @@ std::vector<int64_t> parse_ids(const std::string& text, int64_t vocabulary) {
 }
 
 memory::Budget parse_budget(const std::string& policy, const std::string& text) {
-  const std::string advice = "policy " + policy + ": give its cache size with --budget tokens=N or --budget fraction=F";
+  const std::string advice =
+      "policy " + policy + ": give its cache size with --budget tokens=N or --budget fraction=F";
   if (text.empty()) throw ConfigError(advice);
   const auto node = ConfigDocument::from_text("{}", "--budget", {text}).root();
   const memory::Budget budget = memory::Budget::from_config(node);
@@ -71,11 +75,14 @@ memory::Budget parse_budget(const std::string& policy, const std::string& text) 
 }
 
 std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options, c10::Device device) {
-  const std::string name = !options.policy.empty() ? options.policy : options.memory.empty() ? "full" : "namm";
+  const std::string name = !options.policy.empty()  ? options.policy
+                           : options.memory.empty() ? "full"
+                                                    : "namm";
   memory::PolicyArguments arguments;
   arguments.config.seed = options.seed;
   if (name == "namm" || !options.memory.empty()) {
-    const auto file = read_memory_of(options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory));
+    const auto file =
+        read_memory_of(options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory));
     static_cast<memory::NammConfig&>(arguments.config) = file.config;
     arguments.parameters = file.theta().to(device);
     arguments.statistics = file.statistics;
@@ -85,9 +92,12 @@ std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options
     throw ConfigError(format_text("--period-tokens {}: a multiple of the memory's hop_length = {}",
                                   arguments.config.period_tokens, arguments.config.spectrogram.hop_length));
   }
-  if (memory::takes_budget(name) && name != "namm-counts-random") arguments.budget = parse_budget(name, options.budget);
+  if (memory::takes_budget(name) && name != "namm-counts-random")
+    arguments.budget = parse_budget(name, options.budget);
   if (name == "namm-counts-random") {
-    throw ConfigError("policy namm-counts-random needs what namm kept of the same prompt: it stands in evaluate stages only");
+    throw ConfigError(
+        "policy namm-counts-random needs what namm kept of the same prompt: it stands in evaluate stages "
+        "only");
   }
   return memory::make_policy(name, arguments);
 }
@@ -120,7 +130,9 @@ class Stream {
   size_t printed_ = 0;
 };
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 std::string read_prompt(const std::string& path) {
   if (path != "-") return read_file(path);
@@ -128,7 +140,8 @@ std::string read_prompt(const std::string& path) {
 }
 
 std::vector<int64_t> prompt_ids(const Options& options, const models::Archive& archive) {
-  if (options.prompt.empty() == options.ids.empty()) throw ConfigError("generate: name one of --prompt FILE and --ids 1,2,3");
+  if (options.prompt.empty() == options.ids.empty())
+    throw ConfigError("generate: name one of --prompt FILE and --ids 1,2,3");
   if (!options.ids.empty()) {
     if (options.chat) throw ConfigError("--chat goes with --prompt; --ids are fed as they are");
     return parse_ids(options.ids, archive.contract().vocabulary);
@@ -162,9 +175,10 @@ void generate(const Options& options) {
   const models::Contract& contract = archive->contract();
   const auto prompt_tokens = static_cast<int64_t>(ids.size());
   if (contract.max_positions > 0 && prompt_tokens + options.max_new_tokens > contract.max_positions) {
-    log_warning(format_text("{} prompt and {} new tokens are more than the {} positions that the model claims to support; "
-                            "nothing is cut, the answer may be poor",
-                            prompt_tokens, options.max_new_tokens, contract.max_positions));
+    log_warning(format_text(
+        "{} prompt and {} new tokens are more than the {} positions that the model claims to support; "
+        "nothing is cut, the answer may be poor",
+        prompt_tokens, options.max_new_tokens, contract.max_positions));
   }
   memory::SessionOptions session_options;
   session_options.shape = contract.shape;
@@ -223,14 +237,17 @@ void generate(const Options& options) {
     for (size_t i = 0; i < generated.size(); ++i) std::cout << (i == 0 ? "" : ",") << generated[i];
     std::cout << "\n";
   }
-  const auto rate = [](double tokens, double seconds) { return seconds > 0 ? std::round(tokens / seconds) : 0; };
-  log_info(format_text("{}: {} prompt tokens, {} cached a head after them ({} %), {}; read in {} s ({} tokens/s), {} tokens "
-                       "answered in {} s ({} tokens/s)",
-                       policy->name(), prompt_tokens, std::round(mean_tokens(usage) * 10) / 10,
-                       std::round(1000 * mean_tokens(usage) / static_cast<double>(prompt_tokens)) / 10,
-                       format_bytes(static_cast<uint64_t>(usage.cache_bytes)), std::round(prefill_seconds * 100) / 100,
-                       rate(static_cast<double>(prompt_tokens), prefill_seconds), generated.size(),
-                       std::round(decode_seconds * 100) / 100, rate(static_cast<double>(generated.size()), decode_seconds)));
+  const auto rate = [](double tokens, double seconds) {
+    return seconds > 0 ? std::round(tokens / seconds) : 0;
+  };
+  log_info(format_text(
+      "{}: {} prompt tokens, {} cached a head after them ({} %), {}; read in {} s ({} tokens/s), {} tokens "
+      "answered in {} s ({} tokens/s)",
+      policy->name(), prompt_tokens, std::round(mean_tokens(usage) * 10) / 10,
+      std::round(1000 * mean_tokens(usage) / static_cast<double>(prompt_tokens)) / 10,
+      format_bytes(static_cast<uint64_t>(usage.cache_bytes)), std::round(prefill_seconds * 100) / 100,
+      rate(static_cast<double>(prompt_tokens), prefill_seconds), generated.size(),
+      std::round(decode_seconds * 100) / 100, rate(static_cast<double>(generated.size()), decode_seconds)));
 }
 
 }  // namespace
@@ -241,11 +258,14 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
   command->add_option("--model", options->model, "Model archive (.pt)")->required();
   command->add_option("--policy", options->policy,
                       "full, namm, recency, random, h2o, l2, l2-high [full; namm where a memory is named]");
-  command->add_option("--memory", options->memory, "Memory file, checkpoint or run directory [the shipped memory]");
+  command->add_option("--memory", options->memory,
+                      "Memory file, checkpoint or run directory [the shipped memory]");
   command->add_option("--prompt", options->prompt, "File whose bytes are the prompt; - reads standard input");
   command->add_option("--ids", options->ids, "Prompt as token ids, fed as they are: 1,2,3");
   command->add_option("--budget", options->budget, "Cache of the other policies: tokens=N or fraction=F");
-  command->add_option("--period-tokens", options->period_tokens, "Tokens between two updates; 0: the memory's, else 512")
+  command
+      ->add_option("--period-tokens", options->period_tokens,
+                   "Tokens between two updates; 0: the memory's, else 512")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   command->add_option("--max-new-tokens", options->max_new_tokens, "Most tokens of the answer")
@@ -259,9 +279,7 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
   command->add_flag("--ignore-eos", options->ignore_eos, "Do not stop at a stop token");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
-  command->callback([options, &action] {
-    action = [options] { generate(*options); };
-  });
+  command->callback([options, &action] { action = [options] { generate(*options); }; });
 }
 
 }  // namespace namm::experiments

@@ -11,8 +11,8 @@
 #include "core/json_lines.h"
 #include "core/run_directory.h"
 #include "experiments/commands/command.h"
-#include "models/device.h"
 #include "experiments/table.h"
+#include "models/device.h"
 
 namespace namm::experiments {
 
@@ -31,7 +31,8 @@ struct Options {
 void run(const Options& options, const std::vector<std::string>& command_line) {
   options.common.apply();
   if (!options.queue.empty()) {
-    throw ConfigError("--queue " + options.queue + ": this build has the in-process queue only; leave --queue out");
+    throw ConfigError("--queue " + options.queue +
+                      ": this build has the in-process queue only; leave --queue out");
   }
   RunOptions run_options;
   run_options.out = options.out;
@@ -40,7 +41,8 @@ void run(const Options& options, const std::vector<std::string>& command_line) {
   run_options.command_line = command_line;
   std::filesystem::path directory;
   if (!options.resume.empty()) {
-    if (!options.out.empty()) throw ConfigError("--out and --resume exclude each other: a run resumes in its own directory");
+    if (!options.out.empty())
+      throw ConfigError("--out and --resume exclude each other: a run resumes in its own directory");
     std::optional<ExperimentConfig> expected;
     if (!options.config.empty()) {
       expected = read_config<ExperimentConfig>(ConfigDocument::load(options.config, options.overrides));
@@ -48,7 +50,8 @@ void run(const Options& options, const std::vector<std::string>& command_line) {
     directory = resume_run(options.resume, expected, run_options);
   } else {
     if (options.config.empty()) throw ConfigError("run: name a configuration, or --resume DIR");
-    const auto config = read_config<ExperimentConfig>(ConfigDocument::load(options.config, options.overrides));
+    const auto config =
+        read_config<ExperimentConfig>(ConfigDocument::load(options.config, options.overrides));
     directory = start_run(config, run_options);
   }
   const RunDirectory run_directory = RunDirectory::open_to_read(directory);
@@ -57,7 +60,8 @@ void run(const Options& options, const std::vector<std::string>& command_line) {
   if (options.json) {
     nlohmann::ordered_json document;
     if (has_table) {
-      document = to_json(make_table({{directory.filename().string(), read_results(run_directory.results())}}));
+      document =
+          to_json(make_table({{directory.filename().string(), read_results(run_directory.results())}}));
     } else {
       document = {{"columns", nlohmann::json::array()}, {"rows", nlohmann::json::array()}};
     }
@@ -71,11 +75,13 @@ void run(const Options& options, const std::vector<std::string>& command_line) {
 }  // namespace
 
 void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action& action) {
-  auto* command = app.add_subcommand("run", "Run the stages of an experiment (evolve, evaluate) and print its table");
+  auto* command =
+      app.add_subcommand("run", "Run the stages of an experiment (evolve, evaluate) and print its table");
   auto options = std::make_shared<Options>();
   command->add_option("config", options->config, "Experiment (YAML)");
   command->add_option("overrides", options->overrides, "key.path=value, e.g. stages.0.evolve.generations=6");
-  command->add_option("--out", options->out, "Run directory [runs/<name>, or the first free of <name>-2, ...]");
+  command->add_option("--out", options->out,
+                      "Run directory [runs/<name>, or the first free of <name>-2, ...]");
   command->add_option("--resume", options->resume, "Go on with the run in this directory");
   command->add_option("--queue", options->queue, "Work queue of other machines (nats://...)");
   add_json_option(*command, options->json);

@@ -1,5 +1,3 @@
-#include "tasks/scoring.h"
-
 #include <cmath>
 #include <iostream>
 #include <memory>
@@ -9,6 +7,7 @@
 #include "core/errors.h"
 #include "core/text.h"
 #include "experiments/commands/command.h"
+#include "tasks/scoring.h"
 
 namespace namm::experiments {
 
@@ -30,10 +29,12 @@ void print_text(const nlohmann::ordered_json& document) {
     return value.is_string() ? value.get<std::string>() : value.dump();
   };
   for (const auto& entry : document.value("datasets", nlohmann::ordered_json::array())) {
-    const size_t count = entry.contains("samples") ? entry["samples"].size() : entry.value("cases", entry).size();
+    const size_t count =
+        entry.contains("samples") ? entry["samples"].size() : entry.value("cases", entry).size();
     std::cout << text(entry.value("dataset", nlohmann::ordered_json("cases"))) << "  "
               << text(entry.value("metric", nlohmann::ordered_json())) << "  "
-              << (entry.contains("score") ? text(entry["score"]) : std::string("-")) << "  (" << count << " samples)\n";
+              << (entry.contains("score") ? text(entry["score"]) : std::string("-")) << "  (" << count
+              << " samples)\n";
   }
   for (const auto& entry : document.value("skipped", nlohmann::ordered_json::array())) {
     std::cout << text(entry["dataset"]) << "  skipped: " << text(entry["reason"]) << "\n";
@@ -47,14 +48,16 @@ void score(const Options& options) {
     throw ConfigError("score: name one of --predictions FILE|DIR and --cases FILE.jsonl");
   }
   if (!options.cases.empty() && !options.dataset.empty()) {
-    throw ConfigError("score: --dataset goes with --predictions; the records of --cases name their own metric");
+    throw ConfigError(
+        "score: --dataset goes with --predictions; the records of --cases name their own metric");
   }
   tasks::ScoreSettings settings = tasks::parse_score_settings(options.settings);
   settings.jobs = options.jobs;
   const auto document =
       options.cases.empty()
           ? tasks::score_longbench(options.predictions,
-                                   options.dataset.empty() ? std::nullopt : std::optional(options.dataset), settings)
+                                   options.dataset.empty() ? std::nullopt : std::optional(options.dataset),
+                                   settings)
           : tasks::score_cases(options.cases, settings);
   if (options.json) {
     std::cout << document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
@@ -79,9 +82,7 @@ void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
       ->capture_default_str();
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
-  command->callback([options, &action] {
-    action = [options] { score(*options); };
-  });
+  command->callback([options, &action] { action = [options] { score(*options); }; });
 }
 
 }  // namespace namm::experiments

@@ -27,10 +27,14 @@ RunResults results_of(const std::filesystem::path& path) {
   const RunDirectory run = RunDirectory::open_to_read(path);
   std::error_code error;
   if (!std::filesystem::exists(run.results(), error)) {
-    throw DataError(path.string() + ": no evaluate stage of this run is complete yet (results.h5 is missing); go on with: namm "
-                                    "run --resume " + path.string());
+    throw DataError(
+        path.string() +
+        ": no evaluate stage of this run is complete yet (results.h5 is missing); go on with: namm "
+        "run --resume " +
+        path.string());
   }
-  return {std::filesystem::absolute(path).lexically_normal().filename().string(), read_results(run.results())};
+  return {std::filesystem::absolute(path).lexically_normal().filename().string(),
+          read_results(run.results())};
 }
 
 void show_table(const Options& options) {
@@ -58,19 +62,19 @@ void show_table(const Options& options) {
 }  // namespace
 
 void add_table(CLI::App& app, const std::vector<std::string>&, Action& action) {
-  auto* command = app.add_subcommand("table", "Methods x tasks with intervals and cache sizes, from finished runs");
+  auto* command =
+      app.add_subcommand("table", "Methods x tasks with intervals and cache sizes, from finished runs");
   auto options = std::make_shared<Options>();
   command->add_option("runs", options->runs, "Run directories")->required();
   command->add_option("--layout", options->layout, "Columns, rows and groups (configs/table/*.yaml)");
   command->add_option("--format", options->format, "md, csv, latex or json")
       ->check(CLI::IsMember({"md", "csv", "latex", "json"}))
       ->capture_default_str();
-  command->add_option("--explain", options->explain, "Samples behind one cell, POLICY:TASK, e.g. namm:needle/hop");
+  command->add_option("--explain", options->explain,
+                      "Samples behind one cell, POLICY:TASK, e.g. namm:needle/hop");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
-  command->callback([options, &action] {
-    action = [options] { show_table(*options); };
-  });
+  command->callback([options, &action] { action = [options] { show_table(*options); }; });
 }
 
 }  // namespace namm::experiments

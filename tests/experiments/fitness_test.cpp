@@ -61,7 +61,9 @@ TEST(Fitness, OutcomesOfAnotherShapeAreRefused) {
   EXPECT_EQ(from_bytes(to_bytes({1.5, -2})), (std::vector<double>{1.5, -2}));
 }
 
-tasks::TaskConfig task_config() { return {}; }
+tasks::TaskConfig task_config() {
+  return {};
+}
 
 TEST(SamplePlan, GeneratedSamplesNeverRepeat) {
   const auto task = tasks::make_task("needle/hop", task_config());

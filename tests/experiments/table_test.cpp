@@ -13,7 +13,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-ContextResult context(int64_t sample, std::vector<double> scores, std::vector<int64_t> cached, int64_t bytes) {
+ContextResult context(int64_t sample, std::vector<double> scores, std::vector<int64_t> cached,
+                      int64_t bytes) {
   ContextResult result;
   result.sample = sample;
   result.scores = std::move(scores);
@@ -37,15 +38,27 @@ StageResult stage() {
   result.layers = 2;
   result.kv_heads = 1;
   result.head_dim = 8;
-  const auto policy = [](std::string name, std::string heads, double gain, std::vector<int64_t> cached, int64_t bytes) {
+  const auto policy = [](std::string name, std::string heads, double gain, std::vector<int64_t> cached,
+                         int64_t bytes) {
     PolicyResult made{std::move(name), std::move(heads), {}};
-    made.tasks.push_back({"needle/hop", {context(0, {gain, 0.5}, cached, bytes), context(1, {gain, 1}, cached, bytes)}});
-    made.tasks.push_back({"needle/classify", {context(0, {0.5}, cached, bytes), context(1, {0.25}, cached, bytes)}});
+    made.tasks.push_back(
+        {"needle/hop", {context(0, {gain, 0.5}, cached, bytes), context(1, {gain, 1}, cached, bytes)}});
+    made.tasks.push_back(
+        {"needle/classify", {context(0, {0.5}, cached, bytes), context(1, {0.25}, cached, bytes)}});
     return made;
   };
   result.policies = {policy("full", "", 0, {100, 100}, 1000), policy("namm", "ragged", 1, {20, 60}, 400),
                      policy("h2o", "", 0, {40, 40}, 412)};
   return result;
+}
+
+TableLayout layout_of(std::vector<std::string> columns, std::vector<std::string> rows,
+                      std::vector<std::string> differences = {"full"}) {
+  TableLayout layout;
+  layout.columns = std::move(columns);
+  layout.rows = std::move(rows);
+  layout.differences = std::move(differences);
+  return layout;
 }
 
 const TableRow& row(const Table& table, const std::string& policy) {
@@ -69,7 +82,7 @@ TEST(Table, CellsAreMeansOverContexts) {
 }
 
 TEST(Table, DifferencesArePairedAndNameTheirRows) {
-  const Table table = make_table({{"run", {stage()}}}, {.differences = {"full", "h2o", "absent"}});
+  const Table table = make_table({{"run", {stage()}}}, layout_of({}, {}, {"full", "h2o", "absent"}));
   ASSERT_EQ(table.differences.size(), 2);
   EXPECT_EQ(table.differences[0].against, "full");
   const Estimate& gain = table.differences[0].cells.at("needle/hop");
@@ -121,10 +134,10 @@ TEST(Table, CsvAndLatex) {
 }
 
 TEST(Table, LayoutChoosesAndRefusesUnknownNames) {
-  const Table table = make_table({{"run", {stage()}}}, {.columns = {"needle/classify"}, .rows = {"namm", "full"}});
+  const Table table = make_table({{"run", {stage()}}}, layout_of({"needle/classify"}, {"namm", "full"}));
   EXPECT_EQ(table.rows[0].policy, "namm");
   EXPECT_THAT(to_markdown(table), Not(HasSubstr("needle/hop |")));
-  EXPECT_THROW(make_table({{"run", {stage()}}}, {.columns = {"needle/none"}}), ConfigError);
+  EXPECT_THROW(make_table({{"run", {stage()}}}, layout_of({"needle/none"}, {})), ConfigError);
   EXPECT_THROW(make_table({{"run", {}}}), ConfigError);
 }
 

@@ -2,10 +2,12 @@
 
 #include <filesystem>
 
-#include <ATen/Functions.h>
 #include <gtest/gtest.h>
+
+#include <ATen/Functions.h>
 #include <torch/script.h>
 
+#include "core/text.h"
 #include "memory/policies/namm.h"
 #include "memory/spectrogram.h"
 #include "tests/support/temporary_directory.h"
@@ -28,6 +30,7 @@ memory::MemoryFile random_memory(const std::string& heads, int64_t cap, int64_t 
   file.config.bam.bias = mult;
   const at::Tensor theta = at::randn({file.config.parameters()}) * 0.3;
   file.parameters.assign(theta.data_ptr<float>(), theta.data_ptr<float>() + theta.numel());
+  file.parameters.back() = -2;  // the score's bias: every head forgets something
   file.statistics.accumulate(at::rand({200, file.config.spectrogram.bins()}));
   file.provenance = {{"tasks", "needle/hop"}};
   return file;
@@ -81,7 +84,8 @@ void compare(const memory::MemoryFile& file, const std::filesystem::path& folder
       const int64_t n = head.positions.size(0);
       const at::Tensor received = at::softmax(at::randn({kQueries, n}) * 2, 1);
       const at::Tensor signal = at::cat({padded(head.context, n, 0, 0), received.t()}, 1);
-      head.ema = memory::ema_update(memory::spectrogram(signal.contiguous(), spectrum), padded(head.ema, n, 0, 0), spectrum);
+      head.ema = memory::ema_update(memory::spectrogram(signal.contiguous(), spectrum),
+                                    padded(head.ema, n, 0, 0), spectrum);
       head.context = signal.narrow(1, kQueries, context).contiguous();
       layer.offsets.push_back(layer.offsets.back() + n);
       emas.push_back(head.ema);
@@ -122,14 +126,14 @@ void compare(const memory::MemoryFile& file, const std::filesystem::path& folder
       head.ema = head.ema.index_select(0, index);
       head.context = head.context.index_select(0, index);
     }
-    const std::string suffix = "_" + std::to_string(update);
+    const std::string suffix = format_text("_{}", update);
     numbers.register_buffer("attention" + suffix, all_attention);
     numbers.register_buffer("positions" + suffix, all_positions);
     numbers.register_buffer("scores" + suffix, padded_scores);
     numbers.register_buffer("keep" + suffix, padded_keep);
   }
   EXPECT_TRUE(evicted) << "the comparison means nothing when everything is kept";
-  numbers.save((folder / ("numbers-" + name)).string());
+  numbers.save((folder / format_text("numbers-{}", name)).string());
 }
 
 TEST(TorchscriptMemory, SameScoresAndDecisionsAsThePolicy) {
@@ -149,8 +153,10 @@ TEST(TorchscriptMemory, RefusesWhatDoesNotFit) {
   save_torchscript(random_memory("ragged", 0, 1, true), folder / "memory.pt");
   torch::jit::Module module = torch::jit::load((folder / "memory.pt").string());
   const c10::Dict<std::string, at::Tensor> empty;
-  EXPECT_ANY_THROW(module.get_method("forward")({at::rand({2, 20, 20}), at::zeros({2, 20}, at::kLong), empty}));
-  EXPECT_ANY_THROW(module.get_method("forward")({at::rand({2, 16, 20}), at::full({2, 20}, -1, at::kLong), empty}));
+  EXPECT_ANY_THROW(
+      module.get_method("forward")({at::rand({2, 20, 20}), at::zeros({2, 20}, at::kLong), empty}));
+  EXPECT_ANY_THROW(
+      module.get_method("forward")({at::rand({2, 16, 20}), at::full({2, 20}, -1, at::kLong), empty}));
 }
 
 }  // namespace
