@@ -57,7 +57,10 @@ TEST(Archive, ReadsNeighbouringVersionsOfTorch) {
   for (const char* version : {"2.11.0", "2.9.1", "2.15.0"}) {
     const auto archive = Archive::load(fixture(version));
     EXPECT_EQ(archive->contract().torch_version, version);
-    memory::Session session({.shape = archive->contract().shape, .policy = std::make_shared<memory::FullPolicy>()});
+    memory::SessionOptions options;
+    options.shape = archive->contract().shape;
+    options.policy = std::make_shared<memory::FullPolicy>();
+    memory::Session session(options);
     const std::vector<memory::RowId> rows = {session.add_row()};
     const std::vector<std::vector<int64_t>> ids = {{1, 4, 5, 3, 200, 4}};
     const at::Tensor logits = Generator(archive, session).prefill(rows, ids);

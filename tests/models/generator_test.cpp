@@ -29,7 +29,10 @@ std::shared_ptr<const Archive> archive() {
 }
 
 Session session(std::shared_ptr<const memory::EvictionPolicy> policy = std::make_shared<memory::FullPolicy>()) {
-  return Session({.shape = archive()->contract().shape, .policy = std::move(policy)});
+  memory::SessionOptions options;
+  options.shape = archive()->contract().shape;
+  options.policy = std::move(policy);
+  return Session(options);
 }
 
 // Forgets about half of the tokens every 32.

@@ -93,13 +93,18 @@ struct Recording {
   std::shared_ptr<const Archive> archive;
 
   Session session(std::shared_ptr<const memory::EvictionPolicy> policy) const {
-    return Session({.shape = archive->contract().shape, .policy = std::move(policy)});
+    SessionOptions options;
+    options.shape = archive->contract().shape;
+    options.policy = std::move(policy);
+    return Session(options);
   }
 };
 
 // Running statistics of the full cache, update by update, layer by layer.
 void check_calibration(const Recording& recording, Comparison& compared) {
-  SessionOptions options{.shape = recording.archive->contract().shape, .policy = std::make_shared<memory::FullPolicy>()};
+  SessionOptions options;
+  options.shape = recording.archive->contract().shape;
+  options.policy = std::make_shared<memory::FullPolicy>();
   options.extra_needs.spectrogram = recording.config.spectrogram;
   options.extra_period_tokens = recording.config.period_tokens;
   Session session(options);

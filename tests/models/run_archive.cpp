@@ -39,8 +39,12 @@ struct Row {
 };
 
 memory::Session new_session(const Archive& archive) {
-  return memory::Session({.shape = archive.contract().shape, .dtype = archive.dtype(), .device = archive.device(),
-                          .policy = std::make_shared<memory::FullPolicy>()});
+  memory::SessionOptions options;
+  options.shape = archive.contract().shape;
+  options.dtype = archive.dtype();
+  options.device = archive.device();
+  options.policy = std::make_shared<memory::FullPolicy>();
+  return memory::Session(options);
 }
 
 // Logits of every token, the rows packed into common steps of at most `chunk` tokens each.
