@@ -1,0 +1,429 @@
+#include "memory/session.h"
+
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "memory/attend.h"
+#include "tests/memory/counting_allocator.h"
+#include "tests/memory/toy_transformer.h"
+#include "tests/support/compare_tensors.h"
+#include "tests/support/tolerances.h"
+
+namespace namm::memory {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Comparison;
+using testing::CountingAllocator;
+using testing::normal;
+using testing::TestPolicy;
+using testing::ToyTransformer;
+
+constexpr TransformerShape kShape{2, 4, 2, 16};
+
+bool keep_all(int64_t, int64_t, int64_t) { return true; }
+bool keep_every_third(int64_t, int64_t kv_head, int64_t position) { return (position + kv_head) % 3 == 0; }
+
+SessionOptions options_of(int64_t period, Needs needs = {}, TestPolicy::Rule rule = keep_every_third,
+                          const TransformerShape& shape = kShape) {
+  SessionOptions options;
+  options.shape = shape;
+  options.policy = std::make_shared<TestPolicy>(period, std::move(needs), std::move(rule));
+  return options;
+}
+
+Needs everything() { return {SpectrogramConfig{}, true, true}; }
+
+const ToyTransformer& toy() {
+  static const ToyTransformer model(kShape, 24, 5);
+  return model;
+}
+
+// Reads `input` [tokens, hidden] into one row, cut at multiples of the period; returns the hidden states.
+at::Tensor read(Session& session, RowId row, const at::Tensor& input, int64_t chunk = 512) {
+  std::vector<at::Tensor> out;
+  for (int64_t done = 0; done < input.size(0);) {
+    const int64_t count = std::min({chunk, input.size(0) - done, session.tokens_until_update(row)});
+    out.push_back(toy().step(session, {row}, {input.narrow(0, done, count)})[0]);
+    session.update();
+    done += count;
+  }
+  return at::cat(out);
+}
+
+template <class F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+  return "no error";
+}
+
+TEST(Session, EvictingNothingChangesNoBit) {
+  const at::Tensor input = normal({300, 24}, 1);
+  Session full(options_of(0)), all(options_of(64, everything(), keep_all));
+  const RowId a = full.add_row(), b = all.add_row();
+  EXPECT_TRUE(at::equal(read(full, a, input, 64), read(all, b, input, 64)));
+  EXPECT_EQ(full.usage(a).lengths, all.usage(b).lengths);
+  EXPECT_EQ(all.kept_history(b).size(), 4u);
+  EXPECT_TRUE(full.kept_history(a).empty());
+  EXPECT_EQ(full.tokens_until_update(a), std::numeric_limits<int64_t>::max());
+}
+
+TEST(Session, PositionsContinueAfterEvictions) {
+  Session session(options_of(32));
+  const RowId row = session.add_row(), other = session.add_row();
+  read(session, row, normal({70, 24}, 1));
+  read(session, other, normal({3, 24}, 2));
+  const std::vector<RowId> rows{other, row};
+  const std::vector<int64_t> lengths{2, 4};
+  session.begin_step(rows, lengths);
+  EXPECT_TRUE(at::equal(session.positions(), at::tensor({3, 4, 70, 71, 72, 73}, at::kLong)));
+  for (int64_t h = 0; h < 2; ++h) {
+    std::vector<int64_t> expected;
+    for (int64_t p = 0; p < 64; ++p) {
+      // 31 was the newest token of the first update and went at the second unless the rule keeps it; 63 stays.
+      if (keep_every_third(0, h, p) || p == 63) expected.push_back(p);
+    }
+    for (int64_t p = 64; p < 70; ++p) expected.push_back(p);
+    EXPECT_TRUE(at::equal(session.segment(row, 1, h).positions, at::tensor(expected, at::kLong)));
+  }
+}
+
+TEST(Session, HistoryAndUsageCountTokens) {
+  Session session(options_of(32));
+  const RowId row = session.add_row();
+  read(session, row, normal({40, 24}, 1));
+  ASSERT_EQ(session.kept_history(row).size(), 1u);
+  // Head 0 keeps 0, 3, ..., 30 and the newest; head 1 keeps 2, 5, ..., 29 and the newest.
+  const std::vector<int64_t> kept{12, 11, 12, 11};
+  EXPECT_EQ(session.kept_history(row)[0], kept);
+  const CacheUsage usage = session.usage(row);
+  EXPECT_EQ(usage.lengths, (std::vector<int64_t>{20, 19, 20, 19}));
+  EXPECT_EQ(usage.tokens, 78);
+  // Exactly the kept tokens, and room for 16 where 8 new ones stand.
+  EXPECT_EQ(usage.cache_bytes, (46 + 4 * 16) * 16 * 4 * 2);
+}
+
+TEST(Session, ForkSharesAndDoesNotDisturbItsParent) {
+  const at::Tensor context = normal({150, 24}, 1), more = normal({60, 24}, 2), question = normal({50, 24}, 3);
+  for (const int64_t period : {int64_t{0}, int64_t{32}}) {
+    const Needs needs = period > 0 ? everything() : Needs{};
+    Session undisturbed(options_of(period, needs));
+    const RowId alone = undisturbed.add_row();
+    read(undisturbed, alone, context);
+    const Session::Segment before = undisturbed.segment(alone, 1, 1);
+    const at::Tensor expected = read(undisturbed, alone, more);
+    Session straight(options_of(period, needs));
+    const RowId whole = straight.add_row();
+    const at::Tensor expected_fork = read(straight, whole, at::cat({context, question})).narrow(0, 150, 50);
+
+    Session session(options_of(period, needs));
+    const RowId parent = session.add_row();
+    read(session, parent, context);
+    const CountingAllocator& memory = CountingAllocator::install();
+    const int64_t held = memory.now();
+    const RowId fork = session.fork(parent, 0, 1), unused = session.fork(parent, 0, 2);
+    EXPECT_EQ(memory.now(), held) << "a fork copies nothing";
+    const at::Tensor answer = read(session, fork, question);
+    const Session::Segment after = session.segment(parent, 1, 1);
+    EXPECT_TRUE(at::equal(before.keys, after.keys));
+    EXPECT_TRUE(at::equal(before.values, after.values));
+    EXPECT_TRUE(at::equal(before.positions, after.positions));
+    EXPECT_EQ(session.tokens_processed(unused), 150);
+    session.drop(fork);
+    session.drop(unused);
+    EXPECT_TRUE(at::equal(read(session, parent, more), expected)) << "period " << period;
+
+    Comparison comparison;
+    comparison.near(answer, expected_fork, tolerances::implementations::attention, true,
+                    "fork against one straight row, period " + std::to_string(period));
+  }
+}
+
+TEST(Session, ForksOfOneContextAnswerSideBySide) {
+  const at::Tensor context = normal({100, 24}, 1);
+  Session session(options_of(32, everything()));
+  const RowId parent = session.add_row();
+  read(session, parent, context);
+  std::vector<RowId> forks;
+  std::vector<at::Tensor> questions;
+  for (int64_t i = 0; i < 3; ++i) {
+    forks.push_back(session.fork(parent, 0, i));
+    questions.push_back(normal({5 + 7 * i, 24}, 10 + static_cast<uint64_t>(i)));
+  }
+  const auto together = toy().step(session, forks, questions);
+  for (size_t i = 0; i < forks.size(); ++i) {
+    const RowId again = session.fork(parent, 0, 9);
+    EXPECT_TRUE(at::equal(toy().step(session, {again}, {questions[i]})[0], together[i]));
+    session.drop(again);
+  }
+}
+
+TEST(Session, EvictionReturnsMemory) {
+  const TransformerShape shape{4, 2, 1, 32};
+  CountingAllocator& memory = CountingAllocator::install();
+  const int64_t chunk = 512, tokens = 8192;
+  const int64_t bytes_per_token = shape.layers * shape.kv_heads * shape.head_dim * 4 * 2;
+  // The newest 512 tokens stay.
+  int64_t seen = 0;
+  Session session(options_of(chunk, {}, [&](int64_t, int64_t, int64_t p) { return p >= seen - chunk; }, shape));
+  const RowId row = session.add_row();
+  const at::Tensor q = normal({chunk, 2, 32}, 1), kv = normal({chunk, 1, 32}, 2);
+  const int64_t before = memory.now();
+  memory.reset_peak();
+  for (int64_t done = 0; done < tokens; done += chunk) {
+    session.begin_step(std::vector<RowId>{row}, std::vector<int64_t>{chunk});
+    for (int64_t l = 0; l < shape.layers; ++l) session.attend(q, kv, kv, l, 0.2, 0);
+    seen = done + chunk;
+    session.update();
+    EXPECT_EQ(session.usage(row).cache_bytes, chunk * bytes_per_token);
+  }
+  // Two chunks of cache at most, and working memory of one layer: a few copies of a chunk and a tile of scores, but never
+  // the 256 MB of an 8192 x 8192 matrix.
+  const int64_t predicted = 2 * chunk * bytes_per_token, measured = memory.peak() - before;
+  std::printf("full cache %lld bytes, predicted peak %lld, measured peak %lld\n",
+              static_cast<long long>(tokens * bytes_per_token), static_cast<long long>(predicted),
+              static_cast<long long>(measured));
+  EXPECT_EQ(predicted, tokens * bytes_per_token / 8);
+  EXPECT_LT(measured, predicted + 3000000);
+  const int64_t held = memory.now() - before;
+  EXPECT_GE(held, chunk * bytes_per_token);
+  EXPECT_LE(held, chunk * bytes_per_token + chunk * 8 * (shape.layers + 1)) << "keys, values, positions, nothing else";
+  session.drop(row);
+  EXPECT_LT(memory.now() - before, 4096 + chunk * 8);
+}
+
+TEST(Session, RecordsNothingWhereNothingNeedsAttention) {
+  CountingAllocator& memory = CountingAllocator::install();
+  const auto held_by = [&](const SessionOptions& options) {
+    Session session(options);
+    const RowId row = session.add_row();
+    const int64_t before = memory.now();
+    const at::Tensor out = read(session, row, normal({60, 24}, 1));
+    return memory.now() - before - static_cast<int64_t>(out.nbytes()) - session.usage(row).cache_bytes;
+  };
+  const int64_t queries = 2 * 60 * 4 * (16 + 1) * 4;
+  EXPECT_LT(held_by(options_of(64, {{}, false, true})), queries / 2);
+  EXPECT_LT(held_by(options_of(0, everything())), queries / 2);
+  EXPECT_GE(held_by(options_of(64, {{}, true, false})), queries);
+}
+
+TEST(Session, ObserverSeesFeaturesUnderFullCache) {
+  SessionOptions options = options_of(0);
+  options.extra_needs.spectrogram = SpectrogramConfig{};
+  options.extra_period_tokens = 64;
+  Session session(options);
+  int64_t updates = 0;
+  session.set_observer([&](const UpdateView& view) {
+    ++updates;
+    ASSERT_EQ(view.layers.size(), 2u);
+    EXPECT_EQ(view.layers[1].ema.sizes(), (std::vector<int64_t>{2 * 64 * updates, 17}));
+    EXPECT_FALSE(view.layers[1].column_sums.defined());
+  });
+  const RowId row = session.add_row();
+  const at::Tensor out = read(session, row, normal({200, 24}, 1));
+  EXPECT_EQ(updates, 3);
+  EXPECT_EQ(session.usage(row).tokens, 200 * 4);
+  Session plain(options_of(0));
+  EXPECT_TRUE(at::equal(read(plain, plain.add_row(), normal({200, 24}, 1), 64), out));
+}
+
+TEST(Session, DecisionObserverSeesWhatWasDecided) {
+  Session session(options_of(32));
+  int64_t calls = 0;
+  session.set_decision_observer([&](const UpdateView& view, const std::vector<KeepDecision>& decisions) {
+    ++calls;
+    ASSERT_EQ(view.layers.size(), decisions.size());
+    EXPECT_EQ(decisions[0].lengths.sum().item<int64_t>(), 23);
+  });
+  read(session, session.add_row(), normal({40, 24}, 1));
+  EXPECT_EQ(calls, 1);
+}
+
+// A policy that breaks its contract is named, nothing is corrupted.
+TEST(Session, WrongDecisionsAreRefused) {
+  struct Wrong : TestPolicy {
+    using TestPolicy::TestPolicy;
+    std::function<void(std::vector<KeepDecision>&)> spoil;
+    std::vector<KeepDecision> decide(const UpdateView& view) const override {
+      auto decisions = TestPolicy::decide(view);
+      spoil(decisions);
+      return decisions;
+    }
+  };
+  const auto message = [](std::function<void(std::vector<KeepDecision>&)> spoil) {
+    auto policy = std::make_shared<Wrong>(32, Needs{}, keep_every_third);
+    policy->spoil = std::move(spoil);
+    SessionOptions options;
+    options.shape = kShape;
+    options.policy = policy;
+    Session session(options);
+    const RowId row = session.add_row();
+    const std::string error = error_of([&] { read(session, row, normal({32, 24}, 1)); });
+    EXPECT_EQ(session.usage(row).tokens, 32 * 4);
+    return error;
+  };
+  EXPECT_THAT(message([](auto& d) { d.pop_back(); }), HasSubstr("decided on 1 of 2 layers"));
+  EXPECT_THAT(message([](auto& d) { d[1].keep = d[1].keep.narrow(0, 0, 9); }), HasSubstr("layer 1: keep must be bool [64]"));
+  EXPECT_THAT(message([](auto& d) { d[0].lengths.add_(1); }), HasSubstr("lengths says 13 tokens, keep marks 12"));
+  EXPECT_THAT(message([](auto& d) {
+                d[0].keep.index_put_({at::tensor(31)}, false);
+                d[0].lengths[0][0].sub_(1);
+              }),
+              HasSubstr("the newest token must be kept"));
+}
+
+TEST(Session, WrongCallsAreRefused) {
+  Session session(options_of(32));
+  const RowId row = session.add_row(), other = session.add_row();
+  const auto begin = [&](std::vector<RowId> rows, std::vector<int64_t> lengths) {
+    return error_of([&] { session.begin_step(rows, lengths); });
+  };
+  const at::Tensor q = normal({3, 4, 16}, 1), kv = normal({3, 2, 16}, 2);
+  const auto attend = [&](int64_t layer, const at::Tensor& queries, const at::Tensor& keys) {
+    return error_of([&] { session.attend(queries, keys, keys, layer, 1.0, 0); });
+  };
+  EXPECT_THAT(attend(0, q, kv), HasSubstr("no step is open"));
+  EXPECT_THAT(begin({7}, {1}), HasSubstr("there is no row 7"));
+  EXPECT_THAT(begin({row, row}, {1, 1}), HasSubstr("named twice"));
+  EXPECT_THAT(begin({row}, {0}), HasSubstr("brings 0 tokens"));
+  EXPECT_THAT(begin({row, other}, {1}), HasSubstr("2 rows and 1 lengths"));
+  EXPECT_THAT(begin({}, {}), HasSubstr("at least one row"));
+  EXPECT_THAT(begin({row}, {33}), HasSubstr("across a multiple of the period of 32"));
+  EXPECT_THAT(attend(0, q, kv), HasSubstr("no step is open")) << "a refused step must not stay open";
+
+  EXPECT_EQ(begin({row}, {3}), "no error");
+  EXPECT_THAT(attend(1, q, kv), HasSubstr("layer 1 attends where layer 0 is next"));
+  EXPECT_THAT(attend(0, q.narrow(0, 0, 2), kv), HasSubstr("q must be [3, 4, 16]"));
+  EXPECT_THAT(attend(0, q, q), HasSubstr("k must be [3, 2, 16]"));
+  EXPECT_THAT(attend(0, q.to(at::kBFloat16), kv), HasSubstr("q must be Float"));
+  EXPECT_EQ(attend(0, q, kv), "no error");
+  EXPECT_THAT(attend(0, q, kv), HasSubstr("layer 0 attends where layer 1 is next"));
+  EXPECT_THAT(error_of([&] { session.fork(row, 0, 0); }), HasSubstr("in the middle of a step"));
+
+  // The model failed inside the step: the row is lost, the others go on.
+  EXPECT_EQ(begin({other}, {3}), "no error");
+  EXPECT_EQ(attend(0, q, kv), "no error");
+  EXPECT_EQ(attend(1, q, kv), "no error");
+  EXPECT_THAT(attend(2, q, kv), HasSubstr("no step is open"));
+  EXPECT_THAT(begin({row}, {1}), HasSubstr("given up before its last layer"));
+  EXPECT_EQ(session.tokens_processed(row), 0);
+  EXPECT_EQ(session.tokens_processed(other), 3);
+  session.drop(row);
+  EXPECT_THAT(begin({row}, {1}), HasSubstr("there is no row"));
+
+  read(session, other, normal({28, 24}, 1));
+  toy().step(session, {other}, {normal({1, 24}, 2)});
+  EXPECT_EQ(session.tokens_until_update(other), 0);
+  EXPECT_THAT(begin({other}, {1}), HasSubstr("due for update()"));
+  session.update();
+  EXPECT_EQ(session.tokens_until_update(other), 32);
+}
+
+TEST(Session, WrongOptionsAreRefused) {
+  const auto message = [](const SessionOptions& options) { return error_of([&] { Session session(options); }); };
+  SessionOptions options = options_of(32);
+  options.policy = nullptr;
+  EXPECT_THAT(message(options), HasSubstr("a policy is missing"));
+  EXPECT_THAT(message(options_of(32, {}, keep_all, {2, 5, 2, 16})), HasSubstr("KV heads divide heads"));
+  EXPECT_THAT(message(options_of(40, everything())), HasSubstr("the hop of 16 queries must divide the period of 40"));
+  options = options_of(32, everything());
+  options.extra_needs.spectrogram = SpectrogramConfig{.n_fft = 16, .hop_length = 8};
+  EXPECT_THAT(message(options), HasSubstr("different spectrograms"));
+}
+
+TEST(Attend, HandlesOfDeadSessionsAreRecognised) {
+  auto session = std::make_unique<Session>(options_of(0));
+  const at::Tensor handle = session->handle().clone();
+  EXPECT_EQ(&session_of(handle.item<int64_t>()), session.get());
+  session.reset();
+  const Session next(options_of(0));  // takes the same place in the table
+  EXPECT_NE(next.handle().item<int64_t>(), handle.item<int64_t>());
+  EXPECT_THAT(error_of([&] { session_of(handle.item<int64_t>()); }), HasSubstr("is gone"));
+  for (const int64_t nonsense : {int64_t{0}, int64_t{-1}, int64_t{1} << 40, std::numeric_limits<int64_t>::max()}) {
+    EXPECT_THAT(error_of([&] { session_of(nonsense); }), HasSubstr("[attend] session"));
+  }
+}
+
+TEST(Attend, OperatorReachesTheSession) {
+  register_operators();
+  register_operators();
+  const c10::OperatorHandle op = c10::Dispatcher::singleton().findSchemaOrThrow("namm::attend", "");
+  ASSERT_NE(op.schema().arguments()[0].alias_info(), nullptr);
+  EXPECT_TRUE(op.schema().arguments()[0].alias_info()->isWrite()) << "without it TorchScript drops calls";
+  const auto call = op.typed<at::Tensor(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t, double,
+                                        int64_t)>();
+  Session by_operator(options_of(0)), direct(options_of(0));
+  const RowId a = by_operator.add_row(), b = direct.add_row();
+  at::Tensor handle = by_operator.handle();
+  const at::Tensor q = normal({5, 4, 16}, 1), k = normal({5, 2, 16}, 2), v = normal({5, 2, 16}, 3);
+  by_operator.begin_step(std::vector<RowId>{a}, std::vector<int64_t>{5});
+  direct.begin_step(std::vector<RowId>{b}, std::vector<int64_t>{5});
+  for (int64_t l = 0; l < 2; ++l) {
+    EXPECT_TRUE(at::equal(call.call(handle, q, k, v, l, 0.25, 0), direct.attend(q, k, v, l, 0.25, 0)));
+  }
+  EXPECT_EQ(by_operator.tokens_processed(a), 5);
+  at::Tensor wrong = at::zeros({2}, at::kLong);
+  EXPECT_THAT(error_of([&] { call.call(wrong, q, k, v, 0, 0.25, 0); }), HasSubstr("session must be an int64 CPU tensor [1]"));
+}
+
+TEST(Session, SessionsRunSideBySideInThreads) {
+  const at::Tensor input = normal({200, 24}, 1);
+  const auto run = [&] {
+    Session session(options_of(32, everything()));
+    return read(session, session.add_row(), input, 7);
+  };
+  const at::Tensor expected = run();
+  std::vector<at::Tensor> results(4);
+  std::vector<std::thread> threads;
+  for (at::Tensor& result : results) threads.emplace_back([&] { result = run(); });
+  for (std::thread& thread : threads) thread.join();
+  for (const at::Tensor& result : results) EXPECT_TRUE(at::equal(result, expected));
+}
+
+// Not asserted: the time of one layer's attention.
+TEST(Session, PrintsTimes) {
+  const auto time = [](const char* name, const TransformerShape& shape, int64_t rows, int64_t cached, int64_t tokens,
+                       int64_t period, int repeats) {
+    Session session(options_of(period, period > 0 ? everything() : Needs{}, keep_every_third, shape));
+    std::vector<RowId> ids;
+    for (int64_t r = 0; r < rows; ++r) ids.push_back(session.add_row());
+    const auto step = [&](int64_t n) {
+      const at::Tensor q = normal({rows * n, shape.heads, shape.head_dim}, 1);
+      const at::Tensor kv = normal({rows * n, shape.kv_heads, shape.head_dim}, 2);
+      session.begin_step(ids, std::vector<int64_t>(ids.size(), n));
+      const auto start = std::chrono::steady_clock::now();
+      for (int64_t l = 0; l < shape.layers; ++l) session.attend(q, kv, kv, l, 0.125, 0);
+      return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() /
+             static_cast<double>(shape.layers);
+    };
+    while (session.tokens_processed(ids[0]) < cached) {
+      step(std::min(cached - session.tokens_processed(ids[0]), std::min<int64_t>(512, session.tokens_until_update(ids[0]))));
+      session.update();
+    }
+    double best = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < repeats; ++i) best = std::min(best, step(tokens));
+    std::printf("%-48s %10.1f us a layer\n", name, best);
+  };
+  time("9/3 heads, d 64, 512 tokens after 1024", {2, 9, 3, 64}, 1, 1024, 512, 0, 2);
+  time("9/3 heads, d 64, decoding after 2048", {2, 9, 3, 64}, 1, 2048, 1, 0, 20);
+  time("9/3 heads, d 64, decoding after 2048, ragged", {2, 9, 3, 64}, 1, 2048, 1, 512, 20);
+  time("4/2 heads, d 32, 16 rows of 128 after 512, ragged", {2, 4, 2, 32}, 16, 512, 128, 512, 2);
+  time("4/2 heads, d 32, 16 rows decoding after 512, ragged", {2, 4, 2, 32}, 16, 512, 1, 512, 20);
+}
+
+}  // namespace
+}  // namespace namm::memory
