@@ -41,10 +41,9 @@ TEST_P(RecordedTokenizer, GivesTheSameIds) {
     const auto ids = one["ids"].get<std::vector<int64_t>>();
     // `tokenizers` finds special tokens in any text; ours does in templates only.
     EXPECT_EQ(ours.encode_wrapped(text, "", ""), ids) << text;
-    const std::string decoded = ours.decode(ids, true);
-    if (decoded.find("\xef\xbf\xbd") == std::string::npos) {
-      EXPECT_EQ(decoded, one["decoded"].get<std::string>()) << text;
-    }
+    // `tokenizers` writes U+FFFD for bytes that are no UTF-8 (a dropped byte leaves such); ours gives the bytes.
+    const auto decoded = one["decoded"].get<std::string>();
+    if (decoded.find("\xef\xbf\xbd") == std::string::npos) EXPECT_EQ(ours.decode(ids, true), decoded) << text;
     if (GetParam() != "smollm-missing-bytes") {
       EXPECT_EQ(ours.decode(ours.encode(text), true), text);
     }
@@ -77,10 +76,10 @@ TEST(ByteLevelBpe, WholePiecesWinOverMergesWhereTheFileSaysSo) {
   const ByteLevelBpe merging = tokenizer(small(false)), whole = tokenizer(small(true));
   EXPECT_EQ(merging.encode("abc"), (std::vector<int64_t>{4, 2}));
   EXPECT_EQ(merging.encode("abcd"), (std::vector<int64_t>{4, 5}));
-  EXPECT_EQ(merging.encode("abc ab"), (std::vector<int64_t>{4, 2, 8, 1}));
+  EXPECT_EQ(merging.encode("abc ab"), (std::vector<int64_t>{4, 2, 7, 4}));
   EXPECT_EQ(whole.encode("abc"), std::vector<int64_t>{6});
   EXPECT_EQ(whole.encode("abcd"), (std::vector<int64_t>{4, 5}));
-  EXPECT_EQ(whole.encode("abc ab"), (std::vector<int64_t>{6, 8, 1}));
+  EXPECT_EQ(whole.encode("abc ab"), (std::vector<int64_t>{6, 7, 4}));
 }
 
 TEST(ByteLevelBpe, AddedTokensDecodeToTheirOwnText) {

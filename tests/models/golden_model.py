@@ -51,7 +51,7 @@ def main() -> int:
         register_attend()
         frequencies = torch.jit.load(out).inverse_frequencies.numpy()
         recorded = recording["rope/inv_freq"][:]
-        if frequencies.dtype != np.float32 or not np.array_equal(frequencies, recorded):
+        if frequencies.dtype != np.float32 or not np.allclose(frequencies, recorded, rtol=2e-7, atol=0):
             print(f"RoPE frequencies of the archive: {frequencies}, recorded: {recorded}", file=sys.stderr)
             return 1
     return 0
