@@ -20,6 +20,7 @@ LENGTHS = [1, 17, 200, 64]
 MODELS = {
     "grouped heads, untied": {},
     "one head a group, tied, wide heads": {
+        "hidden_size": 48,
         "num_attention_heads": 3,
         "num_key_value_heads": 3,
         "head_dim": 24,
