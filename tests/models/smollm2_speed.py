@@ -1,6 +1,6 @@
 """Prefill and decoding of SmolLM2, ours beside transformers (SDPA, float32), in one run.
 
-    PYTHONPATH=. .venv/bin/python tests/models/smollm2_speed.py [--threads 2] [--repeats 2]
+    PYTHONPATH=. .venv/bin/python tests/models/smollm2_speed.py [--threads 2] [--repeats 2] [--chunk 512]
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--chunk", type=int, default=512, help="most tokens of a step of ours")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     archive = smollm2.bring()
@@ -44,7 +45,7 @@ def main() -> None:
     for length in LENGTHS:
         prompt, ours, theirs = ids[:length], [], []
         for _ in range(options.repeats):
-            request = {"prompts": [{"ids": prompt}], "new_tokens": DECODED + 1, "threads": options.threads}
+            request = {"prompts": [{"ids": prompt}], "new_tokens": DECODED + 1, "threads": options.threads, "chunk": options.chunk}
             result = run_archive(archive, request)
             ours.append((result["prefill_seconds"], result["decode_seconds"]))
             theirs.append(transformers_seconds(model, prompt))
