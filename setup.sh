@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 program_packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-venv
-  libyaml-cpp-dev libspdlog-dev libhdf5-dev libcli11-dev nlohmann-json3-dev libopenblas-dev gfortran libpcre2-dev libicu-dev)
+  libyaml-cpp-dev libspdlog-dev libhdf5-dev libcli11-dev nlohmann-json3-dev libopenblas-dev gfortran libpcre2-dev libicu-dev zlib1g-dev)
 test_packages=(libgtest-dev libgmock-dev util-linux)
 
 usage() { sed -n 2,5p "$0" | cut -c3-; }
