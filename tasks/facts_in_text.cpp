@@ -116,10 +116,7 @@ class FactsInTextTask : public Task {
   Sample sample(Split split, int64_t id, const TokenCodec& codec) const override;
 
   double score(const std::string& prediction, const Question& question) const override {
-    double best = 0;
-    for (const std::string& answer : question.answers)
-      best = std::max(best, exact_prefix(prediction, answer));
-    return best;
+    return best_exact_prefix(prediction, question.answers);
   }
 
  private:

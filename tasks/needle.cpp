@@ -31,10 +31,7 @@ class NeedleTask : public Task {
   Sample sample(Split split, int64_t id, const TokenCodec& codec) const override;
 
   double score(const std::string& prediction, const Question& question) const override {
-    double best = 0;
-    for (const std::string& answer : question.answers)
-      best = std::max(best, exact_prefix(prediction, answer));
-    return best;
+    return best_exact_prefix(prediction, question.answers);
   }
 
  private:
@@ -174,6 +171,12 @@ double exact_prefix(const std::string& prediction, const std::string& answer) {
   if (wanted.empty() || !given.starts_with(wanted)) return 0;
   const bool goes_on = given.size() > wanted.size() && is_word_character(given[wanted.size()]);
   return goes_on ? 0 : 1;
+}
+
+double best_exact_prefix(const std::string& prediction, const std::vector<std::string>& answers) {
+  double best = 0;
+  for (const std::string& answer : answers) best = std::max(best, exact_prefix(prediction, answer));
+  return best;
 }
 
 }  // namespace namm::tasks

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tasks/task.h"
 #include "tasks/task_list.h"
@@ -19,5 +20,8 @@ std::string needle_name(NeedleKind kind);
 /// runs of white space count as one blank, and no letter or digit may follow directly. What comes after the
 /// answer does not matter.
 double exact_prefix(const std::string& prediction, const std::string& answer);
+
+/// The largest `exact_prefix` over all accepted answers.
+double best_exact_prefix(const std::string& prediction, const std::vector<std::string>& answers);
 
 }  // namespace namm::tasks

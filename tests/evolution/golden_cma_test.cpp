@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 
 #include "core/hdf5.h"
 #include "evolution/optimizers/cma_es.h"
+#include "tests/support/golden_files.h"
 #include "tests/support/tolerances.h"
 
 /// Trajectories recorded from the published code (tests/data/golden/README.md), replayed with `parity`. Every
@@ -151,17 +151,9 @@ int64_t compare_case(const Hdf5File& file, const std::string& group) {
 }
 
 TEST(GoldenCma, TrajectoriesOfThePublishedCode) {
-  const char* override = std::getenv("NAMM_GOLDEN_DIR");
-  const fs::path directory = override != nullptr ? fs::path(override) : fs::path(NAMM_TEST_DATA) / "golden";
+  const fs::path directory = namm::testing::golden_directory();
   ASSERT_TRUE(fs::is_directory(directory)) << directory;
-  std::vector<fs::path> files;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("cma") && name.ends_with(".h5")) {
-      files.push_back(entry.path());
-    }
-  }
-  std::sort(files.begin(), files.end());
+  const std::vector<fs::path> files = namm::testing::golden_files("cma");
   ASSERT_FALSE(files.empty()) << "no cma*.h5 in " << directory;
   int64_t cases = 0, numbers = 0;
   for (const fs::path& path : files) {

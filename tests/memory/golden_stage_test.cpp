@@ -11,23 +11,16 @@
 #include "memory/spectrogram.h"
 #include "tests/support/compare_tensors.h"
 #include "tests/support/golden_files.h"
+#include "tests/support/golden_tensors.h"
 #include "tests/support/tolerances.h"
 
 namespace namm::memory {
 namespace {
 
 using namm::testing::Comparison;
+using namm::testing::floats;
+using namm::testing::integers;
 namespace limit = tolerances::stage;
-
-at::Tensor floats(const Hdf5File& file, const std::string& name) {
-  const Hdf5Array<float> array = file.read<float>(name);
-  return at::tensor(array.values, at::kFloat).view(array.shape);
-}
-
-at::Tensor integers(const Hdf5File& file, const std::string& name) {
-  const Hdf5Array<int64_t> array = file.read<int64_t>(name);
-  return at::tensor(array.values, at::kLong).view(array.shape);
-}
 
 struct Recording {
   explicit Recording(const std::filesystem::path& path) : file(Hdf5File::open(path)) {
@@ -39,10 +32,8 @@ struct Recording {
     config.spectrogram.hop_length = file.read_attribute<int64_t>("/", "hop");
     config.spectrogram.ema_coefficient = file.read_attribute<double>("/", "ema");
     config.spectrogram.attention_dtype = file.read_attribute<std::string>("/", "attention_dtype");
-    theta = floats(file, "policy/theta").unsqueeze(0);
-    statistics = FeatureStatistics::from_variance(file.read<int64_t>("policy/norm_count", {1})[0],
-                                                  file.read<double>("policy/norm_mean", {-1}),
-                                                  file.read<double>("policy/norm_var", {-1}));
+    theta = namm::testing::recorded_theta(file);
+    statistics = namm::testing::recorded_statistics(file);
   }
 
   Hdf5File file;

@@ -18,6 +18,7 @@
 #include "models/generator.h"
 #include "tests/support/compare_tensors.h"
 #include "tests/support/golden_files.h"
+#include "tests/support/golden_tensors.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/tolerances.h"
 
@@ -34,17 +35,9 @@ using memory::Session;
 using memory::SessionOptions;
 using memory::UpdateView;
 using namm::testing::Comparison;
+using namm::testing::floats;
+using namm::testing::integers;
 namespace limit = tolerances::end_to_end;
-
-at::Tensor floats(const Hdf5File& file, const std::string& name) {
-  const Hdf5Array<float> array = file.read<float>(name);
-  return at::tensor(array.values, at::kFloat).view(array.shape);
-}
-
-at::Tensor integers(const Hdf5File& file, const std::string& name) {
-  const Hdf5Array<int64_t> array = file.read<int64_t>(name);
-  return at::tensor(array.values, at::kLong).view(array.shape);
-}
 
 std::string numbered(const std::string& name, int64_t index) { return name + std::to_string(index); }
 
@@ -67,10 +60,8 @@ struct Recording {
     config.heads = "parity";
     config.period_tokens = file.read_attribute<int64_t>("/", "period");
     chunk_tokens = file.read_attribute<int64_t>("/", "chunk");
-    theta = floats(file, "policy/theta").unsqueeze(0);
-    statistics = FeatureStatistics::from_variance(file.read<int64_t>("policy/norm_count", {1})[0],
-                                                  file.read<double>("policy/norm_mean", {-1}),
-                                                  file.read<double>("policy/norm_var", {-1}));
+    theta = namm::testing::recorded_theta(file);
+    statistics = namm::testing::recorded_statistics(file);
     for (int64_t i = 0; file.exists(numbered("case", i)); ++i) {
       const std::string name = numbered("case", i);
       cases.push_back({name, file.read<int64_t>(name + "/input_ids").values, file.read_attribute<int64_t>(name, "generated")});
