@@ -197,6 +197,9 @@ struct Hdf5File::State {
     file.reset();
   }
 
+  // Of a checked file's bytes, which HDF5 copies.
+  static std::unique_ptr<State> of_image(const std::string& bytes, const std::filesystem::path& path);
+
   [[noreturn]] void fail(std::string_view object, const std::string& text) const {
     throw DataError(path.string() + ": " + (object.empty() ? "" : std::string(object) + ": ") + text);
   }
@@ -529,22 +532,34 @@ Hdf5File Hdf5File::create(const std::filesystem::path& path) {
   return Hdf5File(std::move(state));
 }
 
-Hdf5File Hdf5File::open(const std::filesystem::path& path) {
-  std::string bytes = read_file(path);
-  check_hdf5_bytes(bytes, path);
+std::unique_ptr<Hdf5File::State> Hdf5File::State::of_image(const std::string& bytes,
+                                                           const std::filesystem::path& path) {
   auto state = std::make_unique<State>();
   state->path = path;
   state->claim_limit = 1100 * (bytes.size() + 4096);
   const Lock lock;
   const Hdf5Properties access = memory_file_access();
-  if (H5Pset_file_image(access.id(), bytes.data(), bytes.size()) < 0) {
+  // HDF5 copies the bytes; its signature only lacks the const.
+  if (H5Pset_file_image(access.id(), const_cast<char*>(bytes.data()), bytes.size()) < 0) {
     throw InfrastructureError(path.string() + ": cannot be opened: " + library_reason());
   }
   state->file = Hdf5FileHandle(H5Fopen(unique_name(path).c_str(), H5F_ACC_RDONLY, access.id()));
   if (!state->file.valid()) {
     throw DataError(path.string() + ": truncated or damaged, or no HDF5 file: " + library_reason());
   }
-  return Hdf5File(std::move(state));
+  return state;
+}
+
+Hdf5File Hdf5File::open(const std::filesystem::path& path) {
+  const std::string bytes = read_file(path);
+  check_hdf5_bytes(bytes, path, false);
+  return Hdf5File(State::of_image(bytes, path));
+}
+
+Hdf5File Hdf5File::open_foreign(const std::filesystem::path& path) {
+  const std::string bytes = read_file(path);
+  check_hdf5_bytes(bytes, path, true);
+  return Hdf5File(State::of_image(bytes, path));
 }
 
 bool Hdf5File::intact(const std::filesystem::path& path) noexcept {

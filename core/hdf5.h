@@ -27,15 +27,18 @@ enum class Hdf5Kind { group, integers, floats, text, other };
 /// are serialised (HDF5 itself is not thread-safe).
 ///
 /// Files written here carry in front (HDF5's user block, ignored by other readers) their length and SHA-256,
-/// checked before HDF5 parses a byte, because HDF5 is not safe on damaged files.
+/// checked before HDF5 parses a byte, because HDF5 1.10 crashes or loops on some damaged files.
 ///
 /// Errors are DataError with file, object and reason; InfrastructureError where the disk fails.
 class Hdf5File {
  public:
   /// A new file, built in memory; nothing is on disk before commit().
   static Hdf5File create(const std::filesystem::path& path);
-  /// An existing file, read only.
+  /// An existing file that was written here, read only. Anything else is refused.
   static Hdf5File open(const std::filesystem::path& path);
+  /// Also a file of another program, which carries no checksum. For files that are known to be whole: HDF5
+  /// may crash on a damaged one.
+  static Hdf5File open_foreign(const std::filesystem::path& path);
   /// True when the file carries our checksum and it is right (no HDF5 call is made). False for anything else.
   static bool intact(const std::filesystem::path& path) noexcept;
 

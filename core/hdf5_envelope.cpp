@@ -40,7 +40,21 @@ EnvelopeState check_envelope(std::string_view file) {
   return whole ? EnvelopeState::right : EnvelopeState::wrong;
 }
 
-void check_hdf5_bytes(std::string_view file, const std::filesystem::path& path) {
+namespace {
+
+bool has_hdf5_signature(std::string_view file) {
+  // It stands at 0, or behind a user block of 512, 1024, ... bytes.
+  for (std::size_t place = 0; place < file.size(); place = place == 0 ? 512 : 2 * place) {
+    if (file.substr(place).starts_with(signature)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+void check_hdf5_bytes(std::string_view file, const std::filesystem::path& path, bool foreign) {
   const std::string name = path.string();
   if (file.empty()) {
     throw DataError(name + ": the file is empty, an HDF5 file is needed");
@@ -55,14 +69,13 @@ void check_hdf5_bytes(std::string_view file, const std::filesystem::path& path) 
     throw DataError(name + ": truncated or damaged (" + found +
                     "; its SHA-256 is not the one it was written with); make or copy the file again");
   }
-  // The signature stands at 0, or behind a user block of 512, 1024, ... bytes.
-  for (std::size_t place = 0; state == EnvelopeState::absent; place = place == 0 ? 512 : 2 * place) {
-    if (place >= file.size()) {
-      throw DataError(name + ": is no HDF5 file, or a damaged one (its signature is missing)");
-    }
-    if (file.substr(place).starts_with(signature)) {
-      return;
-    }
+  if (state == EnvelopeState::absent && !has_hdf5_signature(file)) {
+    throw DataError(name + ": is no HDF5 file, or a damaged one (its signature is missing)");
+  }
+  if (state == EnvelopeState::absent && !foreign) {
+    throw DataError(name +
+                    ": carries no checksum, so it was not written by namm, or its beginning is lost; HDF5 is not "
+                    "safe on such files, name one that namm wrote");
   }
 }
 

@@ -117,6 +117,7 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   result.evolved_on = memory != nullptr ? evolved_on(*memory) : std::vector<std::string>{};
   const bool budgeted = std::any_of(stage.policies.begin(), stage.policies.end(), memory::takes_budget);
   result.budget = budgeted ? stage.budget.text() : "";
+  result.split = stage.split;
   result.notes = context.config.notes;
   result.layers = archive.contract().shape.layers;
   result.kv_heads = archive.contract().shape.kv_heads;

@@ -94,13 +94,31 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem,
                                 0};
   const auto samples = problem.validation_samples();
   const auto& schedule = context.config.evolution.schedule;
-  const auto items = evolution::partition(
-      batch, evolution::make_candidates(rows, n, candidates), samples, schedule.members_per_item,
-      schedule.samples_per_item,
-      std::make_shared<const std::string>(problem.shared_bytes(evolution::Purpose::validation, statistics)));
+  const auto shared = [&](evolution::Purpose purpose) {
+    return std::make_shared<const std::string>(problem.shared_bytes(purpose, statistics));
+  };
+  auto items = evolution::partition(batch, evolution::make_candidates(rows, n, candidates), samples,
+                                    schedule.members_per_item, schedule.samples_per_item,
+                                    shared(evolution::Purpose::validation));
+  const auto shifted = items.size();
+  if (problem.needs_reference()) {
+    const evolution::ItemId reference{batch.stage, evolution::Purpose::reference, generation, 1, 0};
+    for (auto& item : evolution::partition(reference, nullptr, samples, 1, schedule.samples_per_item,
+                                           shared(evolution::Purpose::reference))) {
+      items.push_back(std::move(item));
+    }
+  }
   const auto results = coordinator.run_batch(items);
-  const auto reduction =
-      problem.reduce_validation(evolution::assemble(items, results, rows, samples), nullptr);
+  const std::span all_items(items);
+  const std::span all_results(results);
+  std::optional<evolution::RecordTable> reference;
+  if (problem.needs_reference()) {
+    reference =
+        evolution::assemble(all_items.subspan(shifted), all_results.subspan(shifted), 1, samples);
+  }
+  const auto reduction = problem.reduce_validation(
+      evolution::assemble(all_items.first(shifted), all_results.first(shifted), rows, samples),
+      reference ? &*reference : nullptr);
   size_t best = 0;
   std::string report;
   for (size_t i = 0; i < shifts.size(); ++i) {

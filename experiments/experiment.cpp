@@ -57,6 +57,13 @@ ConfigValue StartPoint::to_config() const {
 void EvolveConfig::check(const ConfigNode& node) const {
   check_name(node, name);
   check_list(node, "tasks", tasks);
+  const bool likelihood = fitness.score == "log_likelihood" || validation.score == "log_likelihood";
+  if (fitness.normalize == "full_cache" && likelihood) {
+    node.at("fitness").fail_entry(
+        "normalize", "full_cache",
+        "none where fitness or validation scores log_likelihood: a ratio of negative numbers falls as the "
+        "answers get better");
+  }
   if (!validation.bias_shifts.empty() && validation.every == 0) {
     node.at("validation")
         .fail_entry("bias_shifts", "[...]", "shifts are chosen on validation, so `every` must be at least 1");

@@ -58,7 +58,11 @@ struct ModelConfig {
 struct FitnessConfig {
   std::string score = "log_likelihood";
   double cache_weight = 0;
+  double shortfall_weight = 0;
   std::string normalize = "none";
+
+  /// Whether the full cache has to be scored on the same samples.
+  bool needs_reference() const { return shortfall_weight > 0 || normalize == "full_cache"; }
 
   bool operator==(const FitnessConfig&) const = default;
   template <class Self, class Visitor>
@@ -68,6 +72,9 @@ struct FitnessConfig {
           "answer");
     visit("cache_weight", self.cache_weight, between(0, 100),
           "subtracted: this times the kept share of the cache");
+    visit("shortfall_weight", self.shortfall_weight, between(0, 100),
+          "subtracted: this times how far a task falls below the full cache on the same samples, mean over "
+          "the tasks");
     visit("normalize", self.normalize, one_of({"none", "full_cache"}),
           "full_cache: each task's score is divided by the full cache's on the same samples (the paper's "
           "fitness)");
@@ -79,6 +86,7 @@ struct ValidationConfig {
   int64_t contexts_per_task = 16;
   std::string score = "exact";
   double cache_weight = 0;
+  double shortfall_weight = 0;
   std::vector<double> bias_shifts;
 
   bool operator==(const ValidationConfig&) const = default;
@@ -90,6 +98,8 @@ struct ValidationConfig {
     visit("score", self.score, one_of({"log_likelihood", "exact"}), "what the mean is judged by");
     visit("cache_weight", self.cache_weight, between(0, 100),
           "subtracted: this times the kept share of the cache");
+    visit("shortfall_weight", self.shortfall_weight, between(0, 100),
+          "subtracted: this times how far a task falls below the full cache, mean over the tasks");
     visit("bias_shifts", self.bias_shifts, between(-100, 100),
           "added to the score's bias of the best mean at the end; the best on validation is the answer");
   }
@@ -128,6 +138,11 @@ struct EvolveConfig {
   ValidationConfig validation;
   CalibrationConfig calibration;
   StartPoint start;
+
+  /// What a validated mean is worth: `validation`'s terms, normalised as `fitness` is.
+  FitnessConfig validation_fitness() const {
+    return {validation.score, validation.cache_weight, validation.shortfall_weight, fitness.normalize};
+  }
 
   bool operator==(const EvolveConfig&) const = default;
   template <class Self, class Visitor>

@@ -1,9 +1,11 @@
 #include "experiments/fitness.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
+#include <stdexcept>
 
 #include "core/errors.h"
 #include "core/random.h"
@@ -110,30 +112,35 @@ std::vector<evolution::SampleId> SamplePlan::first(tasks::Split split, int64_t p
 }
 
 evolution::Reduction reduce_outcomes(const evolution::RecordTable& table,
-                                     const evolution::RecordTable* reference, const std::string& score,
-                                     double cache_weight, bool normalize) {
+                                     const evolution::RecordTable* reference, const FitnessConfig& fitness) {
   constexpr double kSmall = 1e-7;
+  if (fitness.needs_reference() && reference == nullptr)
+    throw std::logic_error("a fitness relative to the full cache was asked for without its scores");
+  const bool normalize = fitness.normalize == "full_cache";
   evolution::Reduction reduction;
   reduction.cache_fraction = 0;
   std::map<int32_t, TaskMean> base;
-  if (normalize && reference != nullptr) base = task_means(*reference, 0, score);
+  if (fitness.needs_reference()) base = task_means(*reference, 0, fitness.score);
   double cache_tokens = 0;
   std::map<int32_t, double> task_scores;
   const auto rows = static_cast<double>(table.rows());
   for (int64_t row = 0; row < table.rows(); ++row) {
-    const auto means = task_means(table, row, score);
+    const auto means = task_means(table, row, fitness.score);
     const auto tasks = static_cast<double>(means.size());
-    double fitness = 0;
+    double value = 0;
     double share = 0;
     for (const auto& [task, mean] : means) {
-      const double value = normalize ? mean.score / (base[task].score + kSmall) : mean.score;
-      fitness += value / tasks;
+      const double unit = normalize ? base[task].score + kSmall : 1;
+      value += mean.score / unit / tasks;
+      if (fitness.shortfall_weight > 0) {
+        value -= fitness.shortfall_weight * std::max(0.0, base[task].score - mean.score) / unit / tasks;
+      }
       share += mean.cache_fraction / tasks;
       cache_tokens += mean.cache_tokens / tasks / rows;
       task_scores[task] += mean.score / rows;
     }
-    fitness -= cache_weight * share;
-    reduction.fitness.push_back(std::isfinite(fitness) ? fitness : std::numeric_limits<double>::quiet_NaN());
+    value -= fitness.cache_weight * share;
+    reduction.fitness.push_back(std::isfinite(value) ? value : std::numeric_limits<double>::quiet_NaN());
     reduction.cache_fraction += share / rows;
   }
   reduction.extra.emplace_back("cache_tokens", cache_tokens);
@@ -182,14 +189,12 @@ std::string MemoryProblem::shared_bytes(evolution::Purpose purpose,
 
 evolution::Reduction MemoryProblem::reduce(const evolution::RecordTable& table,
                                            const evolution::RecordTable* reference) const {
-  return reduce_outcomes(table, reference, stage_.fitness.score, stage_.fitness.cache_weight,
-                         stage_.fitness.normalize == "full_cache");
+  return reduce_outcomes(table, reference, stage_.fitness);
 }
 
 evolution::Reduction MemoryProblem::reduce_validation(const evolution::RecordTable& table,
                                                       const evolution::RecordTable* reference) const {
-  return reduce_outcomes(table, reference, stage_.validation.score, stage_.validation.cache_weight,
-                         stage_.fitness.normalize == "full_cache");
+  return reduce_outcomes(table, reference, stage_.validation_fitness());
 }
 
 evolution::NamedArrays to_arrays(const std::vector<double>& statistics) {

@@ -31,12 +31,12 @@ class SamplePlan {
 };
 
 /// Fitness of every row: mean over tasks of the mean score over the task's samples, minus `cache_weight`
-/// times the mean kept share. With `normalize: full_cache` a task's mean is first divided by that of
-/// `reference` over the same samples (namm-semantics 8.2). A score that is not finite makes the row's fitness
-/// NaN, which ranks last.
+/// times the mean kept share, minus `shortfall_weight` times the mean over tasks of how far the score lies
+/// below that of `reference` (the full cache) over the same samples. With `normalize: full_cache` a task's
+/// mean is first divided by that of the reference (namm-semantics 8.2). A score that is not finite makes the
+/// row's fitness NaN, which ranks last. `reference` may be null unless `fitness.needs_reference()`.
 evolution::Reduction reduce_outcomes(const evolution::RecordTable& table,
-                                     const evolution::RecordTable* reference, const std::string& score,
-                                     double cache_weight, bool normalize);
+                                     const evolution::RecordTable* reference, const FitnessConfig& fitness);
 
 /// An evolve stage as the coordinator sees it.
 class MemoryProblem : public evolution::EvolutionProblem {
@@ -48,7 +48,9 @@ class MemoryProblem : public evolution::EvolutionProblem {
   std::vector<evolution::SampleId> validation_samples() const override;
   std::vector<evolution::SampleId> calibration_samples() const override;
   evolution::NamedArrays merge_calibration(std::span<const evolution::WorkResult> results) const override;
-  bool needs_reference() const override { return stage_.fitness.normalize == "full_cache"; }
+  bool needs_reference() const override {
+    return stage_.fitness.needs_reference() || stage_.validation_fitness().needs_reference();
+  }
   std::string shared_bytes(evolution::Purpose purpose,
                            const evolution::NamedArrays& statistics) const override;
   evolution::Reduction reduce(const evolution::RecordTable& table,

@@ -10,7 +10,7 @@ namespace namm::experiments {
 
 namespace {
 
-constexpr int64_t kFormatVersion = 1;
+constexpr int64_t kFormatVersion = 2;
 
 template <class T, class Get>
 std::vector<T> column(const TaskResult& task, Get get) {
@@ -123,6 +123,7 @@ void write_results(const std::filesystem::path& path, const std::vector<StageRes
     file.write_text(root + "/identity", stage.identity);
     file.write_texts(root + "/evolved_on", stage.evolved_on);
     file.write_text(root + "/budget", stage.budget);
+    file.write_text(root + "/split", stage.split);
     file.write_text(root + "/memory", stage.memory);
     file.write_texts(root + "/notes", stage.notes);
     file.write_attribute(root, "layers", stage.layers);
@@ -168,6 +169,7 @@ std::vector<StageResult> read_results(const std::filesystem::path& path) {
     stage.identity = file.read_text(root + "/identity");
     stage.evolved_on = file.read_texts(root + "/evolved_on");
     stage.budget = file.read_text(root + "/budget");
+    stage.split = file.read_text(root + "/split");
     stage.memory = file.read_text(root + "/memory");
     stage.notes = file.read_texts(root + "/notes");
     stage.layers = file.read_attribute<int64_t>(root, "layers");

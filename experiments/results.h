@@ -47,6 +47,7 @@ struct StageResult {
   std::string identity;                 ///< SHA-256 of what was evaluated: configuration, model, memory
   std::vector<std::string> evolved_on;  ///< tasks that the evaluated memory was evolved on
   std::string budget;                   ///< as the configuration says
+  std::string split = "test";           ///< of the tasks' samples: test | validation
   std::string memory;  ///< SHA-256 of the evaluated memory's parameters and statistics, "" without one
   std::vector<std::string> notes;  ///< what the table shows and what it does not
   int64_t layers = 0;

@@ -295,6 +295,7 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
       evolved.insert(stage.evolved_on.begin(), stage.evolved_on.end());
       table.skipped_records += stage.skipped_records;
       table.has_memory = table.has_memory || !stage.memory.empty();
+      table.has_validation = table.has_validation || stage.split == "validation";
       for (const auto& note : stage.notes) {
         if (!contains(table.notes, note)) table.notes.push_back(note);
       }
@@ -415,6 +416,11 @@ std::string to_markdown(const Table& table) {
     text +=
         "\nThe memory was evolved on: " + (evolved.empty() ? "none of these tasks" : join(evolved, ", ")) +
         ". Transfer (never seen in evolution): " + (transfer.empty() ? "none" : join(transfer, ", ")) + ".\n";
+  }
+  if (table.has_validation) {
+    text +=
+        "\nMeasured on validation samples, of which some may have chosen the memory or the settings: these are "
+        "not held-out scores.\n";
   }
   if (!table.notes.empty()) {
     text += "\nWhat this shows and what it does not:\n";
@@ -541,6 +547,7 @@ nlohmann::ordered_json to_json(const Table& table) {
   document["budgets"] = table.budgets;
   document["truncated_prompts"] = table.truncated_prompts;
   document["skipped_records"] = table.skipped_records;
+  document["held_out"] = !table.has_validation;
   document["notes"] = table.notes;
   return document;
 }

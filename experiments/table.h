@@ -86,7 +86,8 @@ struct Table {
   std::vector<std::string> notes;
   int64_t truncated_prompts = 0;
   int64_t skipped_records = 0;
-  bool has_memory = false;  ///< an evolved memory is among the rows
+  bool has_memory = false;       ///< an evolved memory is among the rows
+  bool has_validation = false;   ///< a stage was evaluated on validation samples
   int64_t decimals = 1;
 };
 

@@ -290,7 +290,7 @@ TEST_F(Hdf5Test, RefusesWhatIsNoHdf5) {
   const auto error_of = [&](const std::string& bytes) -> std::string {
     std::ofstream(path_, std::ios::binary | std::ios::trunc) << bytes;
     try {
-      Hdf5File::open(path_);
+      Hdf5File::open_foreign(path_);
     } catch (const DataError& error) {
       return error.what();
     }
@@ -305,10 +305,15 @@ TEST_F(Hdf5Test, RefusesWhatIsNoHdf5) {
   EXPECT_FALSE(Hdf5File::intact(directory_ / "missing.h5"));
 }
 
+TEST_F(Hdf5Test, AFileOfOthersIsReadOnRequestOnly) {
+  const std::filesystem::path path = std::string(NAMM_TEST_DATA) + "/core/h5py.h5";
+  EXPECT_THAT([&] { Hdf5File::open(path); }, ThrowsMessage<DataError>(HasSubstr("carries no checksum")));
+}
+
 // Written by h5py 3 without our checksum: old file format, chunks with shuffle and gzip, attributes of all
 // kinds.
 TEST_F(Hdf5Test, ReadsFilesOfOthers) {
-  const Hdf5File file = Hdf5File::open(std::string(NAMM_TEST_DATA) + "/core/h5py.h5");
+  const Hdf5File file = Hdf5File::open_foreign(std::string(NAMM_TEST_DATA) + "/core/h5py.h5");
   EXPECT_THAT(file.children(),
               ElementsAre("bool", "float", "float16", "integers", "nested", "text", "texts", "vlen"));
   EXPECT_THAT(file.read<double>("float").shape, ElementsAre(30, 10));
@@ -330,7 +335,7 @@ TEST_F(Hdf5Test, ReadsFilesOfOthers) {
 
 TEST_F(Hdf5Test, ClaimsBeyondTheFileAreRefused) {
   // A data set of 2^40 doubles that were never written takes a few bytes only.
-  const Hdf5File file = Hdf5File::open(std::string(NAMM_TEST_DATA) + "/core/huge_claim.h5");
+  const Hdf5File file = Hdf5File::open_foreign(std::string(NAMM_TEST_DATA) + "/core/huge_claim.h5");
   EXPECT_THAT([&] { file.read<double>("x"); },
               ThrowsMessage<DataError>(HasSubstr("more than the file can hold")));
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <stdexcept>
 
 #include <gtest/gtest.h>
 
@@ -32,25 +33,47 @@ RecordTable table() {
 }
 
 TEST(Fitness, MeanOverTasksMinusTheCacheTerm) {
-  const auto exact = reduce_outcomes(table(), nullptr, "exact", 0.5, false);
+  const auto exact = reduce_outcomes(table(), nullptr, {.score = "exact", .cache_weight = 0.5});
   // Tasks weigh the same: (0.75 + 0) / 2 - 0.5 * (0.3 + 0.6) / 2
   EXPECT_DOUBLE_EQ(exact.fitness[0], 0.375 - 0.5 * 0.45);
   EXPECT_DOUBLE_EQ(exact.fitness[1], 0.5);
   EXPECT_DOUBLE_EQ(exact.cache_fraction, (0.45 + 1) / 2);
-  EXPECT_DOUBLE_EQ(reduce_outcomes(table(), nullptr, "log_likelihood", 0, false).fitness[0], -3);
+  EXPECT_DOUBLE_EQ(reduce_outcomes(table(), nullptr, {.score = "log_likelihood"}).fitness[0], -3);
 }
 
 TEST(Fitness, NormalisedByTheFullCache) {
   RecordTable reference(1, table().samples());
   for (int64_t i = 0; i < 3; ++i) reference.set(0, i, record(-1, i == 2 ? 0.25 : 0.5, 1));
-  const auto reduction = reduce_outcomes(table(), &reference, "exact", 0, true);
+  const auto reduction = reduce_outcomes(table(), &reference, {.score = "exact", .normalize = "full_cache"});
   EXPECT_NEAR(reduction.fitness[1], (1 / 0.5 + 1 / 0.25) / 2, 1e-5);
+}
+
+TEST(Fitness, ATaskBelowTheFullCacheCosts) {
+  RecordTable reference(1, table().samples());
+  for (int64_t i = 0; i < 3; ++i) reference.set(0, i, record(-1, i == 2 ? 0.25 : 0.5, 1));
+  const FitnessConfig fitness{.score = "exact", .cache_weight = 0.5, .shortfall_weight = 2};
+  const auto reduction = reduce_outcomes(table(), &reference, fitness);
+  // Task 0 is above the full cache (0.75 against 0.5), task 1 is 0.25 below it; what is gained on one does
+  // not make up for the other.
+  EXPECT_DOUBLE_EQ(reduction.fitness[0], 0.375 - 0.5 * 0.45 - 2 * 0.25 / 2);
+  EXPECT_DOUBLE_EQ(reduction.fitness[1], 0.5);
+  EXPECT_THROW(reduce_outcomes(table(), nullptr, fitness), std::logic_error);
+}
+
+TEST(Fitness, ValidationIsNormalisedAsTheFitness) {
+  EvolveConfig stage;
+  stage.fitness = {.score = "log_likelihood", .cache_weight = 1, .normalize = "full_cache"};
+  stage.validation.score = "exact";
+  stage.validation.shortfall_weight = 3;
+  const FitnessConfig expected{"exact", 0, 3, "full_cache"};
+  EXPECT_EQ(stage.validation_fitness(), expected);
+  EXPECT_TRUE(MemoryProblem(stage, SamplePlan(1, {}), {}).needs_reference());
 }
 
 TEST(Fitness, WhatIsNoNumberBecomesNaN) {
   RecordTable records = table();
   records.set(0, 1, record(std::numeric_limits<double>::infinity(), 1, 0.4));
-  const auto reduction = reduce_outcomes(records, nullptr, "log_likelihood", 0, false);
+  const auto reduction = reduce_outcomes(records, nullptr, {.score = "log_likelihood"});
   EXPECT_TRUE(std::isnan(reduction.fitness[0]));
   EXPECT_DOUBLE_EQ(reduction.fitness[1], -2);
 }

@@ -113,6 +113,15 @@ TEST(Table, MarkdownSaysEverythingThatACellNeeds) {
   EXPECT_THAT(text, HasSubstr("match_namm"));
 }
 
+TEST(Table, ValidationScoresAreNamedAsSuch) {
+  StageResult result = stage();
+  EXPECT_THAT(to_markdown(make_table({{"run", {result}}})), ::testing::Not(HasSubstr("held-out")));
+  EXPECT_EQ(to_json(make_table({{"run", {result}}}))["held_out"], true);
+  result.split = "validation";
+  EXPECT_THAT(to_markdown(make_table({{"run", {result}}})), HasSubstr("these are not held-out scores"));
+  EXPECT_EQ(to_json(make_table({{"run", {result}}}))["held_out"], false);
+}
+
 TEST(Table, JsonIsTheDocumentedDocument) {
   const auto document = nlohmann::json::parse(to_json(make_table({{"run", {stage()}}})).dump());
   EXPECT_EQ(document["columns"], nlohmann::json({"needle/hop", "needle/classify"}));

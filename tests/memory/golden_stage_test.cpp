@@ -23,7 +23,7 @@ using namm::testing::integers;
 namespace limit = tolerances::stage;
 
 struct Recording {
-  explicit Recording(const std::filesystem::path& path) : file(Hdf5File::open(path)) {
+  explicit Recording(const std::filesystem::path& path) : file(Hdf5File::open_foreign(path)) {
     heads = file.read_attribute<int64_t>("/", "query_heads");
     kv_heads = file.read_attribute<int64_t>("/", "kv_heads");
     config.period_tokens = file.read_attribute<int64_t>("/", "period");

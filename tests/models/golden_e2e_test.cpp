@@ -56,7 +56,7 @@ struct Case {
 // A recording, and the archive that the real exporter made from its weights.
 struct Recording {
   explicit Recording(const std::filesystem::path& path)
-      : file(Hdf5File::open(path)), archive_path(directory / "model.pt") {
+      : file(Hdf5File::open_foreign(path)), archive_path(directory / "model.pt") {
     config.heads = "parity";
     config.period_tokens = file.read_attribute<int64_t>("/", "period");
     chunk_tokens = file.read_attribute<int64_t>("/", "chunk");
