@@ -37,6 +37,20 @@ bool needs_given_memory(const ExperimentConfig& config) {
   return false;
 }
 
+/// Running past the positions of a model is a fair experiment, but nobody should do it unaware.
+void warn_beyond_positions(const std::string& stage, const std::vector<std::string>& names,
+                           const tasks::TaskConfig& task, const models::Contract& contract) {
+  int64_t longest = 0;
+  for (const auto& name : names) {
+    longest = std::max(longest, name.starts_with("needle/") ? task.context_tokens : task.max_prompt_tokens);
+  }
+  if (contract.max_positions == 0 || longest <= contract.max_positions) return;
+  log_warning(
+      format_text("{}: contexts of up to {} tokens are more than the {} positions that the model claims to "
+                  "support",
+                  stage, longest, contract.max_positions));
+}
+
 /// Everything that must be right before a run begins.
 RunContext prepare(const ExperimentConfig& config, const RunOptions& options) {
   RunContext context;
@@ -56,6 +70,7 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options) {
             ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
             : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
     context.stage_tasks[i] = std::make_shared<StageTasks>(names, task_config, config.data);
+    warn_beyond_positions(config.stage_name(i), names, task_config, archive->contract());
     if (stage.evolve) {
       check_evolve_stage(context, i);
     } else {
