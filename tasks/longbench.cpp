@@ -144,14 +144,20 @@ void LongBench::check(const JsonLinesReader& reader, const json& record) const {
     if (value == record.end()) reader.fail(format_text("the record lacks `{}`", name));
     if (!is_right(*value)) reader.fail(format_text("`{}` must be {}", name, what));
   };
-  const auto is_list = [&](const json& value) {
-    return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), is_text);
+  const auto are_texts = [&](const json& value) {
+    return value.is_array() && std::all_of(value.begin(), value.end(), is_text);
   };
+  const auto is_list = [&](const json& value) { return are_texts(value) && !value.empty(); };
   field("input", "a text", is_text);
   field("context", "a text", is_text);
   field("answers", "a list of texts", is_list);
   field("length", "a whole number", [](const json& value) { return value.is_number_integer(); });
-  if (task_.metric == "classification_score") field("all_classes", "a list of texts", is_list);
+  if (task_.metric == "classification_score") {
+    field("all_classes", "a list of texts", is_list);
+  } else if (record.contains("all_classes")) {
+    field("all_classes", "null or a list of texts",
+          [&](const json& value) { return value.is_null() || are_texts(value); });
+  }
   const auto answers = decode_all(texts_of(record.at("answers")));
   const auto classes = decode_all(texts_of(record.value("all_classes", json())));
   if (!best_score(task_.metric, U"", answers, classes, metric_options_)) {

@@ -122,6 +122,9 @@ TEST_F(LongBenchFiles, NamesFileAndLineOfBadRecordsOrSkipsThem) {
            std::string(R"({"input": "x", "context": "y", "answers": [], "length": 1})"),
            std::string(R"({"input": 1, "context": "y", "answers": ["a"], "length": 1})"),
            std::string(R"({"input": "x", "context": "y", "answers": ["a"], "length": NaN})"),
+           std::string(
+               R"({"input": "x", "context": "y", "answers": ["a"], "length": 1, "all_classes": [null]})"),
+           std::string(R"({"input": "x", "context": "y", "answers": ["a"], "length": 1, "all_classes": 1})"),
            std::string("{\"input\": \"\xFF\"}")}) {
     write("qasper.jsonl", good + bad + "\n" + record("Rome", 2));
     EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("qasper.jsonl:2")) << bad;
