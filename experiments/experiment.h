@@ -30,7 +30,7 @@ struct ModelConfig {
   std::string dtype;
   std::string rope_rule;
   std::map<std::string, double> rope_numbers;
-  int64_t chunk_tokens = 512;
+  int64_t chunk_tokens = 1024;
 
   bool operator==(const ModelConfig&) const = default;
   template <class Self, class Visitor>

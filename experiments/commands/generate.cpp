@@ -41,7 +41,7 @@ struct Options {
   std::string budget;
   int64_t period_tokens = 0;
   int64_t max_new_tokens = 64;
-  int64_t chunk_tokens = 512;
+  int64_t chunk_tokens = 1024;
   uint64_t seed = 1;
   bool chat = false;
   bool ignore_eos = false;
