@@ -149,6 +149,12 @@ class TreeBuilder : public YAML::EventHandler {
       fail(mark, "nested deeper than " + std::to_string(max_config_depth) + " levels");
     }
     if (anchor != 0) {
+      // Each anchor holds a copy: of nested ones the innermost values are held once a level.
+      anchored_ += count;
+      if (anchored_ > max_config_values) {
+        fail(mark, "more than " + std::to_string(max_config_values) +
+                       " values have anchors (nested anchors counted in full)");
+      }
       anchors_[anchor] = {value, count, height};
     }
     if (frames_.empty()) {
@@ -187,6 +193,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::size_t& values_;
   std::vector<Frame> frames_;
   std::map<YAML::anchor_t, Anchored> anchors_;
+  std::size_t anchored_ = 0;  ///< values that `anchors_` holds
 };
 
 }  // namespace

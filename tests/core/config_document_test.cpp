@@ -243,6 +243,17 @@ TEST(ConfigText, BombsAreRefused) {
   EXPECT_THAT(text_error(ladder), HasSubstr("nested deeper than 100 levels"));
 }
 
+TEST(ConfigText, NestedAnchorsCountInFull) {
+  std::string values = "[";
+  for (int i = 0; i < 30'000; ++i) {
+    values += "x,";
+  }
+  values += "]";
+  EXPECT_EQ(text_error("a: &a " + values), "");
+  EXPECT_THAT(text_error("a: &a [&b [&c [&d " + values + "]]]"),
+              HasSubstr("more than 100000 values have anchors"));
+}
+
 TEST(ConfigText, AliasesAreCopies) {
   const ConfigDocument document = ConfigDocument::from_text("a: &x {b: 1}\nc: *x\n", "x.yaml", {"c.b=2"});
   EXPECT_EQ(to_yaml(document.root().value()), "a:\n  b: 1\nc:\n  b: 2\n");
