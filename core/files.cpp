@@ -109,7 +109,8 @@ void write_atomically(const std::filesystem::path& path, std::string_view bytes)
 }
 
 void append_durably(const std::filesystem::path& path, std::string_view bytes) {
-  const bool is_new = !std::filesystem::exists(path);
+  std::error_code unknown;
+  const bool is_new = !std::filesystem::exists(path, unknown);
   const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   struct stat status {};
   if (file.value() < 0 || ::fstat(file.value(), &status) != 0) {

@@ -99,7 +99,8 @@ JournalContents Journal::read(const std::filesystem::path& path, std::string_vie
 Journal Journal::open(const std::filesystem::path& path, std::string_view key) {
   Journal journal;
   journal.path_ = path;
-  const bool is_new = !std::filesystem::exists(path);
+  std::error_code unknown;
+  const bool is_new = !std::filesystem::exists(path, unknown);
   journal.descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (journal.descriptor_ < 0) {
     fail_system(path, "cannot be opened");

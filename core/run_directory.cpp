@@ -68,13 +68,37 @@ std::string host_name() {
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
+/// Whether the path leads to something; what cannot be looked at counts as absent, and opening it tells why.
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+/// Entries of a folder, none where it cannot be read. Throws InfrastructureError when reading breaks off.
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::vector<fs::path> paths;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; entry != end; entry.increment(error)) {
+    paths.push_back(entry->path());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw InfrastructureError(folder.string() + ": the folder cannot be read: " + error.message());
+  }
+  return paths;
+}
+
 void expect_run(const fs::path& path) {
-  if (!fs::is_directory(path)) {
+  std::error_code error;
+  const bool is_folder = fs::is_directory(path, error);
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw DataError(path.string() + ": cannot be opened: " + error.message());
+  }
+  if (!is_folder) {
     throw DataError(path.string() +
                     ": there is no such run directory; start one with `namm run CONFIG --out " +
                     path.string() + "`");
   }
-  if (!fs::exists(path / "config.yaml")) {
+  if (!is_there(path / "config.yaml")) {
     throw DataError(path.string() + ": is no run directory (it holds no config.yaml)");
   }
 }
@@ -118,7 +142,7 @@ fs::path RunDirectory::next_free(const fs::path& path) {
     plain = plain.parent_path();  // "runs/x/"
   }
   fs::path candidate = plain;
-  for (int number = 2; fs::exists(candidate); ++number) {
+  for (int number = 2; is_there(candidate); ++number) {
     candidate = plain.string() + "-" + std::to_string(number);
   }
   return candidate;
@@ -144,6 +168,16 @@ RunDirectory::~RunDirectory() {
   }
 }
 
+std::string RunDirectory::name() const {
+  std::error_code error;
+  const fs::path absolute = fs::absolute(path_, error).lexically_normal();
+  return (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+}
+
+fs::path RunDirectory::memory(size_t stage) const {
+  return path_ / ("memory_" + std::to_string(stage) + ".h5");
+}
+
 fs::path RunDirectory::checkpoint(int64_t generation) const {
   std::string number = std::to_string(generation);
   number.insert(0, number.size() < 6 ? 6 - number.size() : 0, '0');
@@ -164,15 +198,14 @@ fs::path RunDirectory::predictions(const std::string& stage, const std::string& 
 
 std::vector<CheckpointFile> RunDirectory::checkpoints() const {
   std::vector<CheckpointFile> found;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path_ / "checkpoints", error)) {
-    const std::string name = entry.path().filename().string();
+  for (const fs::path& path : entries_of(path_ / "checkpoints")) {
+    const std::string name = path.filename().string();
     if (!name.starts_with(checkpoint_prefix) || !name.ends_with(checkpoint_suffix)) {
       continue;
     }
     const char* const begin = name.data() + checkpoint_prefix.size();
     const char* const end = name.data() + name.size() - checkpoint_suffix.size();
-    CheckpointFile file{0, entry.path()};
+    CheckpointFile file{0, path};
     const auto [last, failure] = std::from_chars(begin, end, file.generation);
     if (begin < end && last == end && failure == std::errc() && file.generation >= 0) {
       found.push_back(std::move(file));
@@ -197,9 +230,9 @@ void RunDirectory::remove_old_checkpoints(int64_t keep) const {
     fs::remove(files[i].path, error);
   }
   for (const fs::path& folder : {path_, path_ / "checkpoints"}) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-      if (entry.path().filename().string().find(".tmp-") != std::string::npos) {
-        fs::remove(entry.path(), error);
+    for (const fs::path& path : entries_of(folder)) {
+      if (path.filename().string().find(".tmp-") != std::string::npos) {
+        fs::remove(path, error);
       }
     }
   }
@@ -207,7 +240,7 @@ void RunDirectory::remove_old_checkpoints(int64_t keep) const {
 
 std::vector<nlohmann::json> RunDirectory::log_rows() const {
   std::vector<nlohmann::json> rows;
-  if (!fs::exists(log())) {
+  if (!is_there(log())) {
     return rows;
   }
   const std::string text = read_file(log());
@@ -250,14 +283,28 @@ void RunDirectory::write_provenance(const BuildInfo& build, const nlohmann::json
   entry["command_line"] = command_line;
   entry["host"] = host_name();
   entry["time"] = utc_now();
-  nlohmann::json document;
-  if (fs::exists(provenance())) {
-    document = read_json(provenance());
-    document["resumed"].push_back(entry);
-  } else {
+  nlohmann::json document = read_provenance();
+  if (document.is_null()) {
     document = entry;
+  } else {
+    document["resumed"].push_back(entry);
   }
   write_atomically(provenance(), to_json_text(document, 2) + '\n');
+}
+
+nlohmann::json RunDirectory::read_provenance() const {
+  if (!is_there(provenance())) {
+    return nullptr;
+  }
+  nlohmann::json document = read_json(provenance());
+  const bool resumed_is_list =
+      document.is_object() && document.value("resumed", nlohmann::json::array()).is_array();
+  if (!resumed_is_list) {
+    throw DataError(
+        provenance().string() +
+        ": must be an object, its entry \"resumed\" a list; move the file away to go on without it");
+  }
+  return document;
 }
 
 }  // namespace namm

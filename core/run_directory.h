@@ -39,6 +39,8 @@ class RunDirectory {
   ~RunDirectory();
 
   const std::filesystem::path& path() const { return path_; }
+  /// The folder's own name, also where it was given as "runs/x/" or ".".
+  std::string name() const;
   std::filesystem::path config() const { return path_ / "config.yaml"; }
   std::filesystem::path provenance() const { return path_ / "provenance.json"; }
   std::filesystem::path log() const { return path_ / "log.jsonl"; }
@@ -50,6 +52,8 @@ class RunDirectory {
                                     const std::string& dataset) const;
   std::filesystem::path results() const { return path_ / "results.h5"; }
   std::filesystem::path memory() const { return path_ / "memory.h5"; }
+  /// memory_<stage>.h5: the answer of one evolve stage of several; memory.h5 is then a copy of the last.
+  std::filesystem::path memory(size_t stage) const;
   std::filesystem::path table() const { return path_ / "table.md"; }
 
   /// All checkpoint files, oldest first, damaged ones included.
@@ -67,9 +71,11 @@ class RunDirectory {
 
   /// provenance.json: `facts` of the caller (versions of libraries, device, seed), the build (git revision
   /// and dirty flag, compiler), command line, host and time. An existing file keeps its first entry; a resume
-  /// adds one.
+  /// adds one. Throws DataError when the existing file is no such document.
   void write_provenance(const BuildInfo& build, const nlohmann::json& facts,
                         const std::vector<std::string>& command_line) const;
+  /// provenance.json, an object; null where there is none. Throws DataError.
+  nlohmann::json read_provenance() const;
 
  private:
   RunDirectory(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}

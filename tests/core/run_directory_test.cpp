@@ -148,6 +148,39 @@ TEST_F(RunDirectoryTest, ProvenanceKeepsItsFirstEntry) {
   EXPECT_EQ(document["resumed"][0]["seed"], 8);
 }
 
+TEST_F(RunDirectoryTest, ProvenanceOfAnotherShapeIsRefused) {
+  const RunDirectory run = RunDirectory::create(path_);
+  EXPECT_TRUE(run.read_provenance().is_null());
+  for (const char* text : {"[]", "{\"resumed\": 3}", "7"}) {
+    write_atomically(run.provenance(), text);
+    EXPECT_THAT([&] { run.write_provenance(build_info(), {}, {}); },
+                ThrowsMessage<DataError>(HasSubstr("provenance.json: must be an object")))
+        << text;
+  }
+}
+
+TEST_F(RunDirectoryTest, NameIsThatOfTheFolderHoweverThePathEnds) {
+  RunDirectory::create(path_);
+  write_atomically(path_ / "config.yaml", "name: x\n");
+  for (const char* end : {"", "/", "/."}) {
+    EXPECT_EQ(RunDirectory::open_to_read(path_.string() + end).name(), "quickstart") << end;
+  }
+}
+
+TEST_F(RunDirectoryTest, WhatCannotBeReadIsAnErrorOfOurs) {
+  // A file where a folder should be.
+  std::filesystem::create_directories(path_.parent_path());
+  std::ofstream(path_) << "no folder";
+  EXPECT_THROW(RunDirectory::open(path_ / "run"), DataError);
+  EXPECT_THROW(append_durably(path_ / "log.jsonl", "x"), InfrastructureError);
+  std::filesystem::remove(path_);
+  const RunDirectory run = RunDirectory::create(path_);
+  std::filesystem::remove_all(path_ / "checkpoints");
+  EXPECT_TRUE(run.checkpoints().empty());
+  std::ofstream(path_ / "checkpoints") << "no folder";
+  EXPECT_THROW(run.checkpoints(), InfrastructureError);
+}
+
 TEST(BuildInfo, SaysWhatWasBuilt) {
   EXPECT_FALSE(build_info().version.empty());
   EXPECT_FALSE(build_info().compiler.empty());
