@@ -1,11 +1,13 @@
 #include "models/contract.h"
 
 #include "core/errors.h"
+#include "core/json_lines.h"
 
 namespace namm::models {
 namespace {
 
 constexpr int64_t kLargest = 1LL << 31;
+constexpr int64_t kMostLayersOrHeads = 1 << 12;  // a session holds something for each layer and head
 
 // Reads fields of one JSON object; every complaint names the archive and the field.
 class Reader {
@@ -22,12 +24,12 @@ class Reader {
     return *found;
   }
 
-  int64_t integer(const std::string& name, int64_t least = 1) const {
+  int64_t integer(const std::string& name, int64_t least = 1, int64_t most = kLargest) const {
     const nlohmann::json& value = field(name);
     if (!value.is_number_integer()) fail(name, "a whole number is expected, not " + brief(value));
     // An unsigned value beyond int64 would come out negative, which the range refuses too.
     const auto number = value.get<int64_t>();
-    if (number < least || number > kLargest) fail(name, brief(value) + " is out of range");
+    if (number < least || number > most) fail(name, brief(value) + " is out of range");
     return number;
   }
 
@@ -67,10 +69,18 @@ class Reader {
   const std::string& where_;
 };
 
+nlohmann::json parse_document(const std::string& json, const std::string& where) {
+  try {
+    return parse_json(json, where + ": namm_contract.json");
+  } catch (const DataError& error) {
+    throw DataError(std::string(error.what()) + "; export the model again");
+  }
+}
+
 }  // namespace
 
 Contract Contract::parse(const std::string& json, const std::string& where) {
-  const nlohmann::json document = nlohmann::json::parse(json, nullptr, false);
+  const nlohmann::json document = parse_document(json, where);
   if (!document.is_object()) {
     throw DataError(where + ": namm_contract.json is not a JSON object; export the model again");
   }
@@ -86,9 +96,9 @@ Contract Contract::parse(const std::string& json, const std::string& where) {
     throw DataError(where + ": the model family '" + contract.family + "' is not known to this program (known: llama)");
   }
   contract.source = reader.text("source");
-  contract.shape.layers = reader.integer("layers");
-  contract.shape.heads = reader.integer("heads");
-  contract.shape.kv_heads = reader.integer("kv_heads");
+  contract.shape.layers = reader.integer("layers", 1, kMostLayersOrHeads);
+  contract.shape.heads = reader.integer("heads", 1, kMostLayersOrHeads);
+  contract.shape.kv_heads = reader.integer("kv_heads", 1, kMostLayersOrHeads);
   contract.shape.head_dim = reader.integer("head_dim");
   if (contract.shape.heads % contract.shape.kv_heads != 0) {
     reader.fail("kv_heads", std::to_string(contract.shape.heads) + " query heads cannot share " +
@@ -102,6 +112,9 @@ Contract Contract::parse(const std::string& json, const std::string& where) {
     reader.fail("dtype", "'" + contract.dtype + "' is neither float32 nor bfloat16");
   }
   contract.rope = reader.object("rope");
+  if (!contract.rope.contains("rule") || !contract.rope["rule"].is_string()) {
+    reader.fail("rope.rule", "a text is expected");
+  }
   contract.stop_ids = reader.ids("stop_ids", contract.vocabulary);
   contract.tokenizer = reader.object("tokenizer");
   if (!contract.tokenizer.contains("kind") || !contract.tokenizer["kind"].is_string()) {

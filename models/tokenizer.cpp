@@ -1,6 +1,7 @@
 #include "models/tokenizer.h"
 
 #include "core/errors.h"
+#include "core/json_lines.h"
 #include "models/tokenizers/byte_level_bpe.h"
 #include "models/tokenizers/words.h"
 
@@ -17,7 +18,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const 
                         " is outside the vocabulary of " + std::to_string(vocabulary));
       }
     }
-    const nlohmann::json content = nlohmann::json::parse(data);
+    const nlohmann::json content = parse_json(data, where + ": namm_tokenizer.json");
     if (kind == "words") return std::make_unique<WordTokenizer>(content, std::move(prefix), vocabulary);
     if (kind == "byte-level-bpe") return std::make_unique<ByteLevelBpe>(content, std::move(prefix), vocabulary);
     throw DataError(where + ": the tokenizer kind '" + kind +

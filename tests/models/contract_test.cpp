@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 nlohmann::json valid() {
   return {{"version", 1},       {"family", "llama"}, {"source", "test"},     {"layers", 2},
           {"heads", 4},         {"kv_heads", 2},     {"head_dim", 8},        {"hidden", 16},
-          {"vocabulary", 320},  {"max_positions", 128}, {"dtype", "float32"}, {"rope", nlohmann::json::object()},
+          {"vocabulary", 320},  {"max_positions", 128}, {"dtype", "float32"}, {"rope", {{"rule", "plain"}}},
           {"stop_ids", {7, 9}}, {"tokenizer", {{"kind", "none"}}}, {"chat_prefix", ""}, {"chat_suffix", ""},
           {"torch_version", "2.11.0"}};
 }
@@ -56,6 +56,9 @@ TEST(Contract, NamesTheFieldThatIsWrong) {
   EXPECT_THAT(complaint_with("layers", 0), HasSubstr("layers: 0 is out of range"));
   EXPECT_THAT(complaint_with("hidden", uint64_t{1} << 63), HasSubstr("hidden"));
   EXPECT_THAT(complaint_with("kv_heads", 3), HasSubstr("kv_heads: 4 query heads cannot share 3"));
+  EXPECT_THAT(complaint_with("layers", 1 << 20), HasSubstr("layers: 1048576 is out of range"));
+  EXPECT_THAT(complaint_with("rope", nlohmann::json::object()), HasSubstr("rope.rule: a text is expected"));
+  EXPECT_THAT(complaint_with("rope", {{"rule", 3}}), HasSubstr("rope.rule: a text is expected"));
   EXPECT_THAT(complaint_with("dtype", "int8"), HasSubstr("dtype: 'int8'"));
   EXPECT_THAT(complaint_with("stop_ids", {320}), HasSubstr("stop_ids: 320 is no token id below 320"));
   EXPECT_THAT(complaint_with("stop_ids", 2), HasSubstr("stop_ids"));
@@ -71,6 +74,12 @@ TEST(Contract, AnotherVersionSaysWhatToDo) {
 
 TEST(Contract, JunkIsRefused) {
   for (const char* json : {"", "null", "[]", "{", "{}", "\xff\xff"}) EXPECT_NE(complaint(json), "");
+}
+
+TEST(Contract, DeepNestingIsRefused) {
+  std::string deep = "{\"layers\": ";
+  deep.append(100000, '[').append(100000, ']').append("}");
+  EXPECT_THAT(complaint(deep), HasSubstr("model.pt: namm_contract.json:1:1: nested deeper than 200 levels"));
 }
 
 }  // namespace
