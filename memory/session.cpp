@@ -25,7 +25,7 @@ struct Row {
   int64_t tokens = 0;          // read so far
   int64_t updated_tokens = 0;  // of these, before the last update
   int64_t updates = 0;
-  bool torn = false;  // a step was given up half-way: its layers disagree about the number of tokens
+  bool torn = false;  // a step or an update was given up half-way: its layers disagree about its tokens
   std::vector<LayerState> layers;
   std::vector<std::vector<int64_t>> kept_history;
 };
@@ -64,6 +64,7 @@ struct Session::State {
   std::vector<StepRow> step;
   int64_t step_tokens = 0;
   int64_t next_layer = 0;
+  bool attending = false;  // stays true where a layer failed half-way through its rows
   at::Tensor step_positions;
 
   Observer observer;
@@ -77,7 +78,8 @@ struct Session::State {
 
   bool records() const { return period > 0 && needs.attention(); }
   bool due(const Row& r) const { return period > 0 && r.tokens > r.updated_tokens && r.tokens % period == 0; }
-  bool in_step() const { return next_layer > 0 && next_layer < options.shape.layers; }
+  bool in_step() const { return attending || (next_layer > 0 && next_layer < options.shape.layers); }
+  void close_step();
 
   void check_tensor(const char* name, const at::Tensor& x, int64_t heads) const;
   void check_decision(const LayerView& layer, const KeepDecision& decision, int64_t segments) const;
@@ -137,33 +139,33 @@ void Session::drop(RowId id) {
   Row* row = &s.row(id);
   for (const StepRow& step : s.step) {
     if (step.row != row) continue;
-    // The packed tokens of a step cannot lose a row: the step is over for all of them.
-    if (s.in_step()) {
-      for (const StepRow& other : s.step) other.row->torn = true;
-    }
-    s.step.clear();
-    s.next_layer = s.options.shape.layers;
+    s.close_step();  // the packed tokens of a step cannot lose a row: it is over for all of them
     break;
   }
   s.rows.erase(id);
+}
+
+// Nothing may attend until the next step begins. Rows of a step that did not come to its end are lost, the session is not.
+void Session::State::close_step() {
+  if (in_step()) {
+    for (const StepRow& r : step) r.row->torn = true;
+  }
+  step.clear();
+  next_layer = options.shape.layers;
+  attending = false;
 }
 
 void Session::begin_step(std::span<const RowId> rows, std::span<const int64_t> lengths) {
   State& s = *state_;
   TORCH_CHECK(!rows.empty() && rows.size() == lengths.size(), "[session] begin_step: ", rows.size(), " rows and ",
               lengths.size(), " lengths; one length a row and at least one row are expected");
-  if (s.in_step()) {
-    // The model failed inside the last step. Its rows are lost, the session is not.
-    for (const StepRow& step : s.step) step.row->torn = true;
-  }
-  s.step.clear();
-  s.next_layer = s.options.shape.layers;  // nothing may attend unless all checks pass
+  s.close_step();
   std::vector<StepRow> step;
   int64_t offset = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     Row& row = s.row(rows[i]);
     TORCH_CHECK(!row.torn, "[session] begin_step: a step of row ", rows[i],
-                " was given up before its last layer; drop the row and read it again");
+                " was given up before its end; drop the row and read it again");
     TORCH_CHECK(lengths[i] > 0, "[session] begin_step: row ", rows[i], " brings ", lengths[i], " tokens");
     for (const StepRow& other : step) {
       TORCH_CHECK(other.row != &row, "[session] begin_step: row ", rows[i], " is named twice");
@@ -204,7 +206,7 @@ void Session::State::check_tensor(const char* name, const at::Tensor& x, int64_t
 at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer, double scale,
                            int64_t window_tokens) {
   State& s = *state_;
-  TORCH_CHECK(!s.step.empty() && s.next_layer < s.options.shape.layers,
+  TORCH_CHECK(!s.step.empty() && !s.attending && s.next_layer < s.options.shape.layers,
               "[attend] layer ", layer, ": no step is open; begin_step() comes before every pass through the layers");
   TORCH_CHECK(layer == s.next_layer, "[attend] layer ", layer, " attends where layer ", s.next_layer,
               " is next; layers 0 to ", s.options.shape.layers - 1, " attend in order, once a step");
@@ -215,6 +217,7 @@ at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::T
 
   const c10::InferenceMode guard;
   s.next_layer = layer + 1;
+  s.attending = true;
   s.attention[layer] = {scale, window_tokens};
   const bool last_layer = s.next_layer == s.options.shape.layers;
   const bool records = s.records();
@@ -235,6 +238,7 @@ at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::T
     }
     if (last_layer) r.row->tokens += r.length;
   }
+  s.attending = false;
   return output;
 }
 
@@ -310,6 +314,7 @@ void Session::State::compact(const std::vector<Row*>& due_rows, const UpdateView
   const int64_t heads = options.shape.kv_heads;
   const auto kept = kept_counts(view, decisions);
   if (decision_observer) decision_observer(view, decisions);
+  for (Row* row : due_rows) row->torn = true;  // until all layers agree again
   for (size_t l = 0; l < decisions.size(); ++l) {
     const LayerView& layer = view.layers[l];
     int64_t total = 0;
@@ -350,7 +355,8 @@ void Session::update() {
     if (!row.torn && s.due(row)) due_rows.push_back(&row);
   }
   if (due_rows.empty()) return;
-  TORCH_CHECK(!s.in_step(), "[session] update() in the middle of a step: layer ", s.next_layer, " has not attended yet");
+  TORCH_CHECK(!s.in_step(), "[session] update() in the middle of a step: layer ", s.next_layer - (s.attending ? 1 : 0),
+              " has not attended yet");
 
   const c10::InferenceMode guard;
   UpdateView view;
@@ -384,6 +390,7 @@ void Session::update() {
     row->kept_history.push_back(std::move(kept));
     row->updated_tokens = row->tokens;
     ++row->updates;
+    row->torn = false;
   }
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -286,6 +287,64 @@ TEST(Session, WrongDecisionsAreRefused) {
               HasSubstr("the newest token must be kept"));
 }
 
+// The second row's part of the last layer fails: the first has read its tokens, but neither may go on.
+TEST(Session, RowsOfALayerThatFailedAreLost) {
+  Session session(options_of(32));
+  const RowId a = session.add_row(), b = session.add_row();
+  const at::Tensor q = normal({4, 4, 16}, 1), kv = normal({4, 2, 16}, 2);
+  const std::vector<RowId> rows{a, b};
+  session.begin_step(rows, std::vector<int64_t>{2, 2});
+  session.attend(q, kv, kv, 0, 1.0, 0);
+  // Passes every check and cannot be copied into the cache.
+  const at::Tensor unusable = kv.to_sparse();
+  EXPECT_NE(error_of([&] { session.attend(q, unusable, kv, 1, 1.0, 0); }), "no error");
+  EXPECT_THAT(error_of([&] { session.attend(q, kv, kv, 1, 1.0, 0); }), HasSubstr("no step is open"));
+  EXPECT_THAT(error_of([&] { session.fork(a, 0, 0); }), HasSubstr("in the middle of a step"));
+  for (const RowId row : rows) {
+    EXPECT_THAT(error_of([&] { session.begin_step(std::vector<RowId>{row}, std::vector<int64_t>{1}); }),
+                HasSubstr("given up before its end"));
+  }
+  read(session, session.add_row(), normal({40, 24}, 1));
+}
+
+TEST(Session, RowsOfAnUpdateThatFailedAreLost) {
+  Session session(options_of(32));
+  const RowId row = session.add_row();
+  // Layer 0 is compacted, layer 1 cannot be: its decision is no longer what was checked.
+  session.set_decision_observer([](const UpdateView&, const std::vector<KeepDecision>& decisions) {
+    at::Tensor keep = decisions[1].keep;
+    keep.zero_();
+  });
+  EXPECT_NE(error_of([&] { read(session, row, normal({32, 24}, 1)); }), "no error");
+  session.set_decision_observer(nullptr);
+  session.update();
+  EXPECT_TRUE(session.kept_history(row).empty()) << "a torn row is never due";
+  EXPECT_THAT(error_of([&] { session.begin_step(std::vector<RowId>{row}, std::vector<int64_t>{1}); }),
+              HasSubstr("given up before its end"));
+}
+
+// Nothing is compacted before the policy has decided: the update can be tried again.
+TEST(Session, APolicyThatThrowsHarmsNothing) {
+  struct Throws : TestPolicy {
+    using TestPolicy::TestPolicy;
+    mutable bool now = true;
+    std::vector<KeepDecision> decide(const UpdateView& view) const override {
+      TORCH_CHECK(!std::exchange(now, false), "not now");
+      return TestPolicy::decide(view);
+    }
+  };
+  SessionOptions options = options_of(32);
+  options.policy = std::make_shared<Throws>(32, Needs{}, keep_every_third);
+  Session session(options), undisturbed(options_of(32));
+  const RowId row = session.add_row(), other = undisturbed.add_row();
+  const at::Tensor input = normal({32, 24}, 1), more = normal({20, 24}, 2);
+  EXPECT_THAT(error_of([&] { read(session, row, input); }), HasSubstr("not now"));
+  session.update();
+  read(undisturbed, other, input);
+  EXPECT_EQ(session.kept_history(row), undisturbed.kept_history(other));
+  EXPECT_TRUE(at::equal(read(session, row, more), read(undisturbed, other, more)));
+}
+
 TEST(Session, WrongCallsAreRefused) {
   Session session(options_of(32));
   const RowId row = session.add_row(), other = session.add_row();
@@ -319,7 +378,7 @@ TEST(Session, WrongCallsAreRefused) {
   EXPECT_EQ(attend(0, q, kv), "no error");
   EXPECT_EQ(attend(1, q, kv), "no error");
   EXPECT_THAT(attend(2, q, kv), HasSubstr("no step is open"));
-  EXPECT_THAT(begin({row}, {1}), HasSubstr("given up before its last layer"));
+  EXPECT_THAT(begin({row}, {1}), HasSubstr("given up before its end"));
   EXPECT_EQ(session.tokens_processed(row), 0);
   EXPECT_EQ(session.tokens_processed(other), 3);
   session.drop(row);
