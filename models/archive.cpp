@@ -11,6 +11,8 @@
 #include "core/errors.h"
 #include "core/sha256.h"
 #include "memory/attend.h"
+#include "memory/policies/full.h"
+#include "memory/session.h"
 #include "models/package_file.h"
 
 namespace namm::models {
@@ -19,10 +21,11 @@ namespace {
 constexpr const char* kContractFile = "extra/namm_contract.json";
 constexpr const char* kTokenizerFile = "extra/namm_tokenizer.json";
 
-// LibTorch's errors carry C++ frames after the first line; people need the first.
+// LibTorch's errors carry C++ frames after the first line, the interpreter's a trace before its reason; people need neither.
 std::string first_lines(const std::exception& error) {
   std::string text = error.what();
   if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error)) text = torch_error->what_without_backtrace();
+  if (const auto reason = text.rfind("RuntimeError: "); reason != std::string::npos) text = text.substr(reason + 14);
   if (text.size() > 400) text = text.substr(0, 400) + "...";
   return text;
 }
@@ -64,12 +67,28 @@ struct Archive::State {
   std::once_flag hashed;
   std::string sha256;
 
-  // The methods take the contract's sizes; an archive whose weights have others is found here and not in a long run.
+  // One token through all methods: an archive whose weights have other sizes than its contract is found here and not in a
+  // long run.
   void check_sizes() const {
     const auto hidden = run(*embed, {at::zeros({1}, at::TensorOptions(device).dtype(at::kLong))});
     const std::vector<int64_t> wanted_hidden = {1, contract.hidden}, wanted_logits = {1, contract.vocabulary};
-    TORCH_CHECK(hidden.sizes() == wanted_hidden && hidden.scalar_type() == dtype, "embed gives ", hidden.scalar_type(), " ",
-                hidden.sizes(), ", the contract says ", contract.dtype, " ", at::IntArrayRef(wanted_hidden));
+    const auto check_hidden = [&](const char* method, const at::Tensor& x) {
+      TORCH_CHECK(x.sizes() == wanted_hidden && x.scalar_type() == dtype, method, " gives ", x.scalar_type(), " ", x.sizes(),
+                  ", the contract says ", contract.dtype, " ", at::IntArrayRef(wanted_hidden));
+    };
+    check_hidden("embed", hidden);
+    memory::SessionOptions options;
+    options.shape = contract.shape;
+    options.dtype = dtype;
+    options.device = device;
+    options.policy = std::make_shared<memory::FullPolicy>();
+    memory::Session session(options);
+    const memory::RowId row = session.add_row();
+    const int64_t length = 1;
+    session.begin_step({&row, 1}, {&length, 1});
+    check_hidden("step", run(*step, {hidden, session.positions(), session.handle()}));
+    TORCH_CHECK(session.tokens_processed(row) == 1, "step goes through fewer layers than the contract's ",
+                contract.shape.layers);
     const auto scores = run(*logits, {hidden});
     TORCH_CHECK(scores.sizes() == wanted_logits && scores.scalar_type() == at::kFloat, "logits gives ", scores.scalar_type(),
                 " ", scores.sizes(), ", the contract says float32 ", at::IntArrayRef(wanted_logits));

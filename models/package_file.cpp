@@ -28,7 +28,8 @@ constexpr uint64_t kAllowedFlags = 1u << 3 | 1u << 11;
 }  // namespace
 
 PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without blocking: a pipe would wait for its writer.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) throw DataError(path.string() + ": the model archive cannot be opened: " + std::strerror(errno));
   struct stat status {};
   const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);

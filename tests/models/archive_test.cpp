@@ -1,5 +1,7 @@
 #include "models/archive.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -8,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/crc32.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "memory/policies/full.h"
@@ -98,6 +101,42 @@ TEST(Archive, AnotherProgramsFileIsNamedAsSuch) {
   const auto path = directory / "foreign.pt";
   std::ofstream(path, std::ios::binary) << foreign;
   EXPECT_THAT(complaint(path), HasSubstr("a TorchScript or checkpoint file of another program"));
+}
+
+std::string as_bytes(uint32_t number) { return {reinterpret_cast<const char*>(&number), sizeof(number)}; }
+
+void replace_all(std::string& text, const std::string& what, const std::string& by) {
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size()) text.replace(at, what.size(), by);
+}
+
+TEST(Archive, AContractOfAnotherModelIsRefused) {
+  const testing::TemporaryDirectory directory;
+  const auto path = directory / "changed.pt";
+  const std::string contract = *PackageFile(fixture("2.11.0")).read("extra/namm_contract.json");
+  for (const auto& [field, other] : {std::pair{"\"layers\": 2", "\"layers\": 3"},
+                                     {"\"layers\": 2", "\"layers\": 1"},
+                                     {"\"heads\": 4", "\"heads\": 8"},
+                                     {"\"kv_heads\": 2", "\"kv_heads\": 1"},
+                                     {"\"head_dim\": 8", "\"head_dim\": 4"}}) {
+    std::string changed = contract;
+    replace_all(changed, field, other);
+    ASSERT_NE(changed, contract) << field;
+    std::string bytes = read_file(fixture("2.11.0"));
+    replace_all(bytes, contract, changed);
+    replace_all(bytes, as_bytes(crc32(contract)), as_bytes(crc32(changed)));
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+    const std::string text = complaint(path);
+    EXPECT_THAT(text, HasSubstr("changed.pt: ")) << other;
+    EXPECT_THAT(text, ::testing::AnyOf(HasSubstr("[attend]"), HasSubstr("fewer layers"))) << other;
+    EXPECT_THAT(text, HasSubstr("export the model again")) << other;
+  }
+}
+
+TEST(Archive, APipeIsNoFile) {
+  const testing::TemporaryDirectory directory;
+  const auto path = directory / "pipe.pt";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THAT(complaint(path), HasSubstr("not a file"));
 }
 
 TEST(Device, NamesAreChecked) {
