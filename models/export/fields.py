@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,23 @@ class Fields:
         return value
 
 
+@contextmanager
+def reading(where: Path | str) -> Iterator[None]:
+    """Turns what fails in a document that is not of the expected form into an ExportError that names it."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise ExportError(
+            f"{where}: not of the expected form ({type(error).__name__}: {error}); is the file complete and unchanged?"
+        ) from None
+
+
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExportError(f"{path}: not valid JSON ({error}); is the file complete?") from None
 
 

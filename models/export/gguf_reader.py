@@ -11,7 +11,7 @@ import torch
 
 from models.export.checkpoint import ChatTemplate, Checkpoint
 from models.export.errors import ExportError
-from models.export.fields import Fields, id_list
+from models.export.fields import Fields, id_list, reading
 from models.export.llama import LlamaSettings
 from models.export.rope import Rope, checked
 from models.export.tokenizer import Tokenizer, from_gguf
@@ -44,13 +44,14 @@ class GgufFile(Checkpoint):
             raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from None
         except Exception as error:  # the reader lets numpy's and struct's own errors through on a damaged file
             raise ExportError(f"{path}: not a complete GGUF file ({error})") from None
-        self._tensors = {self._name(tensor.name): tensor for tensor in self._reader.tensors}
-        self._check_size()
-        self.settings = self._read_settings()
-        self.source = f"GGUF file {path.name} ({self._value('general.name', 'unnamed')})"
-        self.tokenizer = self._read_tokenizer() if with_tokenizer else None
-        self.stop_ids = self._read_stop_ids()
-        self.chat_template = self._read_chat_template() if self.tokenizer else None
+        with reading(path):
+            self._tensors = {self._name(tensor.name): tensor for tensor in self._reader.tensors}
+            self._check_size()
+            self.settings = self._read_settings()
+            self.source = f"GGUF file {path.name} ({self._value('general.name', 'unnamed')})"
+            self.tokenizer = self._read_tokenizer() if with_tokenizer else None
+            self.stop_ids = self._read_stop_ids()
+            self.chat_template = self._read_chat_template() if self.tokenizer else None
 
     def names(self) -> set[str]:
         return set(self._tensors)

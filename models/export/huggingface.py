@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from models.export.checkpoint import ChatTemplate, Checkpoint
 from models.export.errors import ExportError
-from models.export.fields import Fields, id_list, read_object
+from models.export.fields import Fields, id_list, read_object, reading
 from models.export.llama import LlamaSettings
 from models.export.rope import rope_of_config
 from models.export.tokenizer import Tokenizer, from_tokenizer_json, from_words
@@ -24,7 +24,8 @@ class HuggingFaceFolder(Checkpoint):
         if not (folder / "config.json").is_file():
             raise ExportError(f"{folder}: no config.json in it; a Hugging Face model folder is expected")
         config = read_object(folder / "config.json")
-        self.settings = settings_of_config(config, str(folder / "config.json"))
+        with reading(folder / "config.json"):
+            self.settings = settings_of_config(config, str(folder / "config.json"))
         self.source = f"Hugging Face folder {folder.resolve().name}"
         self._files = self._tensor_files()
         tokenizer_config = _optional(folder / "tokenizer_config.json")
@@ -67,9 +68,11 @@ class HuggingFaceFolder(Checkpoint):
     def _read_tokenizer(self, tokenizer_config: dict[str, Any]) -> Tokenizer | None:
         ours, theirs = self.folder / "namm_tokenizer.json", self.folder / "tokenizer.json"
         if ours.is_file():
-            return from_words(read_object(ours), str(ours))
+            with reading(ours):
+                return from_words(read_object(ours), str(ours))
         if theirs.is_file():
-            return from_tokenizer_json(read_object(theirs), tokenizer_config, str(theirs), self.settings.vocabulary)
+            with reading(theirs):
+                return from_tokenizer_json(read_object(theirs), tokenizer_config, str(theirs), self.settings.vocabulary)
         for name in ("tokenizer.model", "vocab.json"):
             if (self.folder / name).is_file():
                 raise ExportError(
@@ -91,10 +94,14 @@ class HuggingFaceFolder(Checkpoint):
 
     def _read_chat_template(self, tokenizer_config: dict[str, Any]) -> ChatTemplate | None:
         path = self.folder / "chat_template.jinja"
-        template = path.read_text(encoding="utf-8") if path.is_file() else tokenizer_config.get("chat_template")
+        if path.is_file():
+            with reading(path):
+                template = path.read_text(encoding="utf-8")
+        else:
+            template = tokenizer_config.get("chat_template")
         if isinstance(template, list):
-            named = {item.get("name"): item.get("template") for item in template if isinstance(item, dict)}
-            template = named.get("default")
+            defaults = [item.get("template") for item in template if isinstance(item, dict) and item.get("name") == "default"]
+            template = defaults[-1] if defaults else None
         if not isinstance(template, str):
             return None
         return ChatTemplate(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.export.errors import ExportError
+from models.export.fields import id_list
 
 # Splitting rules of models/tokenizers/byte_level_bpe.cpp by their names in GGUF files.
 GGUF_SPLITTERS = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": "llama3", "llama3": "llama3", "llama-v3": "llama3"}
@@ -39,7 +40,7 @@ def from_words(data: dict[str, Any], where: str) -> Tokenizer:
     ids = {word: index for index, word in enumerate(words)}
     if len(ids) != len(words) or data.get("byte_base") != len(words):
         raise ExportError(f"{where}: words must be distinct and byte_base their number")
-    special = [data[key] for key in ("pad_id", "bos_id", "eos_id") if data.get(key) is not None]
+    special = id_list([data[key] for key in ("pad_id", "bos_id", "eos_id") if data.get(key) is not None], f"{where}: special ids")
     prefix = [data["bos_id"]] if data.get("bos_id") is not None and data.get("add_bos", True) else []
     return Tokenizer(
         {"kind": "words", "prefix_ids": prefix},

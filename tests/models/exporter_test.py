@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from models.export.chat import chat_wrapper
 from models.export.checkpoint import ChatTemplate
+from models.export.command import open_checkpoint
 from models.export.errors import ExportError
 from models.export.rope import Rope, parse_rope, rope_of_config
 from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
@@ -192,6 +193,54 @@ class FolderTest(TemporaryFolderTest):
         self.assertIn("no config.json", self.refused(self._empty()))
         self.assertIn("no such file or folder", self.refused(self.folder / "nowhere"))
         self.assertIn("neither a Hugging Face folder nor a .gguf file", self.refused(folder / "config.json"))
+
+    def test_documents_of_another_form(self) -> None:
+        """Every place of a document with a value of another kind: refused or harmless, never a stack trace."""
+        letters = {letter: id for id, letter in enumerate(sorted(BYTE_LETTERS))} | {"ab": 256}
+        post = {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>"}}],
+            "special_tokens": {"<s>": {"ids": [257]}},
+        }
+        documents = {
+            "config": CONFIG | {"vocab_size": 320, "rope_scaling": {"type": "linear", "factor": 2.0}, "eos_token_id": [1]},
+            "tokenizer": {
+                "model": {"type": "BPE", "vocab": letters, "merges": [["a", "b"]]},
+                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+                "post_processor": post,
+                "added_tokens": [{"id": 257, "content": "<s>", "special": True}],
+            },
+            "tokenizer_config": {"bos_token": {"content": "<s>"}, "chat_template": [{"name": "default", "template": "x"}]},
+            "namm_tokenizer": {"kind": "words", "words": ["a", "b"], "byte_base": 2, "pad_id": 0, "bos_id": 1},
+        }
+
+        def places(value: Any, path: tuple = ()) -> list[tuple]:
+            below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            children = [place for key, child in list(below)[:12] for place in places(child, (*path, key))]
+            return [path, *children] if path else children
+
+        config = documents["config"]
+        for name, document in documents.items():
+            files = {key: documents[key] for key in documents if key not in ("config", "namm_tokenizer")}
+            folder = write_folder(self.folder / name, config, {"x": torch.zeros(1)}, **files)
+            for place in places(document):
+                for other in (None, 3, -1.5, "x", [], {}, [[None]], {"id": {}}, 10**400):
+                    changed = json.loads(json.dumps(document))
+                    parent = changed
+                    for key in place[:-1]:
+                        parent = parent[key]
+                    parent[place[-1]] = other
+                    (folder / f"{name}.json").write_text(json.dumps(changed))
+                    with self.subTest(file=name, place=place, other=str(other)[:20]):
+                        try:
+                            open_checkpoint(folder, with_tokenizer=True)
+                        except ExportError as error:
+                            self.assertIn(str(self.folder), str(error))
+        (folder / "namm_tokenizer.json").write_text("[" * 100000)
+        self.assertIn("namm_tokenizer.json: not valid JSON", self.refused(folder))
+        (folder / "namm_tokenizer.json").unlink()
+        (folder / "chat_template.jinja").write_bytes(b"\xff")
+        self.assertIn("chat_template.jinja: not of the expected form", self.refused(folder))
 
     def _empty(self) -> Path:
         folder = self.folder / "empty"
