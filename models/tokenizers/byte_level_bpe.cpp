@@ -1,6 +1,7 @@
 #include "models/tokenizers/byte_level_bpe.h"
 
 #include <algorithm>
+#include <optional>
 #include <queue>
 #include <stdexcept>
 
@@ -33,12 +34,12 @@ uint32_t next_letter(const std::string& text, std::size_t& place) {
   return letter;
 }
 
-// Bytes of a vocabulary entry; one that holds other letters stands for its own text, as in `tokenizers`.
-std::string bytes_of(const std::string& entry, const std::unordered_map<uint32_t, uint8_t>& letters) {
+// Bytes of a vocabulary entry, none where it holds other letters.
+std::optional<std::string> bytes_of(const std::string& entry, const std::unordered_map<uint32_t, uint8_t>& letters) {
   std::string bytes;
   for (std::size_t place = 0; place < entry.size();) {
     const auto found = letters.find(next_letter(entry, place));
-    if (found == letters.end()) return entry;
+    if (found == letters.end()) return std::nullopt;
     bytes.push_back(static_cast<char>(found->second));
   }
   return bytes;
@@ -65,12 +66,11 @@ ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> pref
   for (std::size_t id = 0; id < texts_.size(); ++id) {
     if (entries[id].is_null()) continue;
     const auto& entry = entries[id].get_ref<const std::string&>();
-    texts_[id] = bytes_of(entry, letters);
-    std::size_t place = 0;
-    if (!entry.empty() && (next_letter(entry, place), place == entry.size()) && texts_[id].size() == 1) {
-      byte_ids_[static_cast<unsigned char>(texts_[id][0])] = static_cast<int32_t>(id);
-    }
-    if (ignore_merges_) whole_pieces_.emplace(texts_[id], static_cast<int64_t>(id));
+    const std::optional<std::string> bytes = bytes_of(entry, letters);
+    texts_[id] = bytes.value_or(entry);  // other letters stand for themselves, as in `tokenizers`
+    if (!bytes) continue;
+    if (bytes->size() == 1) byte_ids_[static_cast<unsigned char>(bytes->front())] = static_cast<int32_t>(id);
+    if (ignore_merges_) whole_pieces_.emplace(*bytes, static_cast<int64_t>(id));
   }
 
   const auto id_in_range = [count](const nlohmann::json& value, const char* what) {
@@ -91,7 +91,12 @@ ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> pref
     const int32_t id = id_in_range(token.at("id"), "added");
     AddedToken added{token.at("text").get<std::string>(), id, token.at("special").get<bool>()};
     if (added.text.empty()) throw std::invalid_argument("added: an empty text");
-    texts_[static_cast<std::size_t>(id)] = added.text;
+    std::string& entry = texts_[static_cast<std::size_t>(id)];
+    // Added tokens are found before the text is cut into pieces; a piece that reads the same is ordinary text.
+    if (const auto piece = whole_pieces_.find(entry); piece != whole_pieces_.end() && piece->second == id) {
+      whole_pieces_.erase(piece);
+    }
+    entry = added.text;
     is_special_[static_cast<std::size_t>(id)] = added.special;
     added_.push_back(std::move(added));
   }

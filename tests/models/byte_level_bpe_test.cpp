@@ -29,6 +29,26 @@ nlohmann::json small(bool ignore_merges) {
           {"added", nlohmann::json::array()}};
 }
 
+TEST(ByteLevelBpe, AnEntryOfOtherLettersIsNoByte) {
+  nlohmann::json data = small(false);
+  data["vocabulary"].push_back("Ċ");   // 9: the byte of a new line
+  data["vocabulary"].push_back("\n");  // 10: itself, as an added token
+  data["added"] = {{{"id", 10}, {"text", "\n"}, {"special", true}}};
+  const ByteLevelBpe ours = tokenizer(data);
+  EXPECT_EQ(ours.encode("\n"), std::vector<int64_t>{9});
+  EXPECT_EQ(ours.encode_wrapped("\n", "a", ""), (std::vector<int64_t>{10, 0}));
+  EXPECT_EQ(ours.decode({10, 9}, false), "\n\n");
+}
+
+TEST(ByteLevelBpe, SpecialTokensAreNoPieces) {
+  nlohmann::json data = small(true);
+  data["vocabulary"].push_back("bad");  // 9
+  EXPECT_EQ(tokenizer(data).encode("bad"), std::vector<int64_t>{9});
+  data["added"] = {{{"id", 9}, {"text", "bad"}, {"special", true}}};
+  EXPECT_EQ(tokenizer(data).encode("bad"), (std::vector<int64_t>{1, 0, 3}));
+  EXPECT_EQ(tokenizer(data).encode_wrapped("bad", "bad", ""), (std::vector<int64_t>{9, 1, 0, 3}));
+}
+
 class RecordedTokenizer : public ::testing::TestWithParam<std::string> {};
 
 // Ids and texts that the library `tokenizers` gives for the same model (tests/models/make_tokenizer_fixtures.py).
