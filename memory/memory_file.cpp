@@ -80,8 +80,11 @@ MemoryFile MemoryFile::load(const std::filesystem::path& path) {
   memory.statistics.count = file.read_scalar<int64_t>("statistics/count");
   memory.statistics.mean = file.read<double>("statistics/mean", {-1});
   memory.statistics.m2 = file.read<double>("statistics/m2", {memory.statistics.features()});
-  if (memory.statistics.count > 0) {
+  if (memory.statistics.count == 0 && !memory.statistics.mean.empty()) fail(path, "statistics of no value that are not empty");
+  try {
     memory.statistics = FeatureStatistics::from_values(memory.statistics.to_values());
+  } catch (const DataError& error) {
+    fail(path, error.what());
   }
   require_parameter_count(memory, path);
 

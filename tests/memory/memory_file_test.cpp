@@ -175,6 +175,15 @@ TEST_F(MemoryFileTest, WhatCannotBeAMemoryIsNotSaved) {
   EXPECT_NE(load_error(path_).find("not finite"), std::string::npos);
 }
 
+TEST_F(MemoryFileTest, StatisticsThatCannotBeAreRefused) {
+  for (const int64_t count : {int64_t{-1}, int64_t{0}, int64_t{1} << 60}) {
+    MemoryFile memory = some_memory();
+    memory.statistics.count = count;
+    memory.save(path_);
+    EXPECT_NE(load_error(path_).find("statistics of"), std::string::npos) << count;
+  }
+}
+
 TEST_F(MemoryFileTest, AMemoryForOtherFeaturesIsRefused) {
   const MemoryFile memory = some_memory();
   NammConfig wanted = memory.config;
