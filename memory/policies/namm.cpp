@@ -30,21 +30,30 @@ Needs NammPolicy::needs() const {
 
 namespace {
 
-at::Tensor recency_table(const UpdateView& view, const RecencyConfig& config, at::Device device) {
-  int64_t ages = 0;
-  for (const RowView& row : view.rows) ages = std::max(ages, row.tokens_processed);
-  return recency_embedding(at::arange(ages), config).to(device);
-}
-
-}  // namespace
-
-at::Tensor NammPolicy::features(const LayerView& layer, const at::Tensor& table) const {
-  TORCH_CHECK(layer.ema.defined(), "[namm] the view has no spectrogram");
+// int64 [N]: tokens between each one and the newest of its segment.
+at::Tensor ages_of(const LayerView& layer) {
   const at::Device device = layer.positions.device();
   std::vector<int64_t> ends(layer.offsets.size() - 1);
   for (size_t s = 0; s < ends.size(); ++s) ends[s] = layer.offsets[s + 1] - 1;
   const at::Tensor newest = at::tensor(ends, at::kLong).to(device).index_select(0, segment_ids(layer.offsets, device));
-  const at::Tensor ages = layer.positions.index_select(0, newest) - layer.positions;
+  return layer.positions.index_select(0, newest) - layer.positions;
+}
+
+// [tokens of the longest row, dimension], by age; filled in for `ages` alone, a long row has forgotten most of what it read.
+at::Tensor recency_table(const UpdateView& view, const std::vector<at::Tensor>& ages, const RecencyConfig& config) {
+  int64_t tokens = 0;
+  for (const RowView& row : view.rows) tokens = std::max(tokens, row.tokens_processed);
+  const at::Tensor all = at::cat(ages);
+  const at::Tensor seen = at::zeros({tokens}, all.options().dtype(at::kBool)).index_fill_(0, all, true);
+  const at::Tensor distinct = seen.nonzero().squeeze(1);
+  return at::empty({tokens, config.dimension}, all.options().dtype(at::kFloat))
+      .index_copy_(0, distinct, recency_embedding(distinct, config).to(all.device()));
+}
+
+}  // namespace
+
+at::Tensor NammPolicy::features(const LayerView& layer, const at::Tensor& ages, const at::Tensor& table) const {
+  TORCH_CHECK(layer.ema.defined(), "[namm] the view has no spectrogram");
   return at::cat({table.index_select(0, ages), statistics_.apply(layer.ema)}, 1);
 }
 
@@ -58,7 +67,8 @@ at::Tensor NammPolicy::scores(const UpdateView& view, const at::Tensor& features
 }
 
 at::Tensor NammPolicy::features(const UpdateView& view, const LayerView& layer) const {
-  return features(layer, recency_table(view, config_.recency, layer.positions.device()));
+  const at::Tensor ages = ages_of(layer);
+  return features(layer, ages, recency_table(view, {ages}, config_.recency));
 }
 
 at::Tensor NammPolicy::scores(const UpdateView& view, const LayerView& layer) const {
@@ -68,9 +78,12 @@ at::Tensor NammPolicy::scores(const UpdateView& view, const LayerView& layer) co
 std::vector<KeepDecision> NammPolicy::decide(const UpdateView& view) const {
   std::vector<KeepDecision> decisions;
   if (view.layers.empty()) return decisions;
-  const at::Tensor table = recency_table(view, config_.recency, view.layers.front().positions.device());
-  for (const LayerView& layer : view.layers) {
-    const at::Tensor all_scores = scores(view, features(layer, table), layer);
+  std::vector<at::Tensor> ages;
+  for (const LayerView& layer : view.layers) ages.push_back(ages_of(layer));
+  const at::Tensor table = recency_table(view, ages, config_.recency);
+  for (size_t l = 0; l < view.layers.size(); ++l) {
+    const LayerView& layer = view.layers[l];
+    const at::Tensor all_scores = scores(view, features(layer, ages[l], table), layer);
     decisions.push_back(
         select_threshold(all_scores, layer.offsets, view.shape.kv_heads, mode_, config_.cache_cap));
   }

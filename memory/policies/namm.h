@@ -68,7 +68,7 @@ class NammPolicy final : public EvictionPolicy {
   const FeatureStatistics& statistics() const { return statistics_; }
 
  private:
-  at::Tensor features(const LayerView& layer, const at::Tensor& recency_table) const;
+  at::Tensor features(const LayerView& layer, const at::Tensor& ages, const at::Tensor& recency_table) const;
   at::Tensor scores(const UpdateView& view, const at::Tensor& features, const LayerView& layer) const;
 
   NammConfig config_;
