@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "memory/kv_cache.h"
+#include "memory/spectrogram.h"
 
 namespace namm::memory {
 
@@ -46,11 +47,11 @@ AttentionResult attention_reference(const at::Tensor& queries, const at::Tensor&
 
 /// Group-mean attention probabilities recomputed from recorded queries and log-sum-exps: mean over the G heads of
 /// exp(scale * q k - lse), 0 where the key does not count for the query. Exact for every key that still exists, whatever was
-/// evicted since.
+/// evicted since. `rounding`, where not null, names the type that every head's probabilities and then their mean are rounded to.
 ///   queries [T, G, d], log_sum_exp [T, G] float32, query_positions int64 [T], keys [n, d], key_positions int64 [n].
 /// Returns float32 [n, T] (time last, as `spectrogram` wants it).
 at::Tensor group_mean_attention(const at::Tensor& queries, const at::Tensor& log_sum_exp, const at::Tensor& query_positions,
                                 const at::Tensor& keys, const at::Tensor& key_positions, double scale,
-                                int64_t window_tokens);
+                                int64_t window_tokens, const SpectrogramConfig* rounding = nullptr);
 
 }  // namespace namm::memory

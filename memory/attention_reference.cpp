@@ -73,13 +73,14 @@ AttentionResult attention_reference(const at::Tensor& queries, const at::Tensor&
 
 at::Tensor group_mean_attention(const at::Tensor& queries, const at::Tensor& log_sum_exp, const at::Tensor& query_positions,
                                 const at::Tensor& keys, const at::Tensor& key_positions, double scale,
-                                int64_t window_tokens) {
+                                int64_t window_tokens, const SpectrogramConfig* rounding) {
   const int64_t tokens = queries.size(0), group = queries.size(1), dim = queries.size(2), n = keys.size(0);
   TORCH_CHECK(log_sum_exp.dim() == 2 && log_sum_exp.size(0) == tokens && log_sum_exp.size(1) == group,
               "[group_mean_attention] log_sum_exp [T, G] is expected, got ", log_sum_exp.sizes());
   TORCH_CHECK(keys.dim() == 2 && keys.size(1) == dim && key_positions.size(0) == n,
               "[group_mean_attention] keys [n, d] and positions [n] are expected, got ", keys.sizes(), " and ",
               key_positions.sizes());
+  const auto rounded = [&](const at::Tensor& x) { return rounding ? round_attention(x, *rounding) : x; };
   at::Tensor mean = at::empty({n, tokens}, queries.options().dtype(at::kFloat));
   const at::Tensor q = queries.transpose(0, 1).to(at::kFloat).reshape({group * tokens, dim});
   const at::Tensor bias = log_sum_exp.t().reshape({1, group * tokens}).neg();
@@ -88,10 +89,10 @@ at::Tensor group_mean_attention(const at::Tensor& queries, const at::Tensor& log
     const at::Tensor weights =
         at::addmm(bias, keys.narrow(0, k0, tk).to(at::kFloat), q.t(), 1, scale).exp_().view({tk, group, tokens});
     at::Tensor tile = mean.narrow(0, k0, tk);
-    at::mean_out(tile, weights, at::IntArrayRef{1});
+    at::mean_out(tile, rounded(weights), at::IntArrayRef{1});
     tile.masked_fill_(forbidden(query_positions, key_positions.narrow(0, k0, tk), window_tokens).t(), 0);
   }
-  return mean;
+  return rounded(mean);
 }
 
 }  // namespace namm::memory

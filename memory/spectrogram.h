@@ -15,7 +15,7 @@ struct SpectrogramConfig {
   int64_t n_fft = 32;                       ///< window length w in queries
   int64_t hop_length = 16;                  ///< hop s in queries
   double ema_coefficient = 0.99;            ///< gamma, per query; a frame counts gamma^hop
-  std::string attention_dtype = "float32";  ///< float32 | bfloat16: type that the group's mean attention is rounded to
+  std::string attention_dtype = "float32";  ///< float32 | bfloat16: type that attention is rounded to, each head's and the group's mean
 
   int64_t bins() const { return n_fft / 2 + 1; }
   /// Queries of the previous period that the first frame still covers.
@@ -27,7 +27,7 @@ struct SpectrogramConfig {
     visit("hop_length", self.hop_length, between(1, 4096), "hop of the transform, queries; divides the period");
     visit("ema_coefficient", self.ema_coefficient, between(0, 1), "decay of the moving average per query");
     visit("attention_dtype", self.attention_dtype, one_of({"float32", "bfloat16"}),
-          "type that the group's mean attention is rounded to");
+          "type that attention is rounded to, each head's and then the mean of a group");
   }
   void check(const ConfigNode& node) const;  ///< hop_length <= n_fft
 
@@ -35,7 +35,7 @@ struct SpectrogramConfig {
 };
 
 /// `attention` rounded to `config.attention_dtype` and back to float32: the released runs hand bfloat16 to the policy
-/// (namm-semantics 1.9). Who computes the group mean calls this on it, before anything of it is stored or transformed.
+/// (namm-semantics 1.9). Called on every head's probabilities, then on their mean.
 at::Tensor round_attention(const at::Tensor& attention, const SpectrogramConfig& config);
 
 /// Magnitudes of the frames of `signal`: frame t covers signal[hop * t, hop * t + n_fft) under a periodic Hann window, one

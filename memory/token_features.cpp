@@ -64,7 +64,7 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
   const int64_t context = needs.spectrogram ? needs.spectrogram->context_queries() : 0;
   // Before the first update there are no context queries: zeros stand for them.
   const int64_t absent = std::max<int64_t>(0, new_queries + context - queries);
-  const bool round = needs.spectrogram && needs.spectrogram->attention_dtype == "bfloat16";
+  const SpectrogramConfig* const rounding = needs.spectrogram ? &*needs.spectrogram : nullptr;
   const at::Tensor positions = cache.packed_positions();
 
   int64_t start = 0, known_start = 0;
@@ -83,13 +83,12 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
       const int64_t row = start + k0;
       const at::Tensor mean =
           group_mean_attention(head_queries, head_lse, asked.positions, keys.narrow(0, row, tk),
-                               positions.narrow(0, row, tk), attention.scale, attention.window_tokens);
+                               positions.narrow(0, row, tk), attention.scale, attention.window_tokens, rounding);
       if (needs.column_sums) {
         features.column_sums.narrow(0, row, tk).add_(mean.narrow(1, queries - new_queries, new_queries).sum(1));
       }
       if (needs.spectrogram) {
-        at::Tensor signal = at::constant_pad_nd(mean, {absent, 0});
-        if (round) signal = signal.to(at::kBFloat16).to(at::kFloat);
+        const at::Tensor signal = at::constant_pad_nd(mean, {absent, 0});
         at::Tensor ema = features.ema.narrow(0, row, tk);
         ema.copy_(ema_update(spectrogram(signal, *needs.spectrogram), ema, *needs.spectrogram));
       }

@@ -248,6 +248,19 @@ TEST(GroupMeanAttention, EqualsDenseProbabilities) {
   EXPECT_GT(comparison.values, 0);
 }
 
+// namm-semantics 1.9: a = bf16(mean of bf16(A_r)). Here bf16 of the plain mean 0.502 would be 0.50390625.
+TEST(GroupMeanAttention, RoundsEveryHeadAndThenTheMean) {
+  const at::Tensor probabilities = at::tensor({0.5019f, 0.5021f}).view({1, 2});
+  const at::Tensor zero = at::zeros({1, 2, 4}), key = at::zeros({1, 4}), position = longs({0});
+  SpectrogramConfig config;
+  const auto mean = [&] {
+    return group_mean_attention(zero, probabilities.log().neg(), position, key, position, 1.0, 0, &config).item<float>();
+  };
+  EXPECT_NEAR(mean(), 0.502f, 1e-6f);
+  config.attention_dtype = "bfloat16";
+  EXPECT_EQ(mean(), 0.5f);
+}
+
 // A key newer than the query may have any score: exp overflows before the mask, and nothing of it may leak.
 TEST(GroupMeanAttention, HiddenKeysWithHugeScoresAreZero) {
   const at::Tensor queries = at::full({2, 1, 4}, 30.0f), keys = at::full({2, 4}, 30.0f);

@@ -251,7 +251,7 @@ TEST(SessionUpdate, BatchOfRaggedRowsAtDifferentPhases) {
   }
 }
 
-TEST(SessionUpdate, GroupMeanIsRoundedToBfloat16WhereConfigured) {
+TEST(SessionUpdate, AttentionIsRoundedToBfloat16WhereConfigured) {
   SpectrogramConfig exact, rounded;
   rounded.attention_dtype = "bfloat16";
   const at::Tensor input = normal({64, toy().hidden}, 3);
@@ -259,7 +259,7 @@ TEST(SessionUpdate, GroupMeanIsRoundedToBfloat16WhereConfigured) {
   const double difference = (a.updates[0][0].ema - b.updates[0][0].ema).abs().max().item<double>();
   EXPECT_GT(difference, 1e-6);
   EXPECT_LT(difference, 1e-2);
-  EXPECT_TRUE(at::equal(a.updates[0][0].column_sums, b.updates[0][0].column_sums));
+  EXPECT_LT((a.updates[0][0].column_sums - b.updates[0][0].column_sums).abs().max().item<double>(), 1e-1);
 }
 
 }  // namespace
