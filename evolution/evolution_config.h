@@ -19,11 +19,11 @@ struct ScheduleConfig {
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("members_per_item", self.members_per_item, at_least(1),
+    visit("members_per_item", self.members_per_item, between(1, 1 << 20),
           "members that a work item evaluates as one batch");
-    visit("samples_per_item", self.samples_per_item, at_least(1),
+    visit("samples_per_item", self.samples_per_item, between(1, 1 << 20),
           "samples of one task that a work item evaluates");
-    visit("keep_checkpoints", self.keep_checkpoints, at_least(1), "newest checkpoints kept on disk");
+    visit("keep_checkpoints", self.keep_checkpoints, between(1, 1 << 20), "newest checkpoints kept on disk");
   }
 };
 

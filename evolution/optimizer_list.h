@@ -33,7 +33,8 @@ struct OptimizerConfig {
   static void fields(Self& self, Visitor& visit) {
     visit("kind", self.kind, one_of(optimizer_kinds()),
           "optimiser; auto: cma-es up to 1000 parameters, cr-fm-nes above");
-    visit("population", self.population, at_least(0), "members of a generation; 0: 4 + floor(3 ln n)");
+    visit("population", self.population, between(0, 1 << 20),
+          "members of a generation; 0: 4 + floor(3 ln n)");
     visit("sigma", self.sigma, above(0), "initial step size");
     visit("elite_ratio", self.elite_ratio, above(0) && at_most(0.5),
           "cma-es: share of members with a positive weight");
