@@ -5,6 +5,7 @@
 
 #include "core/sha256.h"
 #include "core/text.h"
+#include "experiments/results.h"
 
 namespace namm::experiments {
 
@@ -26,6 +27,12 @@ void check_name(const ConfigNode& node, const std::string& name) {
   if (!name.empty() && !is_plain_name(name)) {
     node.fail_entry("name", name, "letters, digits, '-', '_' and '.', beginning with a letter or digit");
   }
+}
+
+void check_stage_name(const ConfigNode& node, const std::string& name) {
+  check_name(node, name);
+  if (name == kStageList)
+    node.fail_entry("name", name, "another name: results.h5 lists its stages under this one");
 }
 
 void check_list(const ConfigNode& node, const char* key, const std::vector<std::string>& list) {
@@ -55,7 +62,7 @@ ConfigValue StartPoint::to_config() const {
 }
 
 void EvolveConfig::check(const ConfigNode& node) const {
-  check_name(node, name);
+  check_stage_name(node, name);
   check_list(node, "tasks", tasks);
   const bool likelihood = fitness.score == "log_likelihood" || validation.score == "log_likelihood";
   if (fitness.normalize == "full_cache" && likelihood) {
@@ -71,7 +78,7 @@ void EvolveConfig::check(const ConfigNode& node) const {
 }
 
 void EvaluateConfig::check(const ConfigNode& node) const {
-  check_name(node, name);
+  check_stage_name(node, name);
   check_list(node, "tasks", tasks);
   check_list(node, "policies", policies);
   if (std::find(policies.begin(), policies.end(), "namm") != policies.end()) return;

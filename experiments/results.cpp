@@ -66,7 +66,8 @@ TaskResult read_task(const Hdf5File& file, const std::string& group, const Stage
   const int64_t heads = stage.layers * stage.kv_heads;
   int64_t next = 0;
   for (int64_t i = 0; i < n; ++i) {
-    if (questions[i] < 0 || next + questions[i] > static_cast<int64_t>(score.size()) || prompt[i] < 1) {
+    const int64_t left = static_cast<int64_t>(score.size()) - next;
+    if (questions[i] < 1 || questions[i] > left || prompt[i] < 1 || (i + 1 == n && questions[i] != left)) {
       throw DataError(file.path().string() + ": " + group +
                       ": counts of questions or tokens do not fit the scores");
     }
@@ -116,7 +117,7 @@ void write_results(const std::filesystem::path& path, const std::vector<StageRes
   file.write_attribute("/", "version", kFormatVersion);
   std::vector<std::string> names;
   for (const auto& stage : stages) names.push_back(stage.stage);
-  file.write_texts("stages", names);
+  file.write_texts(kStageList, names);
   for (const auto& stage : stages) {
     const std::string root = "/" + stage.stage;
     file.make_group(root);
@@ -162,7 +163,7 @@ std::vector<StageResult> read_results(const std::filesystem::path& path) {
                                 path.string(), version, kFormatVersion));
   }
   std::vector<StageResult> stages;
-  for (const auto& name : file.read_texts("stages")) {
+  for (const auto& name : file.read_texts(kStageList)) {
     StageResult stage;
     stage.stage = name;
     const std::string root = "/" + name;
@@ -177,6 +178,10 @@ std::vector<StageResult> read_results(const std::filesystem::path& path) {
     stage.head_dim = file.read_attribute<int64_t>(root, "head_dim");
     stage.element_bytes = file.read_attribute<int64_t>(root, "element_bytes");
     stage.skipped_records = file.read_attribute<int64_t>(root, "skipped_records");
+    if (stage.layers < 1 || stage.kv_heads < 1 || stage.head_dim < 1) {
+      throw DataError(format_text("{}: {}: {} layers of {} heads of {} numbers are no model's", path.string(),
+                                  root, stage.layers, stage.kv_heads, stage.head_dim));
+    }
     const auto policies = file.read_texts(root + "/policies");
     const auto heads = file.read_texts(root + "/heads");
     if (policies.size() != heads.size())

@@ -63,6 +63,9 @@ struct StageResult {
   bool operator==(const StageResult&) const = default;
 };
 
+/// Data set of results.h5 beside the stages' groups: their names in order. No stage may have this name.
+inline const char* const kStageList = "stages";
+
 /// Writes results.h5: `/<stage>/<policy>/<task>/{sample, score, questions, prompt_tokens, cached_tokens,
 /// head_bytes, cache_bytes, truncated, prefill_seconds, decode_seconds}`. Throws InfrastructureError.
 void write_results(const std::filesystem::path& file, const std::vector<StageResult>& stages);

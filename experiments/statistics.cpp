@@ -1,5 +1,6 @@
 #include "experiments/statistics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -60,8 +61,17 @@ double squared_error(std::span<const double> values, double mean) {
   return sum / (n - 1) / n;
 }
 
+/// Whether the observations say how far off their mean may be: two at least that differ by more than
+/// rounding.
+bool has_spread(std::span<const double> values) {
+  constexpr double kRounding = 1e-12;
+  if (values.empty()) return false;
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  return *most - *least > kRounding * std::max({1.0, std::abs(*least), std::abs(*most)});
+}
+
 Estimate with_interval(double mean, double squared, double degrees, int64_t n) {
-  const double half = squared > 0 ? student_t_quantile(kUpperTail, degrees) * std::sqrt(squared) : 0;
+  const double half = student_t_quantile(kUpperTail, degrees) * std::sqrt(squared);
   return {mean, mean - half, mean + half, n};
 }
 
@@ -87,7 +97,7 @@ Estimate estimate_mean(std::span<const double> observations) {
   constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
   if (n == 0) return {kUnknown, kUnknown, kUnknown, 0};
   const double mean = mean_of(observations);
-  if (n == 1) return {mean, kUnknown, kUnknown, 1};
+  if (!has_spread(observations)) return {mean, kUnknown, kUnknown, n};
   return with_interval(mean, squared_error(observations, mean), static_cast<double>(n - 1), n);
 }
 
@@ -112,7 +122,7 @@ Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups)
     const double mean = mean_of(group);
     result.mean += mean / count;
     result.n += static_cast<int64_t>(group.size());
-    if (group.size() < 2) {
+    if (!has_spread(group)) {
       known = false;
       continue;
     }
@@ -121,8 +131,7 @@ Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups)
     squared_over_degrees += part * part / static_cast<double>(group.size() - 1);
   }
   if (!known) return result;
-  const double degrees = squared_over_degrees > 0 ? squared * squared / squared_over_degrees : 1;
-  return with_interval(result.mean, squared, degrees, result.n);
+  return with_interval(result.mean, squared, squared * squared / squared_over_degrees, result.n);
 }
 
 }  // namespace namm::experiments

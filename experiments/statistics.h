@@ -1,12 +1,14 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace namm::experiments {
 
-/// A mean with its two-sided 95 % interval. With fewer than two observations the interval is not known (NaN).
+/// A mean with its two-sided 95 % interval. The interval is not known (NaN) with fewer than two observations,
+/// and where all are the same: a sample without spread says nothing about how far off its mean is.
 struct Estimate {
   double mean = 0;
   double low = 0;
@@ -14,6 +16,7 @@ struct Estimate {
   int64_t n = 0;  ///< observations (contexts)
 
   double half_width() const { return (high - low) / 2; }
+  bool has_interval() const { return std::isfinite(low) && std::isfinite(high); }
 };
 
 /// Quantile of Student's t distribution, p in (0, 1), any positive degrees of freedom.
@@ -26,8 +29,8 @@ Estimate estimate_mean(std::span<const double> observations);
 Estimate estimate_difference(std::span<const double> a, std::span<const double> b);
 
 /// Unweighted mean over groups (tasks) of the means of independent observations; the interval combines the
-/// groups' standard errors with the degrees of freedom of Welch and Satterthwaite. Empty groups are not
-/// allowed.
+/// groups' standard errors with the degrees of freedom of Welch and Satterthwaite. It is not known where that
+/// of a group is not. Empty groups are not allowed.
 Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups);
 
 }  // namespace namm::experiments

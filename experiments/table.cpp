@@ -9,6 +9,7 @@
 
 #include "core/errors.h"
 #include "core/text.h"
+#include "tasks/task_list.h"
 
 namespace namm::experiments {
 
@@ -95,7 +96,8 @@ std::vector<MeanColumn> mean_columns_of(const std::vector<TableColumn>& columns,
   MeanColumn transfer{kMeanTransfer, {}};
   for (const auto& column : columns) {
     all.tasks.push_back(column.task);
-    (column.evolved ? evolved : transfer).tasks.push_back(column.task);
+    if (column.evolved) evolved.tasks.push_back(column.task);
+    if (column.transfer) transfer.tasks.push_back(column.task);
   }
   std::vector<MeanColumn> means;
   for (const auto& [name, tasks] : layout.groups) means.push_back({name, tasks});
@@ -106,6 +108,51 @@ std::vector<MeanColumn> mean_columns_of(const std::vector<TableColumn>& columns,
   }
   if (all.tasks.size() > 1) means.push_back(all);
   return means;
+}
+
+/// Marks the columns where all memories among the rows were evolved on the same of them; else, and where it
+/// is not known what one was evolved on, says it memory by memory.
+void mark_transfer(const std::vector<RunResults>& runs, const std::vector<std::string>& rows, Table& table) {
+  std::set<std::set<std::string>> evolved;
+  bool known = true;
+  for (const auto& run : runs) {
+    for (const auto& stage : run.stages) {
+      const bool shown =
+          std::any_of(rows.begin(), rows.end(), [&](auto& row) { return stage.find(row) != nullptr; });
+      if (!shown || stage.memory.empty()) continue;
+      known = known && !stage.evolved_on.empty();
+      std::set<std::string> of_columns;
+      for (const auto& column : table.columns) {
+        if (contains(stage.evolved_on, column.task)) of_columns.insert(column.task);
+      }
+      evolved.insert(std::move(of_columns));
+      table.memories.push_back(format_text(
+          "{}: {}: {}", run.name, stage.stage,
+          stage.evolved_on.empty() ? "not known, its file does not say" : join(stage.evolved_on, ", ")));
+    }
+  }
+  table.has_memory = !table.memories.empty();
+  if (!known || evolved.size() != 1) return;
+  table.memories.clear();
+  for (auto& column : table.columns) {
+    column.evolved = evolved.begin()->contains(column.task);
+    column.transfer = !column.evolved;
+  }
+}
+
+/// Scores and cache of a row over the tasks of a mean column; nothing where the row lacks one of them.
+std::optional<TableMean> make_mean(const PolicyResult& policy, const std::vector<std::string>& tasks) {
+  std::vector<std::vector<double>> groups;
+  TableMean mean;
+  for (const auto& name : tasks) {
+    const TaskResult* task = policy.find(name);
+    if (task == nullptr || task->contexts.empty()) return std::nullopt;
+    groups.push_back(scores_of(*task));
+    mean.cache_fraction +=
+        mean_over(*task, [](auto& c) { return c.cache_fraction(); }) / static_cast<double>(tasks.size());
+  }
+  mean.score = estimate_mean_of_groups(groups);
+  return mean;
 }
 
 TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
@@ -144,17 +191,7 @@ TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
   }
   if (ratio_count == columns.size()) row.normalized_average = ratios / static_cast<double>(ratio_count);
   for (const auto& column : means) {
-    std::vector<std::vector<double>> groups;
-    TableMean mean;
-    for (const auto& name : column.tasks) {
-      const auto cell = row.cells.find(name);
-      if (cell == row.cells.end()) break;
-      groups.push_back(scores_of(*source.policy->find(name)));
-      mean.cache_fraction += cell->second.cache_fraction / static_cast<double>(column.tasks.size());
-    }
-    if (groups.size() != column.tasks.size()) continue;
-    mean.score = estimate_mean_of_groups(groups);
-    row.means[column.name] = mean;
+    if (const auto mean = make_mean(*source.policy, column.tasks)) row.means[column.name] = *mean;
   }
   return row;
 }
@@ -166,14 +203,15 @@ std::optional<TableDifference> make_difference(const Source& subject, const Poli
                                                const std::vector<MeanColumn>& means) {
   TableDifference difference{label_of(subject, runs), against_label, {}, {}};
   std::map<std::string, std::vector<double>> gains;
+  for (const auto& task : subject.policy->tasks) {
+    const TaskResult* other = against.find(task.task);
+    if (other == nullptr) continue;
+    const auto [first, second] = paired_scores(task, *other);
+    for (size_t i = 0; i < first.size(); ++i) gains[task.task].push_back(first[i] - second[i]);
+  }
   for (const auto& column : columns) {
-    const TaskResult* a = subject.policy->find(column.task);
-    const TaskResult* b = against.find(column.task);
-    if (a == nullptr || b == nullptr) continue;
-    const auto [first, second] = paired_scores(*a, *b);
-    if (first.empty()) continue;
-    difference.cells[column.task] = estimate_difference(first, second);
-    for (size_t i = 0; i < first.size(); ++i) gains[column.task].push_back(first[i] - second[i]);
+    if (const auto found = gains.find(column.task); found != gains.end())
+      difference.cells[column.task] = estimate_mean(found->second);
   }
   for (const auto& column : means) {
     std::vector<std::vector<double>> groups;
@@ -198,9 +236,22 @@ std::string number(double value, int64_t decimals) {
 std::string score_text(const Estimate& estimate, int64_t decimals, bool sign = false) {
   std::string text = sign && estimate.mean > 0 ? "+" : "";
   text += number(estimate.mean, decimals);
-  return estimate.n > 1 && std::isfinite(estimate.low)
-             ? text + " ± " + number(estimate.half_width(), decimals)
-             : text;
+  return estimate.has_interval() ? text + " ± " + number(estimate.half_width(), decimals) : text;
+}
+
+/// Whether a number of the table has no interval.
+bool lacks_interval(const Table& table) {
+  const auto of_cell = [](const auto& entry) { return !entry.second.score.has_interval(); };
+  const auto of_gain = [](const auto& entry) { return !entry.second.has_interval(); };
+  return std::any_of(table.rows.begin(), table.rows.end(),
+                     [&](auto& row) {
+                       return std::any_of(row.cells.begin(), row.cells.end(), of_cell) ||
+                              std::any_of(row.means.begin(), row.means.end(), of_cell);
+                     }) ||
+         std::any_of(table.differences.begin(), table.differences.end(), [&](auto& difference) {
+           return std::any_of(difference.cells.begin(), difference.cells.end(), of_gain) ||
+                  std::any_of(difference.means.begin(), difference.means.end(), of_gain);
+         });
 }
 
 std::string row_name(const TableRow& row) {
@@ -275,7 +326,6 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
   const auto sources = sources_of(runs);
   std::vector<std::string> tasks;
   std::vector<std::string> policies;
-  std::set<std::string> evolved;
   Table table;
   table.decimals = layout.decimals;
   for (const auto& source : sources) {
@@ -292,9 +342,7 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
   for (const auto& [name, members] : layout.groups) check_names(members, tasks, "groups");
   for (const auto& run : runs) {
     for (const auto& stage : run.stages) {
-      evolved.insert(stage.evolved_on.begin(), stage.evolved_on.end());
       table.skipped_records += stage.skipped_records;
-      table.has_memory = table.has_memory || !stage.memory.empty();
       table.has_validation = table.has_validation || stage.split == "validation";
       for (const auto& note : stage.notes) {
         if (!contains(table.notes, note)) table.notes.push_back(note);
@@ -308,12 +356,13 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
     }
   }
   for (const auto& task : layout.columns.empty() ? tasks : layout.columns) {
-    table.columns.push_back({task, evolved.contains(task)});
+    table.columns.push_back({task});
   }
+  const auto& order = layout.rows.empty() ? policies : layout.rows;
+  mark_transfer(runs, order, table);
   const auto means = mean_columns_of(table.columns, layout);
   for (const auto& mean : means) table.mean_columns.push_back(mean.name);
 
-  const auto& order = layout.rows.empty() ? policies : layout.rows;
   for (const auto& run : runs) {
     for (const auto& stage : run.stages) {
       for (const auto& name : order) {
@@ -336,12 +385,24 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
   return table;
 }
 
+void TableLayout::check(const ConfigNode& node) const {
+  for (const auto& [name, tasks] : groups) {
+    const ConfigNode place = node.at("groups");
+    if (name == kMean || name == kMeanEvolved || name == kMeanTransfer ||
+        contains(tasks::task_names(), name)) {
+      place.fail_entry(name, "[" + join(tasks, ", ") + "]",
+                       "another name: the table has a column of this one");
+    }
+    if (tasks.empty()) place.fail_entry(name, "[]", "one task at least");
+  }
+}
+
 std::string to_markdown(const Table& table) {
   const int64_t decimals = table.decimals;
   Grid scores;
   std::vector<std::string> header{"method", ""};
   for (const auto& column : table.columns) {
-    header.push_back(column.task + (table.has_memory && !column.evolved ? " (transfer)" : ""));
+    header.push_back(column.task + (column.transfer ? " (transfer)" : ""));
   }
   header.insert(header.end(), table.mean_columns.begin(), table.mean_columns.end());
   scores.add(header);
@@ -386,6 +447,11 @@ std::string to_markdown(const Table& table) {
     text += format_text("{} prompts were longer than the limit and were cut in the middle.\n",
                         table.truncated_prompts);
   }
+  if (lacks_interval(table)) {
+    text +=
+        "No interval (±): there is one context, or all contexts scored the same, or it is so for a task of a "
+        "mean.\n";
+  }
   if (table.skipped_records > 0)
     text += format_text("{} malformed records were left out.\n", table.skipped_records);
 
@@ -412,14 +478,18 @@ std::string to_markdown(const Table& table) {
   std::vector<std::string> evolved;
   std::vector<std::string> transfer;
   for (const auto& column : table.columns) (column.evolved ? evolved : transfer).push_back(column.task);
-  if (table.has_memory) {
+  if (!table.memories.empty()) {
+    text += "\nThe memories were evolved on:\n";
+    for (const auto& memory : table.memories) text += "- " + memory + "\n";
+  } else if (table.has_memory) {
     text +=
         "\nThe memory was evolved on: " + (evolved.empty() ? "none of these tasks" : join(evolved, ", ")) +
         ". Transfer (never seen in evolution): " + (transfer.empty() ? "none" : join(transfer, ", ")) + ".\n";
   }
   if (table.has_validation) {
     text +=
-        "\nMeasured on validation samples, of which some may have chosen the memory or the settings: these are "
+        "\nMeasured on validation samples, of which some may have chosen the memory or the settings: these "
+        "are "
         "not held-out scores.\n";
   }
   if (!table.notes.empty()) {
@@ -459,14 +529,14 @@ std::string to_csv(const Table& table) {
 std::string to_latex(const Table& table) {
   const auto cell_text = [&](const Estimate& estimate) {
     std::string text = "$" + number(estimate.mean, table.decimals);
-    if (std::isfinite(estimate.low)) text += " \\pm " + number(estimate.half_width(), table.decimals);
+    if (estimate.has_interval()) text += " \\pm " + number(estimate.half_width(), table.decimals);
     return text + "$";
   };
   std::string text = "\\begin{tabular}{l" +
                      std::string(table.columns.size() + table.mean_columns.size(), 'r') +
                      "}\n\\toprule\nmethod";
   for (const auto& column : table.columns) {
-    text += " & " + latex_escape(column.task) + (table.has_memory && !column.evolved ? " (transfer)" : "");
+    text += " & " + latex_escape(column.task) + (column.transfer ? " (transfer)" : "");
   }
   for (const auto& name : table.mean_columns) text += " & " + latex_escape(name);
   text += " \\\\\n\\midrule\n";
@@ -547,6 +617,7 @@ nlohmann::ordered_json to_json(const Table& table) {
   document["budgets"] = table.budgets;
   document["truncated_prompts"] = table.truncated_prompts;
   document["skipped_records"] = table.skipped_records;
+  document["memories"] = table.memories;
   document["held_out"] = !table.has_validation;
   document["notes"] = table.notes;
   return document;

@@ -37,6 +37,7 @@ struct TableLayout {
     visit("full", self.full, "policy that normalised averages divide by");
     visit("decimals", self.decimals, between(0, 6), "digits after the point of scores");
   }
+  void check(const ConfigNode& node) const;
 };
 
 /// One number of the table. Scores 0 to 100, fractions 0 to 1, tokens a head, bytes of keys and values.
@@ -73,7 +74,8 @@ struct TableDifference {
 
 struct TableColumn {
   std::string task;
-  bool evolved = false;  ///< the memory was evolved on it; otherwise the column shows transfer
+  bool evolved = false;   ///< all memories shown were evolved on it
+  bool transfer = false;  ///< none of them was
 };
 
 struct Table {
@@ -86,8 +88,10 @@ struct Table {
   std::vector<std::string> notes;
   int64_t truncated_prompts = 0;
   int64_t skipped_records = 0;
-  bool has_memory = false;       ///< an evolved memory is among the rows
-  bool has_validation = false;   ///< a stage was evaluated on validation samples
+  /// What each memory shown was evolved on, one line a stage; empty where the columns' marks say it.
+  std::vector<std::string> memories;
+  bool has_memory = false;      ///< a memory is among the rows
+  bool has_validation = false;  ///< a stage was evaluated on validation samples
   int64_t decimals = 1;
 };
 

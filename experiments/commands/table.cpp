@@ -33,8 +33,7 @@ RunResults results_of(const std::filesystem::path& path) {
         "run --resume " +
         path.string());
   }
-  return {std::filesystem::absolute(path).lexically_normal().filename().string(),
-          read_results(run.results())};
+  return {run.name(), read_results(run.results())};
 }
 
 void show_table(const Options& options) {

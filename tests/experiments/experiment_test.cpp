@@ -68,6 +68,12 @@ TEST(Experiment, ImpossibleCombinationsNameTheirPlace) {
               HasSubstr("an evolve stage before this one"));
   EXPECT_THAT(error_of(kMinimal, {"name=../escape"}), HasSubstr("letters, digits"));
   EXPECT_THAT(error_of(kMinimal, {"evolution.population=1"}), HasSubstr("at least 2"));
+  EXPECT_THAT(error_of(kMinimal, {"evolution.population=4000000000000000000"}), HasSubstr("1048576"));
+  EXPECT_THAT(error_of(kMinimal, {"evolution.members_per_item=9223372036854775807"}), HasSubstr("1048576"));
+  EXPECT_THAT(
+      error_of("name: x\nmodel: {archive: m}\nstages:\n  - evaluate: {name: stages, tasks: [needle/hop], "
+               "policies: [full]}\n"),
+      HasSubstr("test.yaml:4:22: stages.0.evaluate.name = stages: another name"));
   EXPECT_THAT(error_of(kMinimal, {"stages.0.evolve.validation.every=0",
                                   "stages.0.evolve.validation.bias_shifts=[0.1]"}),
               HasSubstr("bias_shifts"));

@@ -49,7 +49,19 @@ TEST(Estimate, GroupsWeighTheSameWhateverTheirSize) {
   // One group: the ordinary interval.
   const std::vector<double> values{1, 2, 3, 4};
   EXPECT_NEAR(estimate_mean_of_groups({values}).half_width(), estimate_mean(values).half_width(), 1e-9);
-  EXPECT_EQ(estimate_mean_of_groups({{1, 1}, {3, 3}}).half_width(), 0);
+}
+
+TEST(Estimate, ObservationsWithoutSpreadHaveNoInterval) {
+  const Estimate estimate = estimate_mean(std::vector<double>{100, 100});
+  EXPECT_EQ(estimate.mean, 100);
+  EXPECT_EQ(estimate.n, 2);
+  EXPECT_FALSE(estimate.has_interval());
+  EXPECT_FALSE(estimate_mean(std::vector<double>{0.1 + 0.2, 0.3, 0.3}).has_interval())
+      << "rounding is no spread";
+  EXPECT_TRUE(estimate_mean(std::vector<double>{0.3, 0.31}).has_interval());
+  // What one group does not know the mean does not know.
+  EXPECT_FALSE(estimate_mean_of_groups({{1, 2, 3}, {3, 3, 3}}).has_interval());
+  EXPECT_EQ(estimate_mean_of_groups({{1, 2, 3}, {3, 3, 3}}).mean, 2.5);
 }
 
 }  // namespace

@@ -87,8 +87,54 @@ TEST(Table, DifferencesArePairedAndNameTheirRows) {
   EXPECT_EQ(table.differences[0].against, "full");
   const Estimate& gain = table.differences[0].cells.at("needle/hop");
   EXPECT_DOUBLE_EQ(gain.mean, 50);
-  EXPECT_DOUBLE_EQ(gain.half_width(), 0);  // each context gains the same
+  EXPECT_FALSE(gain.has_interval()) << "each context gains the same";
   EXPECT_DOUBLE_EQ(table.differences[0].means.at("mean").mean, 25);
+  EXPECT_FALSE(table.differences[0].means.at("mean").has_interval());
+  EXPECT_THAT(to_markdown(table), HasSubstr("No interval (±)"));
+}
+
+TEST(Table, TransferIsMarkedOnlyWhereAllMemoriesAgree) {
+  StageResult other = stage();
+  other.evolved_on = {"needle/hop", "needle/classify"};
+  const std::string text = to_markdown(make_table({{"a", {stage()}}, {"b", {other}}}));
+  EXPECT_THAT(text, Not(HasSubstr("ransfer")));
+  EXPECT_THAT(text, Not(HasSubstr("mean of evolved")));
+  EXPECT_THAT(text, HasSubstr("- a: stage_1: needle/hop\n- b: stage_1: needle/hop, needle/classify\n"));
+  // A stage without a memory has no say, nor one of which no row is shown, nor tasks that are not shown.
+  other.policies.erase(other.policies.begin() + 1);
+  other.memory.clear();
+  EXPECT_THAT(to_markdown(make_table({{"a", {stage()}}, {"b", {other}}})), HasSubstr("(transfer)"));
+  other = stage();
+  other.evolved_on.push_back("needle/stale");
+  EXPECT_THAT(to_markdown(make_table({{"a", {stage()}}, {"b", {other}}})), HasSubstr("(transfer)"));
+}
+
+TEST(Table, MemoryOfUnknownOriginMarksNothing) {
+  StageResult unknown = stage();
+  unknown.evolved_on.clear();
+  const std::string text = to_markdown(make_table({{"a", {unknown}}}));
+  EXPECT_THAT(text, Not(HasSubstr("ransfer")));
+  EXPECT_THAT(text, HasSubstr("- a: stage_1: not known"));
+}
+
+TEST(Table, GroupsMayHoldTasksThatAreNotShown) {
+  TableLayout layout = layout_of({"needle/classify"}, {});
+  layout.groups = {{"both", {"needle/hop", "needle/classify"}}};
+  const Table table = make_table({{"run", {stage()}}}, layout);
+  EXPECT_DOUBLE_EQ(row(table, "namm").means.at("both").score.mean, 62.5);
+  EXPECT_DOUBLE_EQ(row(table, "namm").means.at("both").cache_fraction, 0.4);
+  EXPECT_DOUBLE_EQ(table.differences[0].means.at("both").mean, 25);
+}
+
+TEST(Table, GroupsNeedTasksAndANameOfTheirOwn) {
+  const auto read = [](const std::string& groups) {
+    read_config<TableLayout>(ConfigDocument::from_text("groups: {" + groups + "}\n", "layout.yaml"));
+  };
+  EXPECT_NO_THROW(read("mine: [needle/hop]"));
+  for (const char* wrong :
+       {"mean: [needle/hop]", "mean of transfer: [needle/hop]", "needle/hop: [needle/stale]", "mine: []"}) {
+    EXPECT_THROW(read(wrong), ConfigError) << wrong;
+  }
 }
 
 TEST(Table, MeansAndNormalisedAverage) {
@@ -163,6 +209,28 @@ TEST(Table, ExplainListsTheContexts) {
   EXPECT_THAT(text, HasSubstr("1.00 0.50"));
   EXPECT_THROW(explain_cell({{"run", {stage()}}}, "namm:needle/none"), ConfigError);
   EXPECT_THROW(explain_cell({{"run", {stage()}}}, "namm"), ConfigError);
+}
+
+TEST(Results, NumbersThatDoNotFitAreRefused) {
+  const namm::testing::TemporaryDirectory folder;
+  const auto file = folder.path() / "results.h5";
+  const auto refuses = [&](const std::function<void(StageResult&)>& change) {
+    std::vector<StageResult> stages{stage()};
+    change(stages[0]);
+    write_results(file, stages);
+    EXPECT_THROW(read_results(file), DataError);
+  };
+  refuses([](StageResult& s) { s.policies[1].tasks[0].contexts[0].scores.clear(); });
+  refuses([](StageResult& s) { s.policies[1].tasks[0].contexts[1].prompt_tokens = 0; });
+  refuses([](StageResult& s) { s.head_dim = 0; });
+  refuses([](StageResult& s) {
+    s.layers = 0;
+    for (auto& policy : s.policies) {
+      for (auto& task : policy.tasks) {
+        for (auto& context : task.contexts) context.cached_tokens.clear();
+      }
+    }
+  });
 }
 
 TEST(Results, FileGivesBackWhatWasWritten) {
