@@ -8,12 +8,18 @@
 namespace namm {
 namespace {
 
-// Length of the valid UTF-8 sequence at the start of `text`, 0 if there is none (Unicode 15, table 3-7).
-std::size_t valid_sequence(std::string_view text) {
+struct Sequence {
+  std::size_t bytes;
+  bool valid;
+};
+
+// The UTF-8 sequence at the start of `text`, or else the longest beginning of one, at least a byte (Unicode
+// 15, table 3-7 and "U+FFFD Substitution of Maximal Subparts").
+Sequence first_sequence(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
   if (first < 0x80) {
-    return 1;
+    return {1, true};
   }
   std::size_t length = 0;
   unsigned char low = 0x80, high = 0xBF;
@@ -28,17 +34,16 @@ std::size_t valid_sequence(std::string_view text) {
     if (first == 0xF0) low = 0x90;
     if (first == 0xF4) high = 0x8F;
   } else {
-    return 0;
+    return {1, false};
   }
-  if (text.size() < length || byte(1) < low || byte(1) > high) {
-    return 0;
-  }
-  for (std::size_t i = 2; i < length; ++i) {
-    if (byte(i) < 0x80 || byte(i) > 0xBF) {
-      return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if (i == text.size() || byte(i) < low || byte(i) > high) {
+      return {i, false};
     }
+    low = 0x80;
+    high = 0xBF;
   }
-  return length;
+  return {length, true};
 }
 
 }  // namespace
@@ -114,11 +119,11 @@ std::optional<std::string> nearest(std::string_view text, const std::vector<std:
 
 std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = valid_sequence(text.substr(i));
-    if (length == 0) {
+    const Sequence sequence = first_sequence(text.substr(i));
+    if (!sequence.valid) {
       return i;
     }
-    i += length;
+    i += sequence.bytes;
   }
   return std::nullopt;
 }
@@ -127,14 +132,9 @@ std::string replace_invalid_utf8(std::string_view text) {
   std::string valid;
   valid.reserve(text.size());
   for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = valid_sequence(text.substr(i));
-    if (length == 0) {
-      valid += "\xEF\xBF\xBD";
-      ++i;
-    } else {
-      valid += text.substr(i, length);
-      i += length;
-    }
+    const Sequence sequence = first_sequence(text.substr(i));
+    valid += sequence.valid ? text.substr(i, sequence.bytes) : "\xEF\xBF\xBD";
+    i += sequence.bytes;
   }
   return valid;
 }

@@ -35,7 +35,11 @@ TEST(Text, FindsInvalidUtf8) {
   EXPECT_EQ(first_invalid_utf8("x\xED\xA0\x80"), 1U);     // surrogate
   EXPECT_EQ(first_invalid_utf8("\xF4\x90\x80\x80"), 0U);  // above U+10FFFF
   EXPECT_EQ(first_invalid_utf8("ok\xE2\x82"), 2U);        // cut off
-  EXPECT_EQ(replace_invalid_utf8("a\xFF\xE2\x82z"), "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDz");
+  // One U+FFFD for the beginning of a sequence, one for each byte that begins none.
+  EXPECT_EQ(replace_invalid_utf8("a\xFF\xE2\x82z"), "a\xEF\xBF\xBD\xEF\xBF\xBDz");
+  EXPECT_EQ(replace_invalid_utf8("\xE4\xB8"), "\xEF\xBF\xBD");
+  EXPECT_EQ(replace_invalid_utf8("\xF0\x9F\x98\xC3\xA9"), "\xEF\xBF\xBD\xC3\xA9");
+  EXPECT_EQ(replace_invalid_utf8("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
 TEST(Text, FormatsNumbersForPeople) {
