@@ -31,8 +31,9 @@ TruncatedPrompt truncate_prompt(const TokenCodec& codec, const std::string& text
   if (std::ssize(ids) <= allowed) return prompt;
 
   const int64_t half = allowed / 2;
-  prompt.text = codec.decode({ids.begin(), ids.begin() + half}, true) +
-                codec.decode({ids.end() - half, ids.end()}, true);
+  // Where the cut goes through a character, each half has a beginning or an end that is none.
+  prompt.text = replace_invalid_utf8(codec.decode({ids.begin(), ids.begin() + half}, true)) +
+                replace_invalid_utf8(codec.decode({ids.end() - half, ids.end()}, true));
   prompt.truncated = true;
   return prompt;
 }

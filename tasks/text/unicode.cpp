@@ -56,15 +56,9 @@ Text decode_utf8(std::string_view bytes) {
       result.push_back(data[i++]);
       continue;
     }
-    const size_t start = i;
     UChar32 c;
     U8_NEXT(data, i, bytes.size(), c);
-    if (c < 0) {
-      result.push_back(replacement_character);
-      i = start + 1;
-    } else {
-      result.push_back(static_cast<char32_t>(c));
-    }
+    result.push_back(c < 0 ? replacement_character : static_cast<char32_t>(c));
   }
   return result;
 }

@@ -11,7 +11,7 @@ namespace namm::tasks {
 using Text = std::u32string;
 using TextView = std::u32string_view;
 
-/// Code points of UTF-8 bytes; every byte that is no part of a valid sequence gives one U+FFFD.
+/// Code points of UTF-8 bytes; what is not valid gives U+FFFD as in core's replace_invalid_utf8.
 Text decode_utf8(std::string_view bytes);
 
 /// UTF-8 of code points; surrogates and values past U+10FFFF give U+FFFD.

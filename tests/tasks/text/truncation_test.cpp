@@ -47,6 +47,13 @@ TEST(Truncation, ReleasedRuleLeavesRoomForTheAnswer) {
   EXPECT_EQ(truncate_prompt(codec, text, 11, Truncation::released, 4).text, "a b c f g h");
 }
 
+// Hugging Face decodes the halves one by one: E4 B8 | AD gives two U+FFFD, not the character.
+TEST(Truncation, ACharacterThatIsCutIsReplacedInBothHalves) {
+  testing::PieceCodec codec;  // five bytes a token
+  const TruncatedPrompt cut = truncate_prompt(codec, "中中中中中中中", 2, Truncation::official, 4);
+  EXPECT_EQ(cut.text, "中\uFFFD\uFFFD");
+}
+
 TEST(Truncation, RefusesLimitsWithoutRoom) {
   testing::PieceCodec codec;
   EXPECT_THROW(truncate_prompt(codec, "a b", 1, Truncation::official, 4), ConfigError);

@@ -10,6 +10,8 @@ namespace {
 TEST(Unicode, DecodesUtf8AndReplacesBrokenBytes) {
   EXPECT_EQ(decode_utf8("a\xC3\xA9\xE6\xAE\xB5\xF0\x9F\x98\x80"), U"aé段😀");
   EXPECT_EQ(decode_utf8("a\xFF\xC3"), U"a\uFFFD\uFFFD");
+  EXPECT_EQ(decode_utf8("\xE4\xB8"), U"\uFFFD");  // the beginning of a character is one
+  EXPECT_EQ(decode_utf8("\xF0\x9F\x98\xC3\xA9"), U"\uFFFDé");
   EXPECT_EQ(decode_utf8("\xED\xA0\x80").size(), 3u);  // a surrogate in UTF-8 is three broken bytes
   EXPECT_EQ(encode_utf8(U"aé段😀"), "aé段😀");
   EXPECT_EQ(encode_utf8(Text{0xD800}), "\uFFFD");
