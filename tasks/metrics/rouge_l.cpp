@@ -46,11 +46,11 @@ size_t distinct_words(const std::vector<Sentence>& text) {
   return words.size();
 }
 
-/// Lengths of longest common subsequences of prefixes, kept for the last rows and columns only: as many as a
-/// trace-back of `limit` steps can reach.
-class LengthTable {
+/// Where the trace-back goes from a pair of different words, kept for the last rows and columns only: as many
+/// as a trace-back of `limit` steps can reach. One bit a pair.
+class DirectionTable {
  public:
-  LengthTable(const Sentence& gold, const Sentence& prediction, int64_t limit) {
+  DirectionTable(const Sentence& gold, const Sentence& prediction, int64_t limit) {
     const size_t rows = gold.size() + 1, columns = prediction.size() + 1;
     const size_t reach = limit > 0 ? static_cast<size_t>(limit) + 1 : std::max(rows, columns);
     first_row_ = rows - std::min(rows, reach);
@@ -61,31 +61,30 @@ class LengthTable {
                       std::to_string(columns - 1) +
                       " words without recursion limit needs too much memory: leave the limit on");
     }
-    kept_.resize((rows - first_row_) * stride_);
+    up_.resize((rows - first_row_) * stride_);
+    // Lengths of longest common subsequences of prefixes.
     std::vector<int32_t> above(columns, 0), row(columns, 0);
-    keep_row(0, row);
     for (size_t i = 1; i < rows; ++i) {
       std::swap(above, row);
       for (size_t j = 1; j < columns; ++j) {
         row[j] = gold[i - 1] == prediction[j - 1] ? above[j - 1] + 1 : std::max(above[j], row[j - 1]);
       }
-      keep_row(i, row);
+      for (size_t j = std::max<size_t>(1, first_column_); i >= first_row_ && j < columns; ++j) {
+        up_[index(i, j)] = above[j] > row[j - 1];
+      }
     }
   }
 
-  int32_t at(size_t i, size_t j) const { return kept_[(i - first_row_) * stride_ + (j - first_column_)]; }
+  /// Up: the last word of the gold prefix is left out, not that of the prediction's.
+  bool goes_up(size_t i, size_t j) const { return up_[index(i, j)]; }
 
  private:
-  static constexpr size_t largest_table = size_t{1} << 30;
+  static constexpr size_t largest_table = size_t{1} << 30;  // bits
 
-  void keep_row(size_t i, const std::vector<int32_t>& row) {
-    if (i < first_row_) return;
-    std::copy(row.begin() + static_cast<ptrdiff_t>(first_column_), row.end(),
-              kept_.begin() + static_cast<ptrdiff_t>((i - first_row_) * stride_));
-  }
+  size_t index(size_t i, size_t j) const { return (i - first_row_) * stride_ + (j - first_column_); }
 
   size_t first_row_, first_column_, stride_;
-  std::vector<int32_t> kept_;
+  std::vector<bool> up_;
 };
 
 /// Adds the words of one longest common subsequence, the one that the package's trace-back finds. False when
@@ -94,14 +93,14 @@ bool add_common_subsequence(const Sentence& gold, const Sentence& prediction, in
                             std::set<Word>& words) {
   // Every step lowers an index by one, so the shorter sentence bounds the steps from below.
   if (limit > 0 && std::min(gold.size(), prediction.size()) >= static_cast<size_t>(limit)) return false;
-  const LengthTable table(gold, prediction, limit);
+  const DirectionTable table(gold, prediction, limit);
   size_t i = gold.size(), j = prediction.size();
   for (int64_t steps = 1; i > 0 && j > 0; ++steps) {
     if (steps >= limit && limit > 0) return false;
     if (gold[i - 1] == prediction[j - 1]) {
       words.insert(gold[i - 1]);
       --i, --j;
-    } else if (table.at(i - 1, j) > table.at(i, j - 1)) {
+    } else if (table.goes_up(i, j)) {
       --i;
     } else {
       --j;
