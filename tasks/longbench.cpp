@@ -1,5 +1,6 @@
 #include "tasks/longbench.h"
 
+#include <algorithm>
 #include <fstream>
 
 #include "core/errors.h"
@@ -59,7 +60,7 @@ json prompt_entry(const std::filesystem::path& folder, const std::string& file, 
 class LongBench : public Task {
  public:
   LongBench(const std::string& name, const LongBenchTask& task, const TaskConfig& config,
-            const DataConfig& data)
+            const DataConfig& data, int64_t max_positions)
       : task_(task), config_(config) {
     info_.name = name;
     info_.metric = task.metric;
@@ -78,6 +79,12 @@ class LongBench : public Task {
       metric_options_.rouge_recursion_limit = config.rouge_recursion_limit;
 
     read_prompt(data.prompts.value);
+    prompt_limit_ = config.max_prompt_tokens;
+    if (prompt_limit_ == 0 && max_positions > 0) {
+      // The released rule leaves room for the answer by itself.
+      const int64_t answer = truncation_ == Truncation::official ? info_.generation_tokens : 0;
+      prompt_limit_ = std::max<int64_t>(1, max_positions - answer);
+    }
     const std::string suffix = name.starts_with(e_prefix) ? "_e.jsonl" : ".jsonl";
     file_ = data_file(data.longbench.value, std::string(task.name) + suffix);
     read_index();
@@ -89,23 +96,32 @@ class LongBench : public Task {
   double score(const std::string& prediction, const Question& question) const override;
 
  private:
-  const std::vector<std::streamoff>& records(Split split) const {
+  /// Where a record stands in the file.
+  struct Place {
+    std::streamoff offset;  // of itself or of a skipped record before it
+    uint64_t lines_before;  // the offset
+    uint64_t line;
+    uint64_t number;  // from 0, skipped ones counted
+  };
+
+  const std::vector<Place>& records(Split split) const {
     return splits_[static_cast<size_t>(split)];
   }
 
   void read_prompt(const std::filesystem::path& folder);
   void read_index();
-  void deal_out(const std::vector<std::streamoff>& offsets);
-  void check(const JsonLinesReader& reader, const json& record) const;
+  void deal_out(const std::vector<Place>& places);
+  void check(const std::string& where, const json& record) const;
 
   const LongBenchTask& task_;
   TaskConfig config_;
   TaskInfo info_;
   Truncation truncation_;
+  int64_t prompt_limit_ = 0;  // 0: none
   MetricOptions metric_options_;
   PromptTemplate prompt_;
   std::filesystem::path file_;
-  std::vector<std::streamoff> splits_[3];  // where the records of a split begin
+  std::vector<Place> splits_[3];
 };
 
 void LongBench::read_prompt(const std::filesystem::path& folder) {
@@ -136,13 +152,14 @@ std::vector<std::string> texts_of(const json& value) {
   return value.is_array() ? value.get<std::vector<std::string>>() : std::vector<std::string>();
 }
 
-/// Throws DataError file:line where a record is not what the benchmark's format says.
-void LongBench::check(const JsonLinesReader& reader, const json& record) const {
+/// Throws DataError naming `where` (file:line) for a record that is not what the benchmark's format says.
+void LongBench::check(const std::string& where, const json& record) const {
+  const auto fail = [&](const std::string& text) { throw DataError(where + ": " + text); };
   const auto is_text = [](const json& value) { return value.is_string(); };
   const auto field = [&](const char* name, const char* what, auto is_right) {
     const auto value = record.find(name);
-    if (value == record.end()) reader.fail(format_text("the record lacks `{}`", name));
-    if (!is_right(*value)) reader.fail(format_text("`{}` must be {}", name, what));
+    if (value == record.end()) fail(format_text("the record lacks `{}`", name));
+    if (!is_right(*value)) fail(format_text("`{}` must be {}", name, what));
   };
   const auto are_texts = [&](const json& value) {
     return value.is_array() && std::all_of(value.begin(), value.end(), is_text);
@@ -161,7 +178,7 @@ void LongBench::check(const JsonLinesReader& reader, const json& record) const {
   const auto answers = decode_all(texts_of(record.at("answers")));
   const auto classes = decode_all(texts_of(record.value("all_classes", json())));
   if (!best_score(task_.metric, U"", answers, classes, metric_options_)) {
-    reader.fail(
+    fail(
         "`answers`: the official metric cannot be computed with this answer (no \"Paragraph\" with a "
         "number)");
   }
@@ -175,55 +192,64 @@ void LongBench::read_index() {
   const BadRecords bad = config_.skip_bad_records ? BadRecords::skip : BadRecords::refuse;
   JsonLinesReader reader(std::move(stream), file_.string(), bad);
 
-  std::vector<std::streamoff> offsets;
+  std::vector<Place> places;
   int64_t incomplete = 0;
-  for (;;) {
+  for (uint64_t read = 0;; ++read) {
     const std::streamoff offset = position.tellg();
+    const uint64_t lines_before = reader.line();
     const std::optional<json> record = reader.next();
     if (!record) break;
     try {
-      check(reader, *record);
-      offsets.push_back(offset);
+      check(reader.where(), *record);
+      places.push_back({offset, lines_before, reader.line(), read + reader.skipped()});
     } catch (const DataError&) {
       if (!config_.skip_bad_records) throw;
       ++incomplete;
     }
   }
   info_.skipped_records = static_cast<int64_t>(reader.skipped()) + incomplete;
-  if (offsets.empty()) throw DataError(format_text("{}: holds no usable record", file_.string()));
-  deal_out(offsets);
+  if (places.empty()) throw DataError(format_text("{}: holds no usable record", file_.string()));
+  deal_out(places);
 }
 
-/// Which records serve which split. `disjoint` draws by the record's number in the file, so a longer file
-/// keeps the splits of a shorter one.
-void LongBench::deal_out(const std::vector<std::streamoff>& offsets) {
-  for (size_t i = 0; i < offsets.size(); ++i) {
+/// Which records serve which split. `disjoint` draws by the record's number in the file, so a longer or
+/// repaired file keeps the splits of a shorter one.
+void LongBench::deal_out(const std::vector<Place>& places) {
+  for (const Place& place : places) {
     if (config_.record_splits == "shared") {
-      for (auto& split : splits_) split.push_back(offsets[i]);
+      for (auto& split : splits_) split.push_back(place);
     } else if (config_.record_splits == "disjoint") {
-      RandomStream random({.seed = config_.seed, .purpose = info_.name + "/splits", .sample = i});
+      RandomStream random({.seed = config_.seed, .purpose = info_.name + "/splits", .sample = place.number});
       const uint64_t tenth = random.uniform_int(10);
-      splits_[tenth < 4 ? 0 : tenth < 5 ? 1 : 2].push_back(offsets[i]);
+      splits_[tenth < 4 ? 0 : tenth < 5 ? 1 : 2].push_back(place);
     } else {
-      splits_[static_cast<size_t>(Split::test)].push_back(offsets[i]);
+      splits_[static_cast<size_t>(Split::test)].push_back(place);
     }
   }
 }
 
+bool ends_in_space_or_nothing(std::string_view text) {
+  constexpr size_t longest_character = 4;
+  const Text end = decode_utf8(text.substr(text.size() - std::min(text.size(), longest_character)));
+  return end.empty() || is_space(end.back());
+}
+
 Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const {
-  const std::vector<std::streamoff>& offsets = records(split);
-  if (id < 0 || id >= std::ssize(offsets)) {
+  const std::vector<Place>& places = records(split);
+  if (id < 0 || id >= std::ssize(places)) {
     throw ConfigError(format_text("{}: the {} split has {} samples, sample {} does not exist{}", info_.name,
-                                  split_name(split), offsets.size(), id,
-                                  offsets.empty() ? "; see the setting record_splits" : ""));
+                                  split_name(split), places.size(), id,
+                                  places.empty() ? "; see the setting record_splits" : ""));
   }
+  const Place& place = places[static_cast<size_t>(id)];
   auto stream = std::make_unique<std::ifstream>(file_, std::ios::binary);
-  stream->seekg(offsets[static_cast<size_t>(id)]);
-  const BadRecords bad = config_.skip_bad_records ? BadRecords::skip : BadRecords::refuse;
-  JsonLinesReader reader(std::move(stream), file_.string(), bad);
+  stream->seekg(place.offset);
+  JsonLinesReader reader(std::move(stream), file_.string(), BadRecords::skip);
   const std::optional<json> record = reader.next();
-  if (!record) throw DataError(format_text("{}: the file has changed since it was opened", file_.string()));
-  check(reader, *record);
+  const std::string where = format_text("{}:{}", file_.string(), place.line);
+  if (!record || place.lines_before + reader.line() != place.line)
+    throw DataError(where + ": the file has changed since it was opened; start again");
+  check(where, *record);
 
   Sample sample;
   sample.id = id;
@@ -232,8 +258,8 @@ Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const
       record->contains("_id") && record->at("_id").is_string() ? record->at("_id").get<std::string>() : "";
   sample.length = record->at("length").get<int64_t>();
 
-  TruncatedPrompt prompt = truncate_prompt(codec, prompt_.fill(*record), config_.max_prompt_tokens,
-                                           truncation_, info_.generation_tokens);
+  TruncatedPrompt prompt = truncate_prompt(codec, prompt_.fill(*record), prompt_limit_, truncation_,
+                                           info_.generation_tokens);
   sample.context = std::move(prompt.text);
   sample.truncated = prompt.truncated;
   sample.original_tokens = prompt.original_tokens;
@@ -246,8 +272,7 @@ Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const
   question.answers = texts_of(record->at("answers"));
   question.all_classes = texts_of(record->value("all_classes", json()));
   question.generation_tokens = info_.generation_tokens;
-  const bool ends_in_space =
-      sample.context.empty() || is_space(static_cast<unsigned char>(sample.context.back()));
+  const bool ends_in_space = ends_in_space_or_nothing(sample.context);
   question.target = (ends_in_space ? "" : " ") + question.answers.front();
   question.target_ids =
       ends_in_space ? codec.encode(question.target) : encode_continuation(codec, question.target);
@@ -276,7 +301,7 @@ std::vector<std::string> longbench_names() {
 }
 
 std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskConfig& config,
-                                          const DataConfig& data) {
+                                          const DataConfig& data, int64_t max_positions) {
   const bool is_e = name.starts_with(e_prefix);
   const LongBenchTask* task =
       find_longbench_task(std::string_view(name).substr(is_e ? e_prefix.size() : plain_prefix.size()));
@@ -290,7 +315,7 @@ std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskCon
                     "(data set THUDM/LongBench)",
                     name));
   }
-  return std::make_unique<LongBench>(name, *task, config, data);
+  return std::make_unique<LongBench>(name, *task, config, data, max_positions);
 }
 
 }  // namespace namm::tasks

@@ -24,13 +24,14 @@ std::vector<std::string> task_names() {
   return names;
 }
 
-std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config, const DataConfig& data) {
+std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config, const DataConfig& data,
+                                int64_t max_positions) {
   for (NeedleKind kind : needle_kinds) {
     if (name == needle_name(kind)) return make_needle_task(kind, config);
   }
   if (name == "needle/facts") return make_facts_in_text_task(config);
   for (const std::string& known : longbench_names()) {
-    if (name == known) return make_longbench_task(name, config, data);
+    if (name == known) return make_longbench_task(name, config, data, max_positions);
   }
   const auto near = nearest(name, task_names());
   throw ConfigError(format_text("task '{}' is unknown{}; the tasks are {}", name,

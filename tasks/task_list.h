@@ -70,7 +70,8 @@ struct TaskConfig {
     visit("fact_kind", self.fact_kind, one_of({"number", "word", "update", "mixed"}),
           "needle/facts: four-digit codes, words, words that change once, or all three");
     visit("max_prompt_tokens", self.max_prompt_tokens, at_least(0),
-          "longer LongBench prompts are cut in the middle to this many tokens; 0: never");
+          "longer LongBench prompts are cut in the middle to this many tokens; 0: to what the model's "
+          "max_positions leave beside the answer");
     visit("truncation", self.truncation, one_of({"official", "released"}),
           "official: LongBench's rule; released: that of the released NAMM code (room for the answer left, "
           "BOS not "
@@ -90,9 +91,10 @@ struct TaskConfig {
 /// Names of all tasks, in the order of the documentation.
 std::vector<std::string> task_names();
 
-/// Opens a task. Throws ConfigError on an unknown name (the text lists all) or impossible settings, DataError
+/// Opens a task. `max_positions`: tokens that the model claims to read, prompt and answer together; 0: no limit
+/// is known. Throws ConfigError on an unknown name (the text lists all) or impossible settings, DataError
 /// on a missing or malformed data file.
 std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config,
-                                const DataConfig& data = {});
+                                const DataConfig& data = {}, int64_t max_positions = 0);
 
 }  // namespace namm::tasks

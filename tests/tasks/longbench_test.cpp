@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -176,6 +177,78 @@ TEST_F(LongBenchFiles, SplitsOfRecords) {
   }
   EXPECT_EQ(seen.size(), 60u);
   EXPECT_GT(disjoint->count(Split::test), disjoint->count(Split::validation));
+}
+
+TEST_F(LongBenchFiles, ARepairedFileKeepsItsSplits) {
+  std::string whole, broken;
+  for (int i = 0; i < 60; ++i) {
+    whole += record("Oslo", i);
+    broken += i % 7 == 1 ? "{\n" : i % 7 == 4 ? "{\"input\": 1}\n" : record("Oslo", i);
+  }
+  const TaskConfig config{.record_splits = "disjoint", .skip_bad_records = true};
+  const auto split_of_records = [&](const std::string& text) {
+    write("qasper.jsonl", text);
+    const auto task = make_task("longbench/qasper", config, here());
+    std::map<std::string, Split> splits;
+    for (Split split : {Split::train, Split::validation, Split::test}) {
+      for (int64_t i = 0; i < *task->count(split); ++i) splits[task->sample(split, i, codec_).record_id] = split;
+    }
+    return splits;
+  };
+  const auto repaired = split_of_records(whole), damaged = split_of_records(broken);
+  EXPECT_EQ(repaired.size(), 60u);
+  EXPECT_EQ(damaged.size(), 43u);
+  for (const auto& [id, split] : damaged) EXPECT_EQ(split, repaired.at(id)) << id;
+}
+
+TEST_F(LongBenchFiles, AFileThatChangesLaterIsNamedWithItsLine) {
+  const std::string good = record("Oslo");
+  for (const bool skip : {false, true}) {
+    write("qasper.jsonl", (skip ? "{\n" : "\n") + good + good + good);
+    const auto task = make_task("longbench/qasper", {.skip_bad_records = skip}, here());
+    EXPECT_EQ(task->sample(Split::test, 1, codec_).record_id, "id0");
+    std::string other = good, none = good;
+    other.replace(other.find("input"), 5, "outpu");
+    none[0] = ' ';
+    for (const std::string& now : {other, none}) {
+      write("qasper.jsonl", (skip ? "{\n" : "\n") + good + now + good);
+      try {
+        task->sample(Split::test, 1, codec_);
+        ADD_FAILURE() << now;
+      } catch (const DataError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("qasper.jsonl:3: "));
+      }
+    }
+  }
+}
+
+TEST_F(LongBenchFiles, WhetherABlankIsNeededDependsOnTheLastCharacter) {
+  write("qasper.jsonl", record("Oslo"));
+  write("dataset2maxlen.json", R"({"qasper": 77})");
+  const auto target_behind = [&](const std::string& end) {
+    write("dataset2prompt.json", json{{"qasper", "{context}" + end}}.dump());
+    return make_task("longbench/qasper", {}, here(true))->sample(Split::test, 0, codec_).questions[0].target;
+  };
+  EXPECT_EQ(target_behind("\u3000"), "Oslo");
+  EXPECT_EQ(target_behind("\u00A0"), "Oslo");
+  EXPECT_EQ(target_behind("\u00C5"), " Oslo");  // C3 85
+  EXPECT_EQ(target_behind("\u00E0"), " Oslo");  // C3 A0
+}
+
+// Without a limit of its own a prompt leaves room for the answer in the model's positions.
+TEST_F(LongBenchFiles, PromptsFitTheModel) {
+  const auto tokens = [&](const TaskConfig& config, int64_t max_positions) {
+    const Sample sample =
+        make_task("longbench/2wikimqa", config, shipped(), max_positions)->sample(Split::test, 0, codec_);
+    EXPECT_EQ(sample.truncated, sample.original_tokens > std::ssize(sample.context_ids));
+    return std::ssize(sample.context_ids);
+  };
+  const int64_t whole = tokens({}, 0), answer = 32;
+  EXPECT_EQ(tokens({}, whole + answer), whole);
+  EXPECT_NEAR(static_cast<double>(tokens({}, 300)), 300 - answer, 3);
+  EXPECT_NEAR(static_cast<double>(tokens({.truncation = "released"}, 300)), 300 - answer, 3);
+  EXPECT_NEAR(static_cast<double>(tokens({.max_prompt_tokens = 200}, 300)), 200, 3);
+  EXPECT_THROW(tokens({}, 20), ConfigError);
 }
 
 TEST_F(LongBenchFiles, TruncatesInTheMiddleAndSaysSo) {
