@@ -45,26 +45,31 @@ struct Asked {
   std::vector<const tasks::Question*> questions;
 };
 
+/// Names the row of question `index` of the context `tag` to the policy.
+int64_t question_tag(int64_t tag, size_t index) {
+  constexpr int kQuestionShift = 40;
+  return tag + (static_cast<int64_t>(index + 1) << kQuestionShift);
+}
+
 /// Forks every row once for each question of its sample.
 Asked ask(Session& session, const std::vector<RowId>& contexts,
           const std::vector<const tasks::Sample*>& samples, const std::vector<int64_t>& members,
           const std::vector<int64_t>& tags) {
   Asked asked;
   for (size_t i = 0; i < contexts.size(); ++i) {
-    for (const auto& question : samples[i]->questions) {
-      asked.rows.push_back(session.fork(contexts[i], members[i], tags[i]));
+    for (size_t q = 0; q < samples[i]->questions.size(); ++q) {
+      asked.rows.push_back(session.fork(contexts[i], members[i], question_tag(tags[i], q)));
       asked.parent.push_back(i);
-      asked.questions.push_back(&question);
+      asked.questions.push_back(&samples[i]->questions[q]);
     }
   }
   return asked;
 }
 
-/// Decodes the answers of forked rows greedily; `logits` [contexts, vocabulary] after the contexts. Drops the
-/// rows.
-std::vector<std::string> decode_answers(const models::Archive& archive, Session& session,
-                                        models::Generator& generator, const Asked& asked,
-                                        const at::Tensor& logits, const tasks::Task& task) {
+/// Decodes the answers of forked rows greedily; `logits` [contexts, vocabulary] after the contexts.
+std::vector<std::string> decode_answers(const models::Archive& archive, models::Generator& generator,
+                                        const Asked& asked, const at::Tensor& logits,
+                                        const tasks::Task& task) {
   std::vector<RowId> rows;
   std::vector<std::vector<int64_t>> ids;
   std::vector<int64_t> index(asked.rows.size());
@@ -100,7 +105,6 @@ std::vector<std::string> decode_answers(const models::Archive& archive, Session&
       if (const size_t end = text.find('\n'); end != std::string::npos) text.resize(end);
     }
     texts.push_back(std::move(text));
-    session.drop(asked.rows[i]);
   }
   return texts;
 }
@@ -192,7 +196,7 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
   }
   if (decode) {
     const Asked asked = ask(session, rows, row_samples, row_members, tags);
-    const auto texts = decode_answers(*archive_, session, generator, asked, logits, task);
+    const auto texts = decode_answers(*archive_, generator, asked, logits, task);
     for (size_t i = 0; i < texts.size(); ++i) {
       outcomes[asked.parent[i]].exact += task.score(texts[i], *asked.questions[i]) /
                                          static_cast<double>(row_samples[asked.parent[i]]->questions.size());
@@ -259,12 +263,15 @@ Evaluation::ContextRun Evaluation::run(const std::shared_ptr<const memory::Evict
   run.result.cached_tokens = usage.lengths;
   run.result.cache_bytes = usage.cache_bytes;
   run.result.truncated = sample.truncated;
-  run.kept_history = session.kept_history(row);
 
   start = Clock::now();
   const Asked asked = ask(session, {row}, {&sample}, {0}, {tag});
-  run.predictions = decode_answers(*archive_, session, generator, asked, logits, task);
+  run.predictions = decode_answers(*archive_, generator, asked, logits, task);
   run.result.decode_seconds = seconds_since(start);
+  run.kept.rows[tag] = session.kept_history(row);
+  for (size_t q = 0; q < asked.rows.size(); ++q) {
+    run.kept.rows[question_tag(tag, q)] = session.kept_history(asked.rows[q]);
+  }
   for (size_t i = 0; i < run.predictions.size(); ++i) {
     run.result.scores.push_back(task.score(run.predictions[i], sample.questions[i]));
   }

@@ -8,6 +8,7 @@
 #include <ATen/ATen.h>
 
 #include "experiments/results.h"
+#include "memory/budget.h"
 #include "memory/eviction_policy.h"
 #include "memory/normalisation.h"
 #include "memory/spectrogram.h"
@@ -55,10 +56,11 @@ class Evaluation {
   /// One context under one policy, answers decoded greedily.
   struct ContextRun {
     ContextResult result;
-    std::vector<std::string> predictions;            ///< [questions]
-    std::vector<std::vector<int64_t>> kept_history;  ///< [updates][layers * kv_heads]
+    std::vector<std::string> predictions;  ///< [questions]
+    memory::RecordedCounts kept;           ///< of the context and of every question's row
   };
-  /// `tag` names the context to the policy: key of its random draws and of recorded budgets.
+  /// `tag` names the context to the policy: key of its random draws and of recorded budgets. The row of
+  /// question q has tag + ((q + 1) << 40), so that what is kept while it is answered is its own.
   ContextRun run(const std::shared_ptr<const memory::EvictionPolicy>& policy, const tasks::Task& task,
                  const tasks::Sample& sample, int64_t tag) const;
 

@@ -125,8 +125,7 @@ evolution::WorkResult evaluate_item(const EvaluateContext& context, const evolut
       arguments.recorded = recorded;
       auto run = evaluation.run(memory::make_policy(name, arguments), task, sample, tag);
       if (name == "namm") {
-        recorded = std::make_shared<memory::RecordedCounts>();
-        recorded->rows[tag] = run.kept_history;
+        recorded = std::make_shared<memory::RecordedCounts>(std::move(run.kept));
       }
       times[i] = {run.result.prefill_seconds, run.result.decode_seconds};
       outcomes[i] = to_json({std::move(run.result), std::move(run.predictions)});
@@ -150,8 +149,8 @@ evolution::EvaluatorFactory factory_of(std::shared_ptr<const Context> context) {
 }  // namespace
 
 StageTasks::StageTasks(const std::vector<std::string>& names, const tasks::TaskConfig& config,
-                       const tasks::DataConfig& data) {
-  for (const auto& name : names) tasks.push_back(tasks::make_task(name, config, data));
+                       const tasks::DataConfig& data, int64_t max_positions) {
+  for (const auto& name : names) tasks.push_back(tasks::make_task(name, config, data, max_positions));
 }
 
 std::vector<const tasks::Task*> StageTasks::pointers() const {
