@@ -285,7 +285,7 @@ class EvolveStage {
            run_generation(reissued)) {
     }
     if (current_.stage == options_.stage) {
-      coordinator_.discard_journal(reference_id());
+      discard_journal(run_, reference_id());
     }
     StageOutcome outcome;
     outcome.mean.assign(optimizer_.mean().begin(), optimizer_.mean().end());
@@ -328,22 +328,21 @@ class EvolveStage {
           "config.yaml or start anew with another --out",
           run_.path().string()));
     }
-    const std::pair<int64_t, int64_t> next{saved->stage, saved->generation};
-    const std::size_t before = rows.size();
+    // What a complete stage left stands, even where its last checkpoint does not.
+    const bool begins = saved->stage < options_.stage;
+    const std::pair<int64_t, int64_t> next{begins ? options_.stage : saved->stage,
+                                           begins ? -1 : saved->generation};
     std::erase_if(rows, [&](const nlohmann::json& row) { return place_of(row) >= next; });
     // Killed between checkpoint and row: the checkpoint carries the row.
-    bool changed = rows.size() != before;
     if (!saved->log_row.empty()) {
       nlohmann::json row = parse_json(saved->log_row, "log row of the checkpoint");
       if (rows.empty() || place_of(rows.back()) < place_of(row)) {
         rows.push_back(std::move(row));
-        changed = true;
       }
     }
-    if (changed) {
-      run_.replace_log(rows);
-    }
-    if (saved->stage < options_.stage) {
+    // In any case: a torn last row must not stay before the next one.
+    run_.replace_log(rows);
+    if (begins) {
       generations_before_ = saved->generation;
       return false;
     }
@@ -360,7 +359,8 @@ class EvolveStage {
   void start() {
     current_ = {};
     current_.stage = options_.stage;
-    current_.first_generation = current_.generation = std::max(generations_before_, optimizer_.generation());
+    current_.first_generation = current_.generation =
+        std::max({generations_before_, options_.first_generation, optimizer_.generation()});
     current_.config_sha256 = options_.config_sha256;
     const std::vector<SampleId> samples = problem_.calibration_samples();
     std::vector<WorkResult> results;
@@ -494,6 +494,9 @@ class EvolveStage {
         const auto items = partition(reference_id(), nullptr, validation_samples_, 1,
                                      options_.schedule.samples_per_item, shared(Purpose::reference));
         validation_reference_ = assemble(items, coordinator_.run_batch(items), 1, validation_samples_);
+      }
+      // Belongs to the first validation, also where a resumed run takes it from the journal for a later one.
+      if (told - current_.first_generation <= settings_.validate_every) {
         row.evaluations += static_cast<int64_t>(validation_samples_.size());
       }
       reference = &*validation_reference_;
@@ -515,9 +518,9 @@ class EvolveStage {
   }
 
   void discard_journals(int64_t generation) {
-    coordinator_.discard_journal(id_of(Purpose::population, generation));
-    coordinator_.discard_journal(id_of(Purpose::validation, generation));
-    coordinator_.discard_journal(id_of(Purpose::calibrate, current_.first_generation));
+    discard_journal(run_, id_of(Purpose::population, generation));
+    discard_journal(run_, id_of(Purpose::validation, generation));
+    discard_journal(run_, id_of(Purpose::calibrate, current_.first_generation));
   }
 
   bool report_stop(const std::string& reason) {
@@ -603,9 +606,9 @@ std::vector<WorkResult> Coordinator::run_batch(std::vector<WorkItem> items) {
   return results;
 }
 
-void Coordinator::discard_journal(const ItemId& batch) {
+void discard_journal(const RunDirectory& run, const ItemId& batch) {
   std::error_code ignored;
-  std::filesystem::remove(run_.journal(journal_name(batch)), ignored);
+  std::filesystem::remove(run.journal(journal_name(batch)), ignored);
 }
 
 StageOutcome Coordinator::evolve(const EvolutionProblem& problem, Optimizer& optimizer,

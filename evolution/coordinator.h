@@ -103,7 +103,8 @@ struct CoordinatorOptions {
   std::string config_sha256;  ///< a checkpoint or journal of another configuration is refused
   ScheduleConfig schedule;
   int32_t stage = 0;
-  int attempts = 3;                      ///< failures of one item that stop the run
+  int64_t first_generation = 0;  ///< generations of the stages before, as far as the caller knows them
+  int attempts = 3;              ///< failures of one item that stop the run
   std::function<bool()> stop_requested;  ///< Ctrl-C (interrupt_requested of core); may be empty
   /// After every result: the batch (an ItemId whose `index` is 0), items done, items in all. May be empty.
   std::function<void(const ItemId& batch, int64_t done, int64_t total)> on_progress;
@@ -133,15 +134,12 @@ class Coordinator {
   /// the last reason), ConfigError or DataError as the evaluator threw it.
   std::vector<WorkResult> run_batch(std::vector<WorkItem> items);
 
-  /// Removes the journal of the batch that began with this item, once its outcome is safely stored elsewhere.
-  void discard_journal(const ItemId& batch);
-
   /// Runs, or resumes, an evolve stage: newest complete checkpoint, journal of the running generation, log
   /// rows without a checkpoint dropped. A stage that is complete is not run again.
   ///
   /// A run counts its generations through all stages (a later stage begins where the one before ended, or at
-  /// the optimiser's own count where that is higher): this number names checkpoints, log rows, items and
-  /// samples.
+  /// `first_generation` or the optimiser's own count where those are higher): this number names checkpoints,
+  /// log rows, items and samples.
   ///
   /// Throws as `run_batch`; InfrastructureError also when every fitness of a generation is NaN or infinite;
   /// DataError when checkpoints belong to another configuration or are missing although the log has rows.
@@ -153,6 +151,9 @@ class Coordinator {
   Queue& queue_;
   int64_t reissued_ = 0;  ///< items published again, over all batches
 };
+
+/// Removes the journal of the batch that began with this item, once its outcome is safely stored elsewhere.
+void discard_journal(const RunDirectory& run, const ItemId& batch);
 
 /// Puts results into one table [rows, samples]: result i belongs to items[i], as `partition` made them of
 /// these samples. Throws InfrastructureError when a record is missing.

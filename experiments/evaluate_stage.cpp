@@ -14,6 +14,7 @@
 #include "evolution/coordinator.h"
 #include "evolution/queues/threads.h"
 #include "experiments/fitness.h"
+#include "experiments/memory_source.h"
 
 namespace namm::experiments {
 
@@ -23,10 +24,13 @@ tasks::Split split_of(const EvaluateConfig& stage) {
   return stage.split == "test" ? tasks::Split::test : tasks::Split::validation;
 }
 
+SamplePlan plan_of(const RunContext& context, size_t index) {
+  return {context.config.seed, context.stage_tasks[index]->pointers()};
+}
+
 std::vector<evolution::SampleId> samples_of(const RunContext& context, size_t index) {
   const EvaluateConfig& stage = *context.config.stages[index].evaluate;
-  const SamplePlan plan(context.config.seed, context.stage_tasks[index]->pointers());
-  return plan.first(split_of(stage), context.config.contexts_of(stage));
+  return plan_of(context, index).first(split_of(stage), context.config.contexts_of(stage));
 }
 
 bool uses_memory(const EvaluateConfig& stage) {
@@ -37,15 +41,6 @@ std::vector<StageResult> earlier_results(const RunDirectory& directory) {
   std::error_code error;
   if (!std::filesystem::exists(directory.results(), error)) return {};
   return read_results(directory.results());
-}
-
-/// What the table says of an evolved memory; tasks as a comma-separated list in its provenance.
-std::vector<std::string> evolved_on(const memory::MemoryFile& file) {
-  const auto found = file.provenance.find("tasks");
-  if (found == file.provenance.end() || found->second.empty()) return {};
-  std::vector<std::string> tasks;
-  for (const auto& task : split(found->second, ',')) tasks.emplace_back(trim(task));
-  return tasks;
 }
 
 bool has_head_modes(const std::string& policy) {
@@ -88,7 +83,8 @@ void write_predictions(const RunContext& context, const RunDirectory& directory,
 }  // namespace
 
 void check_evaluate_stage(const RunContext& context, size_t index) {
-  samples_of(context, index);
+  const auto split = split_of(*context.config.stages[index].evaluate);
+  plan_of(context, index).try_out(split, samples_of(context, index), context.evaluation->archive().codec());
 }
 
 void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size_t index) {
@@ -102,10 +98,12 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   result.stage = name;
   result.memory = memory != nullptr ? memory->sha256() : "";
   result.identity = sha256_hex(context.identity + "\n" + std::to_string(index) + "\n" + result.memory);
+  const evolution::ItemId batch{static_cast<int32_t>(index), evolution::Purpose::test, 0, 0, 0};
   auto results = earlier_results(directory);
   for (const auto& earlier : results) {
     if (earlier.stage != name) continue;
     if (earlier.identity == result.identity) {
+      evolution::discard_journal(directory, batch);
       log_info(name + ": already evaluated");
       return;
     }
@@ -114,7 +112,7 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
                     "away to evaluate again",
                     directory.results().string(), name));
   }
-  result.evolved_on = memory != nullptr ? evolved_on(*memory) : std::vector<std::string>{};
+  if (memory != nullptr) result.evolved_on = evolved_tasks(*memory).value_or(std::vector<std::string>());
   const bool budgeted = std::any_of(stage.policies.begin(), stage.policies.end(), memory::takes_budget);
   result.budget = budgeted ? stage.budget.text() : "";
   result.split = stage.split;
@@ -141,7 +139,6 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   evolution::ThreadQueue queue;
   const evolution::WorkerThreads workers(queue, make_evaluate_evaluator(evaluate), context.threads);
   const auto shared = std::make_shared<const std::string>(result.identity);
-  const evolution::ItemId batch{static_cast<int32_t>(index), evolution::Purpose::test, 0, 0, 0};
   const auto items = evolution::partition(batch, nullptr, samples_of(context, index), 1, 1, shared);
   Progress progress("evaluate " + name, items.size(), "contexts");
   evolution::CoordinatorOptions options;
@@ -170,7 +167,7 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   write_predictions(context, directory, index, items, outcomes);
   results.push_back(std::move(result));
   write_results(directory.results(), results);
-  coordinator.discard_journal(batch);
+  evolution::discard_journal(directory, batch);
 }
 
 }  // namespace namm::experiments

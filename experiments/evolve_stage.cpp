@@ -1,6 +1,7 @@
 #include "experiments/evolve_stage.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "core/build_info.h"
@@ -36,10 +37,19 @@ Start start_from_memory(const memory::MemoryFile& file, const memory::NammConfig
 
 Start start_from_checkpoint(const std::filesystem::path& path, const memory::NammConfig& wanted) {
   evolution::Checkpoint checkpoint = evolution::read_checkpoint(path);
+  memory::MemoryFile file;
+  file.config = config_of_checkpoint(path).memory;
+  file.require_same_network(wanted, path.string());
   Start start;
   start.mean.assign(static_cast<size_t>(wanted.parameters()), 0.0);
   start.statistics = checkpoint.statistics;
   start.optimizer = std::move(checkpoint.optimizer);
+  return start;
+}
+
+Start start_from_zero(const memory::NammConfig& wanted) {
+  Start start;
+  start.mean.assign(static_cast<size_t>(wanted.parameters()), 0.0);
   return start;
 }
 
@@ -53,19 +63,69 @@ Start start_of(const RunContext& context, const EvolveConfig& stage) {
       if (!newest) throw DataError(path.string() + ": the run has no readable checkpoint to start from");
       return start_from_checkpoint(newest->path, memory);
     }
-    if (path.filename().string().starts_with("generation_")) return start_from_checkpoint(path, memory);
+    if (is_checkpoint(path)) return start_from_checkpoint(path, memory);
     return start_from_memory(memory::MemoryFile::load(path), memory, path.string());
   }
   if (stage.start.kind != "zero" && context.evolved)
     return start_from_memory(*context.evolved, memory, "memory.h5");
-  Start start;
-  start.mean.assign(static_cast<size_t>(memory.parameters()), 0.0);
-  return start;
+  return start_from_zero(memory);
 }
 
 /// One seed a stage, so that a later stage does not repeat the draws of the first.
 uint64_t stage_seed(uint64_t seed, size_t index) {
   return seed + 0x9E3779B97F4A7C15ULL * index;
+}
+
+std::unique_ptr<evolution::Optimizer> make_optimizer(const RunContext& context, size_t index,
+                                                     const Start& start) {
+  auto optimizer = evolution::make_optimizer(context.config.evolution.optimizer, start.mean,
+                                             stage_seed(context.config.seed, index));
+  if (start.optimizer) optimizer->restore(*start.optimizer);
+  return optimizer;
+}
+
+/// Where the answer of stage `index` is kept: a later stage's must not replace it, a resumed run needs both.
+std::filesystem::path answer_file(const RunContext& context, const RunDirectory& directory, size_t index) {
+  const auto& stages = context.config.stages;
+  const auto count =
+      std::count_if(stages.begin(), stages.end(), [](auto& s) { return s.evolve.has_value(); });
+  return count > 1 ? directory.memory(index) : directory.memory();
+}
+
+memory::MemoryFile load_answer(const RunContext& context, const std::filesystem::path& path) {
+  auto file = memory::MemoryFile::load(path);
+  if (file.provenance["config_sha256"] != context.identity) {
+    throw DataError(path.string() + ": evolved with another configuration or model than this run's");
+  }
+  return file;
+}
+
+/// A number in the provenance of an answer; -1 where there is none.
+int64_t number_of(const memory::MemoryFile& file, const char* key) {
+  const auto found = file.provenance.find(key);
+  int64_t value = -1;
+  if (found != file.provenance.end()) {
+    const std::string& text = found->second;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+  }
+  return value;
+}
+
+/// Makes memory.h5 the answer of stage `index`, unless it is that of this stage or a later one.
+void publish_answer(const RunContext& context, const RunDirectory& directory, const memory::MemoryFile& file,
+                    size_t index) {
+  std::error_code error;
+  if (std::filesystem::exists(directory.memory(), error) &&
+      number_of(load_answer(context, directory.memory()), "stage_index") >= static_cast<int64_t>(index)) {
+    return;
+  }
+  file.save(directory.memory());
+}
+
+/// The batch in which shifts of the score's bias are compared. Variant 1 keeps it apart from the validation
+/// of the mean itself.
+evolution::ItemId shift_batch(size_t index, int64_t generation) {
+  return {static_cast<int32_t>(index), evolution::Purpose::validation, generation, 1, 0};
 }
 
 int64_t items_of_generation(const evolution::ScheduleConfig& schedule, const EvolveConfig& stage,
@@ -89,9 +149,7 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem,
     candidates.insert(candidates.end(), mean.begin(), mean.end());
     candidates[candidates.size() - static_cast<size_t>(n - bias)] += shift;
   }
-  // Variant 1 keeps these items apart from the validation of the mean itself.
-  const evolution::ItemId batch{static_cast<int32_t>(index), evolution::Purpose::validation, generation, 1,
-                                0};
+  const evolution::ItemId batch = shift_batch(index, generation);
   const auto samples = problem.validation_samples();
   const auto& schedule = context.config.evolution.schedule;
   const auto shared = [&](evolution::Purpose purpose) {
@@ -113,57 +171,64 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem,
   const std::span all_results(results);
   std::optional<evolution::RecordTable> reference;
   if (problem.needs_reference()) {
-    reference =
-        evolution::assemble(all_items.subspan(shifted), all_results.subspan(shifted), 1, samples);
+    reference = evolution::assemble(all_items.subspan(shifted), all_results.subspan(shifted), 1, samples);
   }
   const auto reduction = problem.reduce_validation(
       evolution::assemble(all_items.first(shifted), all_results.first(shifted), rows, samples),
       reference ? &*reference : nullptr);
-  size_t best = 0;
   std::string report;
   for (size_t i = 0; i < shifts.size(); ++i) {
     report += format_text("{}{}: {}", i == 0 ? "" : ", ", shifts[i], reduction.fitness[i]);
-    if (reduction.fitness[i] > reduction.fitness[best]) best = i;
   }
   log_info("validation by shift of the score's bias: " + report);
-  return shifts[best];
+  const auto best = static_cast<size_t>(evolution::rank_members(reduction.fitness).front());
+  if (std::isfinite(reduction.fitness[best])) return shifts[best];
+  log_warning("no shift of the score's bias has a finite validation: the bias stays as it is");
+  return 0;
 }
 
 }  // namespace
 
 void check_evolve_stage(const RunContext& context, size_t index) {
   const EvolveConfig& stage = *context.config.stages[index].evolve;
-  const MemoryProblem problem(stage, SamplePlan(context.config.seed, context.stage_tasks[index]->pointers()),
-                              {});
-  problem.samples(0);
-  problem.validation_samples();
-  problem.calibration_samples();
-  if (stage.start.kind == "file") start_of(context, stage);
+  const SamplePlan plan(context.config.seed, context.stage_tasks[index]->pointers());
+  const MemoryProblem problem(stage, plan, {});
+  const TokenCodec& codec = context.evaluation->archive().codec();
+  plan.try_out(tasks::Split::train, problem.samples(0), codec);
+  plan.try_out(tasks::Split::train, problem.calibration_samples(), codec);
+  plan.try_out(tasks::Split::validation, problem.validation_samples(), codec);
+  const bool begun = context.saved_stage >= static_cast<int64_t>(index);
+  const bool from_file = stage.start.kind == "file" && !begun;
+  make_optimizer(context, index,
+                 from_file ? start_of(context, stage) : start_from_zero(context.config.memory));
 }
 
 void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t index) {
   const EvolveConfig& stage = *context.config.stages[index].evolve;
   const std::string name = context.config.stage_name(index);
+  const auto answer_path = answer_file(context, directory, index);
   std::error_code error;
-  if (std::filesystem::exists(directory.memory(), error)) {
-    auto done = memory::MemoryFile::load(directory.memory());
-    if (done.provenance["config_sha256"] != context.identity) {
-      throw DataError(directory.memory().string() +
-                      ": evolved with another configuration or model than this run's");
-    }
-    if (std::stoll("0" + done.provenance["stage_index"]) >= static_cast<int64_t>(index)) {
-      log_info(name + ": already evolved");
-      context.evolved = std::move(done);
-      return;
-    }
+  if (std::filesystem::exists(answer_path, error)) {
+    context.evolved = load_answer(context, answer_path);
+    publish_answer(context, directory, *context.evolved, index);
+    evolution::discard_journal(directory, shift_batch(index, number_of(*context.evolved, "generations")));
+    log_info(name + ": already evolved");
+    return;
   }
-  Start start = start_of(context, stage);
+  if (context.saved_stage > static_cast<int64_t>(index)) {
+    throw DataError(
+        format_text("{}: the answer of {} is missing although a later stage has begun; put the file "
+                    "back, or start anew with another --out",
+                    answer_path.string(), name));
+  }
+  // The checkpoint of a stage that has begun holds all that its start gave.
+  const bool begun = context.saved_stage == static_cast<int64_t>(index);
+  const Start start = begun ? start_from_zero(context.config.memory) : start_of(context, stage);
+  const EvolvedTasks evolved_on = evolved_tasks(context.config, index);
   const auto& schedule = context.config.evolution.schedule;
   const MemoryProblem problem(stage, SamplePlan(context.config.seed, context.stage_tasks[index]->pointers()),
                               start.statistics);
-  auto optimizer = evolution::make_optimizer(context.config.evolution.optimizer, start.mean,
-                                             stage_seed(context.config.seed, index));
-  if (start.optimizer) optimizer->restore(*start.optimizer);
+  const auto optimizer = make_optimizer(context, index, start);
 
   auto evolve = std::make_shared<EvolveContext>();
   evolve->evaluation = context.evaluation;
@@ -176,7 +241,10 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   evolution::ThreadQueue queue;
   const evolution::WorkerThreads workers(queue, make_evolve_evaluator(evolve), context.threads);
   const int64_t items = items_of_generation(schedule, stage, optimizer->population());
-  const int64_t first = optimizer->generation();
+  const int64_t before = begun             ? context.saved_first_generation
+                         : context.evolved ? number_of(*context.evolved, "generations")
+                                           : 0;
+  const int64_t first = std::max(before, optimizer->generation());
   Progress progress("evolve " + name, static_cast<uint64_t>(stage.generations * items), "items");
   std::string latest;
   std::string validated;
@@ -184,6 +252,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   options.config_sha256 = context.identity;
   options.schedule = schedule;
   options.stage = static_cast<int32_t>(index);
+  options.first_generation = before;
   options.stop_requested = interrupt_requested;
   options.on_progress = [&](const evolution::ItemId& batch, int64_t done, int64_t total) {
     // Calibration comes before the first population, validation after one.
@@ -223,10 +292,9 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   file.config = context.config.memory;
   file.parameters.assign(answer.begin(), answer.end());
   file.statistics = memory::FeatureStatistics::from_values(statistics_of(outcome.statistics));
-  file.provenance = {{"run", directory.path().filename().string()},
+  file.provenance = {{"run", directory.name()},
                      {"stage", name},
                      {"stage_index", std::to_string(index)},
-                     {"tasks", join(stage.tasks, ", ")},
                      {"optimizer", optimizer->kind()},
                      {"seed", std::to_string(context.config.seed)},
                      {"generations", std::to_string(outcome.generation)},
@@ -237,13 +305,12 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                      {"config_sha256", context.identity},
                      {"model_sha256", context.evaluation->archive().sha256()},
                      {"git_revision", build_info().git_revision}};
-  // Tasks of the stages before count as evolved on too.
-  if (context.evolved && stage.start.kind != "zero") {
-    file.provenance["tasks"] = context.evolved->provenance["tasks"] + ", " + file.provenance["tasks"];
-  }
-  file.save(directory.memory());
+  set_evolved_tasks(file, evolved_on);
+  file.save(answer_path);
+  publish_answer(context, directory, file, index);
+  evolution::discard_journal(directory, shift_batch(index, outcome.generation));
   log_info(format_text("{}: the mean after generation {} is the answer: {}", name, outcome.best.generation,
-                       directory.memory().string()));
+                       answer_path.string()));
   context.evolved = std::move(file);
 }
 

@@ -111,6 +111,15 @@ std::vector<evolution::SampleId> SamplePlan::first(tasks::Split split, int64_t p
   return ids;
 }
 
+void SamplePlan::try_out(tasks::Split split, const std::vector<evolution::SampleId>& ids,
+                         const TokenCodec& codec) const {
+  int32_t tried = -1;
+  for (const auto& id : ids) {
+    if (id.task != tried) tasks_[id.task]->sample(split, id.sample, codec);
+    tried = id.task;
+  }
+}
+
 evolution::Reduction reduce_outcomes(const evolution::RecordTable& table,
                                      const evolution::RecordTable* reference, const FitnessConfig& fitness) {
   constexpr double kSmall = 1e-7;

@@ -24,6 +24,10 @@ class SamplePlan {
   std::vector<evolution::SampleId> calibration(int64_t per_task) const;
   /// The first samples of a split; of benchmarks at most as many as there are.
   std::vector<evolution::SampleId> first(tasks::Split split, int64_t per_task) const;
+  /// Makes the first of `ids` of every task, so that settings that a task cannot meet are known before a run
+  /// begins. Throws as tasks::Task::sample.
+  void try_out(tasks::Split split, const std::vector<evolution::SampleId>& ids,
+               const TokenCodec& codec) const;
 
  private:
   uint64_t seed_;

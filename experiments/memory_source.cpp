@@ -1,5 +1,7 @@
 #include "experiments/memory_source.h"
 
+#include <algorithm>
+
 #include "core/errors.h"
 #include "core/hdf5.h"
 #include "core/run_directory.h"
@@ -14,10 +16,14 @@ namespace {
 
 const char* const kShippedMemory = "models/tiny/namm.h5";
 
+/// A checkpoint lies in RUN/checkpoints.
+std::filesystem::path run_of_checkpoint(const std::filesystem::path& checkpoint) {
+  return std::filesystem::absolute(checkpoint).lexically_normal().parent_path().parent_path();
+}
+
 memory::MemoryFile memory_of_checkpoint(const std::filesystem::path& path) {
   const evolution::Checkpoint checkpoint = evolution::read_checkpoint(path);
-  const auto config_file = path.parent_path().parent_path() / "config.yaml";
-  const auto config = read_config<ExperimentConfig>(ConfigDocument::load(config_file));
+  const ExperimentConfig config = config_of_checkpoint(path);
   memory::MemoryFile file;
   file.config = config.memory;
   const auto& mean = checkpoint.best.mean.empty() ? evolution::doubles_of(checkpoint.optimizer.arrays, "mean",
@@ -25,13 +31,89 @@ memory::MemoryFile memory_of_checkpoint(const std::filesystem::path& path) {
                                                   : checkpoint.best.mean;
   file.parameters.assign(mean.begin(), mean.end());
   file.statistics = memory::FeatureStatistics::from_values(statistics_of(checkpoint.statistics));
-  file.provenance = {{"run", path.parent_path().parent_path().filename().string()},
+  file.provenance = {{"run", run_of_checkpoint(path).filename().string()},
                      {"checkpoint", path.filename().string()},
                      {"config_sha256", checkpoint.config_sha256}};
+  set_evolved_tasks(file, evolved_tasks(config, static_cast<size_t>(checkpoint.stage)));
   return file;
 }
 
+/// Runs may start from each other in a circle only where files were replaced.
+constexpr int kMostAncestors = 100;
+
+EvolvedTasks tasks_of_stage(const ExperimentConfig& config, size_t index, int depth);
+
+EvolvedTasks tasks_of_file(const std::filesystem::path& start, int depth) {
+  try {
+    auto path = start;
+    std::error_code error;
+    if (std::filesystem::is_directory(start, error)) {
+      const auto newest = RunDirectory::open_to_read(start).newest_checkpoint();
+      if (!newest) return std::nullopt;
+      path = newest->path;
+    }
+    if (!is_checkpoint(path)) return evolved_tasks(memory::MemoryFile::load(path));
+    const auto stage = static_cast<size_t>(evolution::read_checkpoint(path).stage);
+    return tasks_of_stage(config_of_checkpoint(path), stage, depth + 1);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+EvolvedTasks tasks_of_stage(const ExperimentConfig& config, size_t index, int depth) {
+  if (depth > kMostAncestors || index >= config.stages.size() || !config.stages[index].evolve) {
+    return std::nullopt;
+  }
+  const EvolveConfig& stage = *config.stages[index].evolve;
+  EvolvedTasks tasks = std::vector<std::string>();
+  if (stage.start.kind == "file") {
+    tasks = tasks_of_file(stage.start.file.value, depth);
+  } else if (stage.start.kind != "zero") {
+    size_t before = index;
+    while (before > 0 && !config.stages[before - 1].evolve) --before;
+    if (before > 0) tasks = tasks_of_stage(config, before - 1, depth + 1);
+  }
+  if (!tasks) return std::nullopt;
+  for (const auto& task : stage.tasks) {
+    if (std::find(tasks->begin(), tasks->end(), task) == tasks->end()) tasks->push_back(task);
+  }
+  return tasks;
+}
+
 }  // namespace
+
+bool is_checkpoint(const std::filesystem::path& path) {
+  return path.filename().string().starts_with("generation_");
+}
+
+ExperimentConfig config_of_checkpoint(const std::filesystem::path& checkpoint) {
+  const auto file = run_of_checkpoint(checkpoint) / "config.yaml";
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) {
+    throw DataError(
+        format_text("{}: {} is missing, which says what its parameters mean; name the checkpoint in its run "
+                    "directory, or a "
+                    "memory file",
+                    checkpoint.string(), file.string()));
+  }
+  return read_config<ExperimentConfig>(ConfigDocument::load(file));
+}
+
+EvolvedTasks evolved_tasks(const memory::MemoryFile& file) {
+  const auto found = file.provenance.find("tasks");
+  if (found == file.provenance.end() || found->second.empty()) return std::nullopt;
+  std::vector<std::string> tasks;
+  for (const auto& task : split(found->second, ',')) tasks.emplace_back(trim(task));
+  return tasks;
+}
+
+EvolvedTasks evolved_tasks(const ExperimentConfig& config, size_t index) {
+  return tasks_of_stage(config, index, 0);
+}
+
+void set_evolved_tasks(memory::MemoryFile& file, const EvolvedTasks& tasks) {
+  if (tasks) file.provenance["tasks"] = join(*tasks, ", ");
+}
 
 std::filesystem::path shipped_memory() {
   const auto path = shipped_file(kShippedMemory);
@@ -62,7 +144,7 @@ memory::MemoryFile read_memory_of(const std::filesystem::path& path) {
     }
     return memory_of_checkpoint(newest->path);
   }
-  if (path.filename().string().starts_with("generation_")) return memory_of_checkpoint(path);
+  if (is_checkpoint(path)) return memory_of_checkpoint(path);
   return memory::MemoryFile::load(path);
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "experiments/experiment.h"
 #include "memory/memory_file.h"
@@ -14,6 +16,20 @@ memory::MemoryFile find_memory(const memory::MemoryConfig& config);
 
 /// Path of the shipped memory; throws DataError when it did not come with the program.
 std::filesystem::path shipped_memory();
+
+/// Whether a path names a checkpoint of a run (generation_000120.h5).
+bool is_checkpoint(const std::filesystem::path& path);
+
+/// config.yaml of the run that a checkpoint belongs to. Throws DataError when it is missing.
+ExperimentConfig config_of_checkpoint(const std::filesystem::path& checkpoint);
+
+/// Tasks on which a memory and its ancestors were evolved; nothing where that is not known.
+using EvolvedTasks = std::optional<std::vector<std::string>>;
+/// As the file's provenance says.
+EvolvedTasks evolved_tasks(const memory::MemoryFile& file);
+void set_evolved_tasks(memory::MemoryFile& file, const EvolvedTasks& tasks);
+/// Of the answer of evolve stage `index`, following its start, where need be into other files and runs.
+EvolvedTasks evolved_tasks(const ExperimentConfig& config, size_t index);
 
 /// A memory from a memory file, a checkpoint (its best mean on validation, else its mean; constants from the
 /// run's config.yaml), or a run directory (its memory.h5, else its newest checkpoint).

@@ -1,6 +1,7 @@
 #include "experiments/program.h"
 
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
@@ -47,6 +48,8 @@ int guarded(Action action) {
         "out of memory: lower evolution.members_per_item, evolution.samples_per_item, model.chunk_tokens or "
         "--threads",
         static_cast<int>(ExitCode::infrastructure));
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(error.what(), static_cast<int>(ExitCode::infrastructure));
   } catch (const c10::OutOfMemoryError& error) {
     return report(
         std::string("out of device memory: lower evolution.members_per_item, evolution.samples_per_item or "

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <ATen/Version.h>
 #include <torch/version.h>
@@ -15,6 +16,7 @@
 #include "core/log.h"
 #include "core/run_directory.h"
 #include "core/text.h"
+#include "evolution/checkpoint.h"
 #include "experiments/evaluate_stage.h"
 #include "experiments/evolve_stage.h"
 #include "experiments/memory_source.h"
@@ -51,10 +53,16 @@ void warn_beyond_positions(const std::string& stage, const std::vector<std::stri
                   stage, longest, contract.max_positions));
 }
 
-/// Everything that must be right before a run begins.
-RunContext prepare(const ExperimentConfig& config, const RunOptions& options) {
+/// Everything that must be right before a run begins or, with `resumed`, goes on.
+RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
+                   const RunDirectory* resumed = nullptr) {
   RunContext context;
   context.config = config;
+  if (const auto newest = resumed != nullptr ? resumed->newest_checkpoint() : std::nullopt) {
+    const evolution::Checkpoint checkpoint = evolution::read_checkpoint(newest->path);
+    context.saved_stage = checkpoint.stage;
+    context.saved_first_generation = checkpoint.first_generation;
+  }
   context.threads = options.threads > 0 ? options.threads : default_threads();
   const auto archive = load_model(config.model, options.device);
   context.evaluation = std::make_shared<Evaluation>(archive, config.model.chunk_tokens);
@@ -80,15 +88,21 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options) {
   return context;
 }
 
-nlohmann::json provenance(const RunContext& context, const RunOptions& options) {
-  const auto& archive = context.evaluation->archive();
+/// What decides the last bits of results beside the configuration.
+nlohmann::json machine(const RunOptions& options) {
   return {{"libtorch", TORCH_VERSION},
           {"cpu_capability", at::get_cpu_capability()},
-          {"device", options.device.str()},
-          {"seed", context.config.seed},
-          {"config_sha256", context.identity},
-          {"model", {{"archive", archive.path().string()}, {"sha256", archive.sha256()}}},
-          {"threads_per_item", context.config.threads_per_item}};
+          {"device", options.device.str()}};
+}
+
+nlohmann::json provenance(const RunContext& context, const RunOptions& options) {
+  const auto& archive = context.evaluation->archive();
+  nlohmann::json facts = machine(options);
+  facts.update({{"seed", context.config.seed},
+                {"config_sha256", context.identity},
+                {"model", {{"archive", archive.path().string()}, {"sha256", archive.sha256()}}},
+                {"threads_per_item", context.config.threads_per_item}});
+  return facts;
 }
 
 void run_stages(RunContext& context, RunDirectory& directory) {
@@ -103,8 +117,7 @@ void run_stages(RunContext& context, RunDirectory& directory) {
   }
   std::error_code error;
   if (std::filesystem::exists(directory.results(), error)) {
-    const Table table =
-        make_table({{directory.path().filename().string(), read_results(directory.results())}});
+    const Table table = make_table({{directory.name(), read_results(directory.results())}});
     write_atomically(directory.table(), to_markdown(table));
   }
 }
@@ -114,23 +127,68 @@ void refuse_existing(const std::filesystem::path& path) {
   if (std::filesystem::exists(path, error)) RunDirectory::create(path);  // throws with its advice
 }
 
+/// `path` without "." and a slash at its end.
+std::filesystem::path plain_path(const std::filesystem::path& path) {
+  const auto plain = std::filesystem::absolute(path).lexically_normal();
+  return plain.has_filename() ? plain : plain.parent_path();
+}
+
+std::filesystem::path free_path(const ExperimentConfig& config) {
+  return plain_path(RunDirectory::next_free(std::filesystem::path("runs") / config.name));
+}
+
 /// The directory appears with its configuration in it, so that a run can be resumed whenever the program is
-/// killed.
-RunDirectory make_directory(const std::filesystem::path& path, const RunContext& context,
+/// killed. Of runs that start at the same time each gets a directory of its own.
+RunDirectory make_directory(std::filesystem::path path, const RunContext& context,
                             const RunOptions& options) {
   std::error_code error;
-  const auto absolute = std::filesystem::absolute(path).lexically_normal();
-  const auto unfinished = absolute.parent_path() / format_text(".{}.new", absolute.filename().string());
+  const auto unfinished =
+      path.parent_path() / format_text(".{}.{}.new", path.filename().string(), ::getpid());
   std::filesystem::remove_all(unfinished, error);
-  {
+  try {
     const RunDirectory started = RunDirectory::create(unfinished);
     write_atomically(started.config(), to_yaml(context.config));
     started.write_provenance(build_info(), provenance(context, options), options.command_line);
+    for (;;) {
+      std::filesystem::rename(unfinished, path, error);
+      const bool taken = error == std::errc::file_exists || error == std::errc::directory_not_empty;
+      if (!taken) break;
+      if (!options.out.empty()) refuse_existing(path);
+      path = free_path(context.config);
+    }
+    if (error) throw InfrastructureError(path.string() + ": cannot be made: " + error.message());
+  } catch (...) {
+    std::filesystem::remove_all(unfinished, error);
+    throw;
   }
-  std::filesystem::rename(unfinished, absolute, error);
-  if (error) throw InfrastructureError(absolute.string() + ": cannot be made: " + error.message());
-  sync_directory(absolute.parent_path());
-  return RunDirectory::open(absolute);
+  sync_directory(path.parent_path());
+  return RunDirectory::open(path);
+}
+
+/// Another processor, device or library gives other last bits, and with them another run.
+void check_same_machine(const RunDirectory& directory, const nlohmann::json& now) {
+  const nlohmann::json begun = directory.read_provenance();
+  if (begun.is_null()) return;
+  const auto text_of = [](const nlohmann::json& entry, const char* key) {
+    return entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>() : std::string();
+  };
+  const std::pair<const char*, const char*> facts[] = {
+      {"device", "go on with --device as it began"},
+      {"cpu_capability", "go on on such a processor, or set ATEN_CPU_CAPABILITY to it"},
+      {"libtorch", "go on with a program built with that version"}};
+  for (const auto& [key, advice] : facts) {
+    const std::string then = text_of(begun, key);
+    if (then.empty() || then == text_of(now, key)) continue;
+    throw ConfigError(format_text(
+        "{}: the run began with {} {}, this is {}: its results would be of both; {}, or start anew "
+        "with another --out",
+        directory.path().string(), key, then, text_of(now, key), advice));
+  }
+  const std::string revision = text_of(begun, "git_revision");
+  if (!revision.empty() && revision != build_info().git_revision) {
+    log_warning(format_text("{}: the run began with revision {} of the program, this is {}",
+                            directory.path().string(), revision, build_info().git_revision));
+  }
 }
 
 }  // namespace
@@ -140,12 +198,11 @@ int default_threads() {
 }
 
 std::filesystem::path start_run(const ExperimentConfig& config, const RunOptions& options) {
-  const auto out = options.out.empty() ? RunDirectory::next_free(std::filesystem::path("runs") / config.name)
-                                       : options.out;
+  const auto out = options.out.empty() ? free_path(config) : plain_path(options.out);
   refuse_existing(out);
   RunContext context = prepare(config, options);
   RunDirectory directory = make_directory(out, context, options);
-  log_info("run directory " + out.string());
+  log_info("run directory " + directory.path().string());
   run_stages(context, directory);
   return directory.path();
 }
@@ -160,7 +217,8 @@ std::filesystem::path resume_run(const std::filesystem::path& path,
         "on with what the run began with, or start a new run with another --out",
         path.string()));
   }
-  RunContext context = prepare(config, options);
+  check_same_machine(directory, machine(options));
+  RunContext context = prepare(config, options, &directory);
   directory.write_provenance(build_info(), provenance(context, options), options.command_line);
   run_stages(context, directory);
   return directory.path();

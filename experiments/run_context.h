@@ -21,6 +21,9 @@ struct RunContext {
   std::string identity;                                        ///< SHA-256, see identity_of
   std::optional<memory::MemoryFile> given_memory;  ///< memory.file or the shipped one, where a stage needs it
   std::optional<memory::MemoryFile> evolved;       ///< answer of the last complete evolve stage
+  /// Of the newest checkpoint, where a run is resumed: its stage, and where that began.
+  int64_t saved_stage = -1;
+  int64_t saved_first_generation = 0;
 };
 
 }  // namespace namm::experiments

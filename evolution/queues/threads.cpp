@@ -1,8 +1,10 @@
 #include "evolution/queues/threads.h"
 
+#include <exception>
 #include <iterator>
 #include <utility>
 
+#include "core/errors.h"
 #include "core/text.h"
 
 namespace namm::evolution {
@@ -64,13 +66,24 @@ bool ThreadQueue::closed() const {
 }
 
 WorkerThreads::WorkerThreads(Queue& queue, EvaluatorFactory factory, int count) : queue_(queue) {
-  for (int index = 0; index < count; ++index) {
-    threads_.emplace_back(
-        [&queue, factory, index] { run_worker(queue, factory, format_text("thread {}", index)); });
+  try {
+    for (int index = 0; index < count; ++index) {
+      threads_.emplace_back(
+          [&queue, factory, index] { run_worker(queue, factory, format_text("thread {}", index)); });
+    }
+  } catch (const std::exception& error) {
+    const std::size_t made = threads_.size();
+    join();
+    throw InfrastructureError(format_text("thread {} of {} cannot be made ({}): choose fewer with --threads",
+                                          made + 1, count, error.what()));
   }
 }
 
 WorkerThreads::~WorkerThreads() {
+  join();
+}
+
+void WorkerThreads::join() {
   queue_.close();
   for (std::thread& thread : threads_) {
     thread.join();

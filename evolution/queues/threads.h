@@ -37,12 +37,15 @@ class ThreadQueue : public Queue {
 /// in hand.
 class WorkerThreads {
  public:
+  /// Throws InfrastructureError when the system gives no more threads.
   WorkerThreads(Queue& queue, EvaluatorFactory factory, int count);
   ~WorkerThreads();
   WorkerThreads(const WorkerThreads&) = delete;
   WorkerThreads& operator=(const WorkerThreads&) = delete;
 
  private:
+  void join();
+
   Queue& queue_;
   std::vector<std::thread> threads_;
 };

@@ -60,8 +60,7 @@ void run(const Options& options, const std::vector<std::string>& command_line) {
   if (options.json) {
     nlohmann::ordered_json document;
     if (has_table) {
-      document =
-          to_json(make_table({{directory.filename().string(), read_results(run_directory.results())}}));
+      document = to_json(make_table({{run_directory.name(), read_results(run_directory.results())}}));
     } else {
       document = {{"columns", nlohmann::json::array()}, {"rows", nlohmann::json::array()}};
     }

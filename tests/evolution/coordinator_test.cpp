@@ -1,5 +1,6 @@
 #include "evolution/coordinator.h"
 
+#include <fstream>
 #include <mutex>
 #include <set>
 
@@ -117,6 +118,62 @@ TEST(Coordinator, StagesCountGenerationsThrough) {
   const auto refuse = [](const WorkItem&) -> WorkResult { throw std::runtime_error("evaluated"); };
   EXPECT_NO_THROW(first.continue_run(refuse));
   EXPECT_EQ(second.continue_run(refuse).state_sha256, outcome.state_sha256);
+}
+
+TEST(Coordinator, StageBeginsWhereTheOneBeforeEndedAlsoWithoutItsLastCheckpoint) {
+  const TemporaryDirectory directory;
+  std::string expected;
+  for (const bool damaged : {false, true}) {
+    FakeRun first{directory / (damaged ? "damaged" : "undisturbed")};
+    first.generations = 3;
+    EXPECT_EQ(first.continue_run(testing::fake_result).generation, 3);
+    if (damaged) std::filesystem::resize_file(first.directory / "checkpoints/generation_000003.h5", 500);
+    FakeRun second = first;
+    second.stage = 1;
+    second.first_generation = 3;
+    const std::string state = second.continue_run(testing::fake_result).state_sha256;
+    expected = damaged ? expected : state;
+    EXPECT_EQ(state, expected);
+    const auto rows = RunDirectory::open(first.directory).log_rows();
+    ASSERT_EQ(rows.size(), 6u);
+    for (int64_t generation = 0; generation < 6; ++generation) {
+      EXPECT_EQ(rows[generation]["generation"], generation);
+    }
+  }
+}
+
+TEST(Coordinator, TornLastRowIsCutBeforeTheNextOne) {
+  const TemporaryDirectory directory;
+  FakeRun run{directory / "run"};
+  run.generations = 3;
+  run.continue_run(testing::fake_result);
+  std::ofstream(run.directory / "log.jsonl", std::ios::app) << "{\"generation\": 3, \"st";
+  run.generations = 5;
+  run.continue_run(testing::fake_result);
+  EXPECT_EQ(RunDirectory::open(run.directory).log_rows().size(), 5u);
+}
+
+TEST(Coordinator, ReferenceOfTheValidationCountsOnce) {
+  const TemporaryDirectory directory;
+  std::vector<GenerationRow> rows;
+  FakeRun run{directory / "run"};
+  run.problem.with_reference = true;
+  run.rows = &rows;
+  std::atomic<bool> stop{false};
+  run.stop_requested = [&] { return stop.load(); };
+  EXPECT_THROW(run.continue_run([&](const WorkItem& item) {
+    stop = item.id.generation == 2;
+    return testing::fake_result(item);
+  }),
+               Interrupted);
+  stop = false;
+  run.continue_run(testing::fake_result);
+  ASSERT_EQ(rows.size(), 5u);
+  // Population, its reference, the validated mean; the validation's reference with the first of them.
+  EXPECT_EQ(rows[0].evaluations, 8 * 6 + 6);
+  EXPECT_EQ(rows[1].evaluations, 8 * 6 + 6 + 3 + 3);
+  EXPECT_EQ(rows[3].evaluations, 8 * 6 + 6 + 3);
+  EXPECT_EQ(rows[4].evaluations, 8 * 6 + 6 + 3);
 }
 
 TEST(Coordinator, ReferenceIsScoredOnTheSameSamples) {
@@ -345,8 +402,7 @@ TEST(Coordinator, BatchJournalIsUsedUntilDiscarded) {
   changed[1].payload = "budget 12";
   run_once(changed);
   EXPECT_EQ(evaluated, 4);
-  ThreadQueue queue;
-  Coordinator({}, run, queue).discard_journal(items[0].id);
+  discard_journal(run, items[0].id);
   run_once(items);
   EXPECT_EQ(evaluated, 7);
   EXPECT_TRUE(run_once({}).empty());

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -220,6 +221,27 @@ TEST_F(Survival, FullDisk) {
     EXPECT_THROW(run.continue_run(testing::fake_result), InfrastructureError) << bytes;
   }
   EXPECT_EQ(run.continue_run(testing::fake_result).state_sha256, expected_);
+}
+
+/// Makes more threads than the address space holds; ends with the error's exit code.
+[[noreturn]] void make_too_many_threads() {
+  const rlimit limit{1 << 28, 1 << 28};
+  ::setrlimit(RLIMIT_AS, &limit);
+  int code = 1;
+  try {
+    ThreadQueue queue;
+    const auto factory = [] { return testing::fake_result; };
+    const WorkerThreads workers(queue, factory, 1000);
+  } catch (const InfrastructureError& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    code = static_cast<int>(error.code());
+  }
+  ::_exit(code);
+}
+
+TEST(WorkerThreads, ThreadsThatTheSystemRefusesAreAnError) {
+  EXPECT_EXIT(make_too_many_threads(), ::testing::ExitedWithCode(4),
+              "thread [0-9]+ of 1000 cannot be made.*--threads");
 }
 
 }  // namespace

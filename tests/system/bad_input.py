@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
-from program import ARCHIVE, SMOKE, Checks, Result, Scratch, namm, states
+from program import ARCHIVE, SMOKE, Checks, Result, Scratch, namm, signal, start, states, wait_for
 
 checks = Checks()
 
@@ -54,6 +55,13 @@ def configurations(folder: Path) -> None:
     expect(namm("run", folder / "none.yaml"), 2, "none.yaml")
     expect(namm("run", SMOKE, "stages.0.evolve.generations=0", "--out", out), 2, "stages.0.evolve.generations = 0")
     expect(namm("run", SMOKE, "stages.7.evolve.generations=2", "--out", out), 2, "stages.7")
+    # What only the optimiser or a task can tell is known before the run begins, too.
+    expect(namm("run", SMOKE, "evolution.kind=auto", "evolution.population=7", "--out", out), 2, "evolution.population = 7")
+    expect(namm("run", SMOKE, "evolution.population=4000000000000000000", "--out", out), 2, "evolution.population = 4")
+    expect(namm("run", SMOKE, "task.density=100", "--out", out), 2, "density")
+    evaluate = base + "stages: [{evaluate: {tasks: [needle/stale], policies: [full]}}]\n"
+    expect(namm("run", config(folder, evaluate), "task.density=100", "--out", out), 2, "density")
+    checks.that(not out.exists(), "nothing is written for settings that a stage cannot meet")
     expect(namm("run"), 2, "name a configuration")
     expect(namm("fly"), 2)
     expect(namm("run", SMOKE, "--device", "tpu"), 2, "tpu", "auto, cpu, cuda")
@@ -93,6 +101,18 @@ def run_directories(folder: Path) -> None:
     checks.that(again.code == 0 and newest.name in again.err, "a torn checkpoint is named and the one before is used", again)
     checks.that(states(torn) == reference, "the run ends in the same state", states(torn))
 
+    provenance = json.loads((run / "provenance.json").read_text())
+    for key, value in (("device", "cuda:0"), ("cpu_capability", "Z80"), ("libtorch", "0.1")):
+        elsewhere = folder / ("elsewhere-" + key)
+        shutil.copytree(run, elsewhere)
+        (elsewhere / "provenance.json").write_text(json.dumps({**provenance, key: value}))
+        expect(namm("run", "--resume", elsewhere), 2, key, value, provenance[key], "--out")
+    (elsewhere / "provenance.json").write_text(json.dumps({**provenance, "git_revision": "0123"}))
+    again = namm("run", "--resume", elsewhere)
+    checks.that(again.code == 0 and "began with revision 0123" in again.err, "another revision is a warning", again)
+    (elsewhere / "provenance.json").write_text("[]")
+    expect(namm("run", "--resume", elsewhere), 3, "provenance.json")
+
     expect(namm("table", run), 3, "no evaluate stage")
     expect(namm("describe", damaged(run / "memory.h5", folder)), 3, "cut-memory.h5")
     expect(namm("run", SMOKE, f"stages.0.evolve.start={damaged(run / 'memory.h5', folder)}", "--out", folder / "o1"), 3, "cut-memory")
@@ -100,7 +120,44 @@ def run_directories(folder: Path) -> None:
         "run", SMOKE, f"stages.0.evolve.start={run / 'memory.h5'}", "memory.recency.dimension=4", "--out", folder / "o2"
     )
     expect(other, 3, "memory.h5", "recency")
+    others = ("memory.recency.dimension=4", "recency"), ("evolution.population=8", "population")
+    for setting, text in others:
+        expect(namm("run", SMOKE, f"stages.0.evolve.start={run}", setting, "--out", folder / "o2"), 3, text)
+    lone = folder / newest.name
+    shutil.copy(max((run / "checkpoints").iterdir()), lone)
+    expect(namm("run", SMOKE, f"stages.0.evolve.start={lone}", "--out", folder / "o2"), 3, "config.yaml is missing")
     checks.that(not (folder / "o1").exists() and not (folder / "o2").exists(), "nothing is written")
+
+
+def starts(folder: Path) -> None:
+    """Where the directory of a run comes from, and what a run needs of its start."""
+    made = folder / "made"
+    made.mkdir()
+    short = ("stages.0.evolve.generations=1", "stages.0.evolve.validation.every=0")
+    first = namm("run", SMOKE, *short, "--out", f"{made}/slash/")
+    checks.that(first.code == 0, "a slash at the end of --out", first)
+    checks.that([path.name for path in made.iterdir()] == ["slash"], "nothing else is left", list(made.iterdir()))
+    expect(namm("run", SMOKE, *short, "--out", f"{made}/slash/."), 2, "exists")
+    # Runs that start at the same time each get a directory of their own.
+    config(folder, f"base: {SMOKE}\nname: twin\n")
+    twins = [start("run", folder / "bad.yaml", *short, cwd=folder) for _ in range(3)]
+    codes = [twin.wait() for twin in twins]
+    names = sorted(path.name for path in (folder / "runs").iterdir())
+    checks.that(codes == [0, 0, 0] and names == ["twin", "twin-2", "twin-3"], "three runs at once", (codes, names))
+
+    origin = folder / "origin"
+    shutil.copytree(made / "slash", origin)
+    later = folder / "later"
+    process = start("run", SMOKE, "stages.0.evolve.generations=40", f"stages.0.evolve.start={origin}", "--out", later)
+    checks.that(wait_for(lambda: len(states(later)) >= 1), "a run that starts from another one begins")
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    shutil.rmtree(origin)
+    process = start("run", "--resume", later)
+    before = len(states(later))
+    checks.that(wait_for(lambda: len(states(later)) > before), "it goes on when its start is gone")
+    process.send_signal(signal.SIGINT)
+    checks.that(process.wait() == 130, "and stops again")
 
 
 def generation(folder: Path) -> None:
@@ -150,6 +207,7 @@ def predictions(folder: Path) -> None:
 with Scratch() as scratch:
     configurations(scratch)
     run_directories(scratch)
+    starts(scratch)
     generation(scratch)
     predictions(scratch)
 checks.finish()

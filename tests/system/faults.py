@@ -14,12 +14,15 @@ from program import SMOKE, Checks, Scratch, namm, signal, start, states, wait_fo
 
 checks = Checks()
 
-# An evaluate stage behind the smoke run's evolve stage, so that both kinds and the step between them are hit.
+# Both kinds of stage twice, so that every step from one to another is hit: a later evolve stage must not take the
+# memory away that an earlier evaluate stage needs when the run resumes.
 EVALUATE = (
     "base: {smoke}\nname: faults\nstages:\n"
-    "  - evolve: {{tasks: [needle/hop, needle/stale], generations: 3, contexts_per_task: 1, fitness: {{cache_weight: 0.1}},"
-    " validation: {{every: 2, contexts_per_task: 2}}, calibration: {{contexts_per_task: 1}}}}\n"
-    "  - evaluate: {{tasks: [needle/hop, needle/stale], policies: [full, namm, h2o], contexts_per_task: 3}}\n"
+    "  - evolve: {{tasks: [needle/hop, needle/stale], generations: 2, contexts_per_task: 1, fitness: {{cache_weight: 0.1}},"
+    " validation: {{every: 2, contexts_per_task: 2, bias_shifts: [0, 0.1]}}, calibration: {{contexts_per_task: 1}}}}\n"
+    "  - evaluate: {{tasks: [needle/hop, needle/stale], policies: [full, namm, h2o], contexts_per_task: 2}}\n"
+    "  - evolve: {{tasks: [needle/hop], generations: 1, contexts_per_task: 1, validation: {{every: 1, contexts_per_task: 1}}}}\n"
+    "  - evaluate: {{tasks: [needle/hop], policies: [full, namm], contexts_per_task: 2}}\n"
 )
 
 
@@ -47,6 +50,20 @@ def kills(folder: Path, config: Path, reference: Path, count: int, seconds: floa
         checks.that(states(run) == states(reference), f"killed after {moment:.2f} s: same states", states(run))
         checks.that(table_of(run) == table_of(reference), f"killed after {moment:.2f} s: same table", table_of(run))
         shutil.rmtree(run)
+
+
+def complete(run: Path) -> None:
+    """A run that is over resumes to nothing, also where the last steps of each stage are missing."""
+    before = (states(run), table_of(run))
+    memory = (run / "memory.h5").read_bytes()
+    checks.that(not list((run / "journal").iterdir()), "no journal is left", list((run / "journal").iterdir()))
+    (run / "memory.h5").unlink()
+    stray = run / "journal" / "stage_1_generation_0_test_0.journal"
+    stray.write_bytes(b"")
+    resumed(run, Path())
+    checks.that((states(run), table_of(run)) == before, "a complete run stays as it is", states(run))
+    checks.that((run / "memory.h5").read_bytes() == memory, "memory.h5 is that of the last stage again")
+    checks.that(not stray.exists(), "a journal left behind is removed")
 
 
 def threads(folder: Path, config: Path, reference: Path) -> None:
@@ -128,6 +145,7 @@ with Scratch() as scratch:
     duration = time.monotonic() - begin
     if checks.that(first.code == 0 and len(states(undisturbed)) == 3, "the undisturbed run works", first):
         print(f"undisturbed: {duration:.1f} s", flush=True)
+        complete(undisturbed)
         kills(scratch, experiment, undisturbed, options.kills, duration)
         threads(scratch, experiment, undisturbed)
         interrupts(scratch, experiment, undisturbed)

@@ -40,9 +40,9 @@ def namm(*arguments: object, cwd: Path | None = None, timeout: float = 300) -> R
     return Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
-def start(*arguments: object) -> subprocess.Popen:
+def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen:
     return subprocess.Popen(
-        [str(PROGRAM), *map(str, arguments)], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(PROGRAM), *map(str, arguments)], cwd=cwd, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
 

@@ -21,6 +21,7 @@ struct FakeRun {
   int64_t validate_every = 2;
   int threads = 2;
   int32_t stage = 0;
+  int64_t first_generation = 0;
   std::string config_sha256 = "the configuration";
   FakeProblem problem;
   ScheduleConfig schedule{3, 2, 3};
@@ -50,6 +51,7 @@ struct FakeRun {
     options.config_sha256 = config_sha256;
     options.schedule = schedule;
     options.stage = stage;
+    options.first_generation = first_generation;
     options.stop_requested = stop_requested;
     options.on_progress = on_progress;
     options.on_generation = [this](const GenerationRow& row) {
