@@ -77,7 +77,8 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
         stage.evolve
             ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
             : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
-    context.stage_tasks[i] = std::make_shared<StageTasks>(names, task_config, config.data);
+    context.stage_tasks[i] = std::make_shared<StageTasks>(names, task_config, config.data,
+                                                          archive->contract().max_positions);
     warn_beyond_positions(config.stage_name(i), names, task_config, archive->contract());
     if (stage.evolve) {
       check_evolve_stage(context, i);

@@ -19,7 +19,7 @@ struct StageTasks {
 
   /// Opens the tasks; throws as tasks::make_task.
   StageTasks(const std::vector<std::string>& names, const tasks::TaskConfig& config,
-             const tasks::DataConfig& data, int64_t max_positions = 0);
+             const tasks::DataConfig& data, int64_t max_positions);
   std::vector<const tasks::Task*> pointers() const;
   int64_t skipped_records() const;
 };
