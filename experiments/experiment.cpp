@@ -43,6 +43,32 @@ bool is_generated(const std::string& task) {
   return task.starts_with("needle/");
 }
 
+/// The user's files that the tasks of all stages read, as far as they are there.
+std::set<std::filesystem::path> data_files(const ExperimentConfig& config) {
+  std::set<std::filesystem::path> files;
+  const auto add = [&](const std::filesystem::path& folder, const std::filesystem::path& name) {
+    std::error_code error;
+    if (!folder.empty() && std::filesystem::is_regular_file(folder / name, error))
+      files.insert(folder / name);
+  };
+  for (const auto& stage : config.stages) {
+    for (const auto& task : stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks) {
+      if (is_generated(task)) {
+        const auto haystack = config.task_config({}, {}).haystack.value;
+        if (task == "needle/facts") add(haystack.parent_path(), haystack.filename());
+        continue;
+      }
+      const std::string name =
+          task.substr(task.find('/') + 1) + (task.starts_with("longbench-e/") ? "_e.jsonl" : ".jsonl");
+      add(config.data.longbench.value, name);
+      add(config.data.longbench.value, "data/" + name);
+      for (const char* prompts : {"dataset2prompt.json", "dataset2maxlen.json"})
+        add(config.data.prompts.value, prompts);
+    }
+  }
+  return files;
+}
+
 }  // namespace
 
 StartPoint StartPoint::from_config(const ConfigNode& node) {
@@ -151,7 +177,15 @@ std::string identity_of(const ExperimentConfig& config, const std::string& model
   numbers.memory.file.value.clear();
   numbers.evolution.schedule.keep_checkpoints = 1;
   numbers.queue = {};
-  return sha256_hex(config_sha256(numbers) + "\n" + model_sha256 + "\n" + memory_sha256 + "\n");
+  numbers.data = {};
+  numbers.haystack.value.clear();
+  numbers.task.haystack.value.clear();
+  std::string text = config_sha256(numbers) + "\n" + model_sha256 + "\n" + memory_sha256 + "\n";
+  std::set<std::string> contents;  // in an order that the folders do not decide
+  for (const auto& file : data_files(config))
+    contents.insert(file.filename().string() + " " + sha256_file(file) + "\n");
+  for (const auto& content : contents) text += content;
+  return sha256_hex(text);
 }
 
 }  // namespace namm::experiments

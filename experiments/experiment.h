@@ -270,8 +270,10 @@ struct ExperimentConfig {
   }
 };
 
-/// SHA-256 of everything that decides a run's results; files count by content where `model_sha256` and
-/// `memory_sha256` say so, not by place. Number of workers, notes and table texts do not count.
+/// SHA-256 of everything that decides a run's results. Files count by content, not by place: model and memory
+/// by their hashes given here, haystack, benchmark and prompt files of the tasks in use by name and bytes as
+/// they are now (one that is missing does not count; opening the task will tell). Number of workers, notes
+/// and table texts do not count. Throws DataError for a data file that cannot be read.
 std::string identity_of(const ExperimentConfig& config, const std::string& model_sha256,
                         const std::string& memory_sha256);
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "core/files.h"
+#include "tests/support/temporary_directory.h"
 
 namespace namm::experiments {
 namespace {
@@ -94,6 +96,33 @@ TEST(Experiment, IdentityIgnoresPlacesAndTexts) {
   EXPECT_NE(identity_of(read(kMinimal, {"seed=2"}), "model", "memory"), reference);
   EXPECT_NE(identity_of(read(kMinimal, {"threads_per_item=2"}), "model", "memory"), reference);
   EXPECT_NE(identity_of(read(kMinimal), "other", "memory"), reference);
+}
+
+TEST(Experiment, IdentityCountsDataFilesByContent) {
+  const namm::testing::TemporaryDirectory folder;
+  const auto identity = [&](const std::string& place, const std::string& task) {
+    return identity_of(read(kMinimal, {"haystack=" + (folder / place / "text.txt").string(),
+                                       "data.longbench=" + (folder / place).string(),
+                                       "stages.1.evaluate.tasks=[" + task + "]"}),
+                       "", "");
+  };
+  const auto write = [&](const std::string& place, const std::string& name, const std::string& text) {
+    make_directories((folder / place / name).parent_path());
+    write_atomically(folder / place / name, text);
+  };
+  for (const std::string place : {"a", "b"}) {
+    write(place, "text.txt", "one");
+    write(place, "data/trec.jsonl", "{}");
+  }
+  const std::string facts = identity("a", "needle/facts");
+  const std::string trec = identity("a", "longbench/trec");
+  EXPECT_EQ(identity("b", "needle/facts"), facts);
+  EXPECT_EQ(identity("b", "longbench/trec"), trec);
+  write("b", "text.txt", "two");
+  EXPECT_NE(identity("b", "needle/facts"), facts);
+  EXPECT_EQ(identity("b", "longbench/trec"), trec) << "reads no haystack";
+  write("b", "data/trec.jsonl", "{} ");
+  EXPECT_NE(identity("b", "longbench/trec"), trec);
 }
 
 TEST(Configs, AllExperimentsAreValid) {
