@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -173,6 +174,9 @@ def generation(folder: Path) -> None:
     text = folder / "text.pt"
     text.write_text("no archive")
     expect(namm("generate", "--model", text, "--ids", "1"), 3, "text.pt")
+    pipe = folder / "pipe.pt"
+    os.mkfifo(pipe)
+    expect(namm("generate", "--model", pipe, "--ids", "1"), 3, "pipe.pt", "not a file")
     expect(namm("generate", "--model", ARCHIVE, "--ids", "1", "--policy", "h2o"), 2, "--budget")
     expect(namm("generate", "--model", ARCHIVE, "--ids", "1", "--policy", "magic"), 2, "magic", "h2o")
     expect(namm("generate", "--model", ARCHIVE, "--ids", "1", "--memory", text), 3, "text.pt")
@@ -202,6 +206,16 @@ def predictions(folder: Path) -> None:
     )
     expect(result, 3, "trec.jsonl:1")
     checks.that(not (folder / "records").exists(), "nothing is written")
+
+    record = {"input": "code ?", "context": "code amber paris . ", "answers": ["amber"], "length": 5, "all_classes": None}
+    records = [record | {"context": record["context"] * 3000}, record | {"all_classes": [None]}]
+    (data / "qasper.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    qasper = config(
+        folder, f"base: {SMOKE}\ndata: {{longbench: {data}}}\nstages: [{{evaluate: {{tasks: [longbench/qasper], policies: [full]}}}}]\n"
+    )
+    expect(namm("run", qasper, "--out", folder / "records"), 3, "qasper.jsonl:2", "all_classes")
+    result = namm("run", qasper, "task.skip_bad_records=true", "--out", folder / "records")
+    checks.that(result.code == 0 and "1 prompts were longer" in result.out, "a prompt is cut to the model's positions", result)
 
 
 with Scratch() as scratch:
