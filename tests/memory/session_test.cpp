@@ -287,7 +287,7 @@ TEST(Session, WrongDecisionsAreRefused) {
               HasSubstr("the newest token must be kept"));
 }
 
-// The second row's part of the last layer fails: the first has read its tokens, but neither may go on.
+// The last layer fails: no row of the step may go on, whatever it has read.
 TEST(Session, RowsOfALayerThatFailedAreLost) {
   Session session(options_of(32));
   const RowId a = session.add_row(), b = session.add_row();
