@@ -324,8 +324,8 @@ class EvolveStage {
     }
     if (saved->config_sha256 != options_.config_sha256) {
       throw DataError(format_text(
-          "{}: its checkpoints were written with another configuration; resume with the run's own "
-          "config.yaml or start anew with another --out",
+          "{}: its checkpoints were written with another configuration, model or data; resume with the run's "
+          "own config.yaml and files, or start anew with another --out",
           run_.path().string()));
     }
     // What a complete stage left stands, even where its last checkpoint does not.

@@ -108,8 +108,8 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
       return;
     }
     throw DataError(
-        format_text("{}: stage {} was evaluated with another configuration, model or memory; move the file "
-                    "away to evaluate again",
+        format_text("{}: stage {} was evaluated with another configuration, model, memory or data; move the "
+                    "file away to evaluate again",
                     directory.results().string(), name));
   }
   if (memory != nullptr) result.evolved_on = evolved_tasks(*memory).value_or(std::vector<std::string>());

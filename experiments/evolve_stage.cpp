@@ -95,7 +95,7 @@ std::filesystem::path answer_file(const RunContext& context, const RunDirectory&
 memory::MemoryFile load_answer(const RunContext& context, const std::filesystem::path& path) {
   auto file = memory::MemoryFile::load(path);
   if (file.provenance["config_sha256"] != context.identity) {
-    throw DataError(path.string() + ": evolved with another configuration or model than this run's");
+    throw DataError(path.string() + ": evolved with another configuration, model or data than this run's");
   }
   return file;
 }

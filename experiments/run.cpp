@@ -77,8 +77,8 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
         stage.evolve
             ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
             : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
-    context.stage_tasks[i] = std::make_shared<StageTasks>(names, task_config, config.data,
-                                                          archive->contract().max_positions);
+    context.stage_tasks[i] =
+        std::make_shared<StageTasks>(names, task_config, config.data, archive->contract().max_positions);
     warn_beyond_positions(config.stage_name(i), names, task_config, archive->contract());
     if (stage.evolve) {
       check_evolve_stage(context, i);
@@ -154,8 +154,11 @@ RunDirectory make_directory(std::filesystem::path path, const RunContext& contex
       std::filesystem::rename(unfinished, path, error);
       const bool taken = error == std::errc::file_exists || error == std::errc::directory_not_empty;
       if (!taken) break;
-      if (!options.out.empty()) refuse_existing(path);
-      path = free_path(context.config);
+      if (options.out.empty()) {
+        path = free_path(context.config);
+      } else {
+        refuse_existing(path);
+      }
     }
     if (error) throw InfrastructureError(path.string() + ": cannot be made: " + error.message());
   } catch (...) {
