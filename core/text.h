@@ -30,8 +30,8 @@ std::optional<std::string> nearest(std::string_view text, const std::vector<std:
 /// invalid).
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 
-/// `text` with U+FFFD in the place of what is not valid UTF-8: one for the longest beginning of a sequence, as
-/// decoders of Python, Rust and browsers do.
+/// `text` with U+FFFD in the place of what is not valid UTF-8: one for the longest beginning of a sequence,
+/// as decoders of Python, Rust and browsers do.
 std::string replace_invalid_utf8(std::string_view text);
 
 /// "512 bytes", "3.2 MiB".

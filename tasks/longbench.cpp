@@ -104,9 +104,7 @@ class LongBench : public Task {
     uint64_t number;  // from 0, skipped ones counted
   };
 
-  const std::vector<Place>& records(Split split) const {
-    return splits_[static_cast<size_t>(split)];
-  }
+  const std::vector<Place>& records(Split split) const { return splits_[static_cast<size_t>(split)]; }
 
   void read_prompt(const std::filesystem::path& folder);
   void read_index();
@@ -258,8 +256,8 @@ Sample LongBench::sample(Split split, int64_t id, const TokenCodec& codec) const
       record->contains("_id") && record->at("_id").is_string() ? record->at("_id").get<std::string>() : "";
   sample.length = record->at("length").get<int64_t>();
 
-  TruncatedPrompt prompt = truncate_prompt(codec, prompt_.fill(*record), prompt_limit_, truncation_,
-                                           info_.generation_tokens);
+  TruncatedPrompt prompt =
+      truncate_prompt(codec, prompt_.fill(*record), prompt_limit_, truncation_, info_.generation_tokens);
   sample.context = std::move(prompt.text);
   sample.truncated = prompt.truncated;
   sample.original_tokens = prompt.original_tokens;

@@ -91,9 +91,9 @@ struct TaskConfig {
 /// Names of all tasks, in the order of the documentation.
 std::vector<std::string> task_names();
 
-/// Opens a task. `max_positions`: tokens that the model claims to read, prompt and answer together; 0: no limit
-/// is known. Throws ConfigError on an unknown name (the text lists all) or impossible settings, DataError
-/// on a missing or malformed data file.
+/// Opens a task. `max_positions`: tokens that the model claims to read, prompt and answer together; 0: no
+/// limit is known. Throws ConfigError on an unknown name (the text lists all) or impossible settings,
+/// DataError on a missing or malformed data file.
 std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config,
                                 const DataConfig& data = {}, int64_t max_positions = 0);
 

@@ -191,7 +191,8 @@ TEST_F(LongBenchFiles, ARepairedFileKeepsItsSplits) {
     const auto task = make_task("longbench/qasper", config, here());
     std::map<std::string, Split> splits;
     for (Split split : {Split::train, Split::validation, Split::test}) {
-      for (int64_t i = 0; i < *task->count(split); ++i) splits[task->sample(split, i, codec_).record_id] = split;
+      for (int64_t i = 0; i < *task->count(split); ++i)
+        splits[task->sample(split, i, codec_).record_id] = split;
     }
     return splits;
   };
