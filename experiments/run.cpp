@@ -178,7 +178,7 @@ void check_same_machine(const RunDirectory& directory, const nlohmann::json& now
   };
   const std::pair<const char*, const char*> facts[] = {
       {"device", "go on with --device as it began"},
-      {"cpu_capability", "go on on such a processor, or set ATEN_CPU_CAPABILITY to it"},
+      {"cpu_capability", "go on on such a processor, or set ATEN_CPU_CAPABILITY to it in small letters"},
       {"libtorch", "go on with a program built with that version"}};
   for (const auto& [key, advice] : facts) {
     const std::string then = text_of(begun, key);
