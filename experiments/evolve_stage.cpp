@@ -181,13 +181,17 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem,
     report += format_text("{}{}: {}", i == 0 ? "" : ", ", shifts[i], reduction.fitness[i]);
   }
   log_info("validation by shift of the score's bias: " + report);
-  const auto best = static_cast<size_t>(evolution::rank_members(reduction.fitness).front());
-  if (std::isfinite(reduction.fitness[best])) return shifts[best];
-  log_warning("no shift of the score's bias has a finite validation: the bias stays as it is");
-  return 0;
+  return best_shift(shifts, reduction.fitness);
 }
 
 }  // namespace
+
+double best_shift(const std::vector<double>& shifts, const std::vector<double>& validation) {
+  const auto best = static_cast<size_t>(evolution::rank_members(validation).front());
+  if (std::isfinite(validation[best])) return shifts[best];
+  log_warning("no shift of the score's bias has a finite validation: the bias stays as it is");
+  return 0;
+}
 
 void check_evolve_stage(const RunContext& context, size_t index) {
   const EvolveConfig& stage = *context.config.stages[index].evolve;
