@@ -10,6 +10,7 @@
 
 #include "core/errors.h"
 #include "experiments/fitness.h"
+#include "experiments/out_of_memory.h"
 #include "memory/policies/full.h"
 
 namespace namm::experiments {
@@ -142,7 +143,10 @@ template <class Context>
 evolution::EvaluatorFactory factory_of(std::shared_ptr<const Context> context) {
   return [context]() -> evolution::Evaluator {
     at::set_num_threads(static_cast<int>(context->threads_per_item));
-    return [context](const evolution::WorkItem& item) { return evaluate_item(*context, item); };
+    return [context](const evolution::WorkItem& whole) {
+      return evaluate_within_memory(
+          [&](const evolution::WorkItem& item) { return evaluate_item(*context, item); }, whole);
+    };
   };
 }
 

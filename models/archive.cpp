@@ -14,21 +14,13 @@
 #include "memory/policies/full.h"
 #include "memory/session.h"
 #include "models/package_file.h"
+#include "models/torch_error.h"
 
 namespace namm::models {
 namespace {
 
 constexpr const char* kContractFile = "extra/namm_contract.json";
 constexpr const char* kTokenizerFile = "extra/namm_tokenizer.json";
-
-// LibTorch's errors carry C++ frames after the first line, the interpreter's a trace before its reason; people need neither.
-std::string first_lines(const std::exception& error) {
-  std::string text = error.what();
-  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error)) text = torch_error->what_without_backtrace();
-  if (const auto reason = text.rfind("RuntimeError: "); reason != std::string::npos) text = text.substr(reason + 14);
-  if (text.size() > 400) text = text.substr(0, 400) + "...";
-  return text;
-}
 
 Contract contract_of(const PackageFile& file, const std::string& where) {
   const auto json = file.read(kContractFile);
@@ -132,7 +124,7 @@ std::shared_ptr<const Archive> Archive::load(const std::filesystem::path& path, 
     throw;
   } catch (const std::exception& error) {
     throw DataError(where + ": LibTorch " + TORCH_VERSION + " cannot load this archive of torch " +
-                    state.contract.torch_version + ": " + first_lines(error) + "; export the model again");
+                    state.contract.torch_version + ": " + torch_reason(error) + "; export the model again");
   }
   return archive;
 }
