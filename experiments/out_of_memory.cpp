@@ -41,15 +41,17 @@ std::optional<std::array<WorkItem, 2>> halves_of(const WorkItem& item) {
 }
 
 [[noreturn]] void give_up(const std::exception& error) {
-  if (models::is_out_of_memory(error)) {
-    throw InfrastructureError(
-        "out of memory: lower evolution.members_per_item, evolution.samples_per_item, model.chunk_tokens or --threads (" +
-        models::torch_reason(error) + ")");
-  }
-  throw InfrastructureError(models::torch_reason(error));
+  throw InfrastructureError(models::is_out_of_memory(error) ? out_of_memory_advice(error)
+                                                            : models::torch_reason(error));
 }
 
 }  // namespace
+
+std::string out_of_memory_advice(const std::exception& error) {
+  return "out of memory: lower evolution.members_per_item, evolution.samples_per_item, model.chunk_tokens or "
+         "--threads (" +
+         models::torch_reason(error) + ")";
+}
 
 WorkResult evaluate_within_memory(const evolution::Evaluator& evaluate, const WorkItem& item) {
   std::optional<std::array<WorkItem, 2>> halves;

@@ -3,16 +3,15 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
-#include <new>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
-#include <c10/util/Exception.h>
-
 #include "core/build_info.h"
 #include "core/errors.h"
 #include "experiments/commands/command.h"
+#include "experiments/out_of_memory.h"
+#include "models/torch_error.h"
 
 namespace namm::experiments {
 
@@ -43,24 +42,12 @@ int guarded(Action action) {
     return 0;
   } catch (const Error& error) {
     return report(error.what(), static_cast<int>(error.code()));
-  } catch (const std::bad_alloc&) {
-    return report(
-        "out of memory: lower evolution.members_per_item, evolution.samples_per_item, model.chunk_tokens or "
-        "--threads",
-        static_cast<int>(ExitCode::infrastructure));
   } catch (const std::filesystem::filesystem_error& error) {
     return report(error.what(), static_cast<int>(ExitCode::infrastructure));
-  } catch (const c10::OutOfMemoryError& error) {
-    return report(
-        std::string("out of device memory: lower evolution.members_per_item, evolution.samples_per_item or "
-                    "model.chunk_tokens. ") +
-            error.what_without_backtrace(),
-        static_cast<int>(ExitCode::infrastructure));
-  } catch (const c10::Error& error) {
-    return report(std::string("internal error, please report it: ") + error.what_without_backtrace(),
-                  kInternalError);
   } catch (const std::exception& error) {
-    return report(std::string("internal error, please report it: ") + error.what(), kInternalError);
+    if (models::is_out_of_memory(error))
+      return report(out_of_memory_advice(error), static_cast<int>(ExitCode::infrastructure));
+    return report("internal error, please report it: " + models::torch_reason(error), kInternalError);
   }
 }
 

@@ -9,8 +9,10 @@ namespace namm::models {
 
 std::string torch_reason(const std::exception& error) {
   std::string text = error.what();
-  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error)) text = torch_error->what_without_backtrace();
-  if (const auto reason = text.rfind("RuntimeError: "); reason != std::string::npos) text = text.substr(reason + 14);
+  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error))
+    text = torch_error->what_without_backtrace();
+  if (const auto reason = text.rfind("RuntimeError: "); reason != std::string::npos)
+    text = text.substr(reason + 14);
   if (text.size() > 400) text = text.substr(0, 400) + "...";
   return text;
 }

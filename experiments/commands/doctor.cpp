@@ -74,7 +74,7 @@ Check check_model(const std::string& title, const std::string& name, bool needed
 
 Check check_memory() {
   Check check{"shipped memory", false, false, "models/tiny/namm.h5",
-              "./experiments/quickstart (evolves one)"};
+              "git checkout models/tiny/namm.h5 (it comes with the project)"};
   const auto path = shipped_file(check.detail);
   if (!path) return check;
   try {

@@ -65,8 +65,11 @@ TEST(OutOfMemory, OtherErrorsAreNotTriedInHalves) {
     ++calls;
     TORCH_CHECK(false, "[bam] no such size");
   };
-  EXPECT_THAT([&] { evaluate_within_memory(broken, item_of({1, 2}, 2)); },
-              ::testing::ThrowsMessage<InfrastructureError>("[bam] no such size"));
+  EXPECT_THAT(
+      [&] {
+        evaluate_within_memory(broken, item_of({1, 2}, 2));
+      },
+      ::testing::ThrowsMessage<InfrastructureError>("[bam] no such size"));
   const auto wrong = [&](const WorkItem&) -> WorkResult {
     ++calls;
     throw DataError("a damaged record");
