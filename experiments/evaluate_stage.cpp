@@ -34,7 +34,7 @@ std::vector<evolution::SampleId> samples_of(const RunContext& context, size_t in
 }
 
 bool uses_memory(const EvaluateConfig& stage) {
-  return std::find(stage.policies.begin(), stage.policies.end(), "namm") != stage.policies.end();
+  return std::any_of(stage.policies.begin(), stage.policies.end(), memory::needs_memory);
 }
 
 std::vector<StageResult> earlier_results(const RunDirectory& directory) {

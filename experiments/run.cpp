@@ -34,7 +34,7 @@ bool needs_given_memory(const ExperimentConfig& config) {
   for (const auto& stage : config.stages) {
     if (stage.evolve) return false;
     const auto& policies = stage.evaluate->policies;
-    if (std::find(policies.begin(), policies.end(), "namm") != policies.end()) return true;
+    if (std::any_of(policies.begin(), policies.end(), memory::needs_memory)) return true;
   }
   return false;
 }

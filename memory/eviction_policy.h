@@ -14,11 +14,14 @@ namespace namm::memory {
 
 /// What a policy wants computed before it decides; only this is computed and stored.
 struct Needs {
-  std::optional<SpectrogramConfig> spectrogram;  ///< LayerView::ema
+  std::optional<SpectrogramConfig> spectrogram = std::nullopt;  ///< LayerView::ema
   bool column_sums = false;                      ///< LayerView::column_sums
   bool key_norms = false;                        ///< LayerView::key_norms
+  int64_t recent_queries = 0;                    ///< LayerView::recent_attention, over so many queries; 0: not needed
+  bool key_similarity = false;                   ///< LayerView::key_similarity
 
-  bool attention() const { return spectrogram.has_value() || column_sums; }
+  bool attention() const { return spectrogram.has_value() || column_sums || recent_queries > 0; }
+  bool keys() const { return key_norms || key_similarity || attention(); }
 };
 
 /// When a policy decides: after every `period_tokens` tokens of a row, never where it is 0 (`full`).
@@ -44,6 +47,11 @@ struct LayerView {
   at::Tensor column_sums;        ///< float32 [N], attention received so far, summed over all queries since the token was
                                  ///< read and averaged over its group's heads; undefined unless needed
   at::Tensor key_norms;          ///< float32 [N], Euclidean norms of the cached keys; undefined unless needed
+  at::Tensor recent_attention;   ///< float32 [N], attention received from the row's last Needs::recent_queries queries (all
+                                 ///< since the last update where they are fewer), summed, averaged over the group's heads;
+                                 ///< undefined unless needed
+  at::Tensor key_similarity;     ///< float32 [N], cosine of the cached key and the mean direction of its segment's keys;
+                                 ///< undefined unless needed
 };
 
 /// Everything a policy may look at: all layers of the rows that are due.

@@ -1,5 +1,6 @@
 #include "memory/session.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <utility>
@@ -46,7 +47,14 @@ void check_shape(const TransformerShape& shape) {
 Needs merged(const Needs& a, const Needs& b) {
   TORCH_CHECK(!a.spectrogram || !b.spectrogram || *a.spectrogram == *b.spectrogram,
               "[session] policy and observer ask for different spectrograms; a session computes one");
-  return {a.spectrogram ? a.spectrogram : b.spectrogram, a.column_sums || b.column_sums, a.key_norms || b.key_norms};
+  TORCH_CHECK(a.recent_queries == 0 || b.recent_queries == 0 || a.recent_queries == b.recent_queries,
+              "[session] policy and observer ask for the attention of ", a.recent_queries, " and ", b.recent_queries,
+              " last queries; a session computes one");
+  return {.spectrogram = a.spectrogram ? a.spectrogram : b.spectrogram,
+          .column_sums = a.column_sums || b.column_sums,
+          .key_norms = a.key_norms || b.key_norms,
+          .recent_queries = std::max(a.recent_queries, b.recent_queries),
+          .key_similarity = a.key_similarity || b.key_similarity};
 }
 
 }  // namespace
@@ -246,7 +254,7 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
   LayerView view;
   view.layer = layer;
   view.offsets = {0};
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms;
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity;
   for (Row* row : due_rows) {
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
@@ -256,12 +264,16 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
     ema.push_back(std::move(features.ema));
     column_sums.push_back(std::move(features.column_sums));
     key_norms.push_back(std::move(features.key_norms));
+    recent_attention.push_back(std::move(features.recent_attention));
+    key_similarity.push_back(std::move(features.key_similarity));
   }
   const auto packed = [](const std::vector<at::Tensor>& x) { return x.size() == 1 ? x[0] : at::cat(x); };
   view.positions = packed(positions);
   if (needs.spectrogram) view.ema = packed(ema);
   if (needs.column_sums) view.column_sums = packed(column_sums);
   if (needs.key_norms) view.key_norms = packed(key_norms);
+  if (needs.recent_queries > 0) view.recent_attention = packed(recent_attention);
+  if (needs.key_similarity) view.key_similarity = packed(key_similarity);
   return view;
 }
 

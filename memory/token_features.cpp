@@ -30,6 +30,18 @@ Queries concatenate(const std::vector<QueryBlock>& blocks) {
           at::arange(first, first + tokens, blocks.front().queries.options().dtype(at::kLong))};
 }
 
+// Cosine of every key and the mean of its head's unit keys, [tokens].
+at::Tensor key_similarity(const at::Tensor& keys, const std::vector<int64_t>& lengths) {
+  std::vector<at::Tensor> heads;
+  for (const at::Tensor& head : at::split_with_sizes(keys.to(at::kFloat), lengths)) {
+    const at::Tensor norms = at::linalg_vector_norm(head, 2, at::IntArrayRef{1}, true).clamp_min(1e-12);
+    const at::Tensor unit = head / norms;
+    const at::Tensor mean = unit.mean(0);
+    heads.push_back(unit.matmul(mean) / at::linalg_vector_norm(mean).clamp_min(1e-12));
+  }
+  return at::cat(heads);
+}
+
 }  // namespace
 
 void AttentionRecord::keep_context(int64_t context_queries) {
@@ -49,14 +61,16 @@ void AttentionRecord::keep_context(int64_t context_queries) {
 TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& record, const LayerAttention& attention,
                              int64_t new_queries, const Needs& needs) {
   TokenFeatures features;
-  const at::Tensor keys = needs.key_norms || needs.attention() ? cache.packed_keys() : at::Tensor();
+  const at::Tensor keys = needs.keys() ? cache.packed_keys() : at::Tensor();
   if (needs.key_norms) features.key_norms = at::linalg_vector_norm(keys, 2, at::IntArrayRef{1}, false, at::kFloat);
+  if (needs.key_similarity) features.key_similarity = key_similarity(keys, cache.lengths());
   if (!needs.attention()) return features;
 
   const int64_t tokens = cache.tokens(), heads = cache.kv_heads();
   const at::TensorOptions options = keys.options().dtype(at::kFloat);
   if (needs.spectrogram) features.ema = at::zeros({tokens, needs.spectrogram->bins()}, options);
   if (needs.column_sums) features.column_sums = at::zeros({tokens}, options);
+  if (needs.recent_queries > 0) features.recent_attention = at::empty({tokens}, options);
 
   const Queries asked = concatenate(record.blocks);
   const int64_t queries = asked.queries.size(0), group = asked.queries.size(1) / heads;
@@ -86,6 +100,10 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
                                positions.narrow(0, row, tk), attention.scale, attention.window_tokens, rounding);
       if (needs.column_sums) {
         features.column_sums.narrow(0, row, tk).add_(mean.narrow(1, queries - new_queries, new_queries).sum(1));
+      }
+      if (needs.recent_queries > 0) {
+        const int64_t recent = std::min(needs.recent_queries, new_queries);
+        features.recent_attention.narrow(0, row, tk).copy_(mean.narrow(1, queries - recent, recent).sum(1));
       }
       if (needs.spectrogram) {
         const at::Tensor signal = at::constant_pad_nd(mean, {absent, 0});

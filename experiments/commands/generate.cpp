@@ -80,7 +80,8 @@ std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options
                                                     : "namm";
   memory::PolicyArguments arguments;
   arguments.config.seed = options.seed;
-  if (name == "namm" || !options.memory.empty()) {
+  const bool from_memory = memory::needs_memory(name);
+  if (from_memory || !options.memory.empty()) {
     const auto file =
         read_memory_of(options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory));
     static_cast<memory::NammConfig&>(arguments.config) = file.config;
@@ -88,7 +89,7 @@ std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options
     arguments.statistics = file.statistics;
   }
   if (options.period_tokens > 0) arguments.config.period_tokens = options.period_tokens;
-  if (name == "namm" && arguments.config.period_tokens % arguments.config.spectrogram.hop_length != 0) {
+  if (from_memory && arguments.config.period_tokens % arguments.config.spectrogram.hop_length != 0) {
     throw ConfigError(format_text("--period-tokens {}: a multiple of the memory's hop_length = {}",
                                   arguments.config.period_tokens, arguments.config.spectrogram.hop_length));
   }
@@ -257,7 +258,7 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
   auto options = std::make_shared<Options>();
   command->add_option("--model", options->model, "Model archive (.pt)")->required();
   command->add_option("--policy", options->policy,
-                      "full, namm, recency, random, h2o, l2, l2-high [full; namm where a memory is named]");
+                      join(memory::policy_names(), ", ") + " [full; namm where a memory is named]");
   command->add_option("--memory", options->memory,
                       "Memory file, checkpoint or run directory [the shipped memory]");
   command->add_option("--prompt", options->prompt, "File whose bytes are the prompt; - reads standard input");

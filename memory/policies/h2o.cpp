@@ -14,7 +14,7 @@ H2oPolicy::H2oPolicy(BaselineArguments arguments, double recent_fraction)
               recent_fraction);
 }
 
-Needs H2oPolicy::needs() const { return {.spectrogram = {}, .column_sums = true, .key_norms = false}; }
+Needs H2oPolicy::needs() const { return {.column_sums = true}; }
 
 KeepDecision H2oPolicy::decide_layer(const UpdateView& view, const LayerView& layer) const {
   std::vector<SegmentBudget> segments;

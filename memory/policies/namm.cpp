@@ -25,7 +25,7 @@ NammPolicy::NammPolicy(const NammConfig& config, at::Tensor theta, FeatureStatis
 }
 
 Needs NammPolicy::needs() const {
-  return {.spectrogram = config_.spectrogram, .column_sums = false, .key_norms = false};
+  return {.spectrogram = config_.spectrogram};
 }
 
 namespace {

@@ -9,9 +9,12 @@
 
 #include "core/errors.h"
 #include "memory/policies/h2o.h"
+#include "memory/policies/keydiff.h"
 #include "memory/policies/l2.h"
 #include "memory/policies/random.h"
 #include "memory/policies/recency.h"
+#include "memory/policies/snapkv.h"
+#include "memory/policies/tova.h"
 #include "memory/policy_list.h"
 
 namespace namm::memory {
@@ -24,7 +27,7 @@ const TransformerShape kShape{.layers = 3, .heads = 4, .kv_heads = 2, .head_dim 
 // A row with made-up tokens: a function of its tag alone, so that it is the same in every batch.
 struct Row {
   RowView view;
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms;  // [layer * Hk + head]
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity;  // [layer * Hk + head]
 };
 
 Row make_row(int64_t tag, int64_t member, int64_t tokens) {
@@ -41,6 +44,8 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
     row.ema.push_back(at::rand({positions.size(0), 17}));
     row.column_sums.push_back(at::rand({positions.size(0)}));
     row.key_norms.push_back(at::rand({positions.size(0)}));
+    row.recent_attention.push_back(at::rand({positions.size(0)}));
+    row.key_similarity.push_back(at::rand({positions.size(0)}));
   }
   return row;
 }
@@ -53,7 +58,7 @@ UpdateView make_view(const std::vector<Row>& rows) {
     LayerView layer;
     layer.layer = l;
     layer.offsets = {0};
-    std::vector<at::Tensor> positions, ema, sums, norms;
+    std::vector<at::Tensor> positions, ema, sums, norms, recent, similarity;
     for (const Row& row : rows) {
       for (int64_t h = 0; h < kShape.kv_heads; ++h) {
         const auto s = static_cast<size_t>(l * kShape.kv_heads + h);
@@ -61,6 +66,8 @@ UpdateView make_view(const std::vector<Row>& rows) {
         ema.push_back(row.ema[s]);
         sums.push_back(row.column_sums[s]);
         norms.push_back(row.key_norms[s]);
+        recent.push_back(row.recent_attention[s]);
+        similarity.push_back(row.key_similarity[s]);
         layer.offsets.push_back(layer.offsets.back() + row.positions[s].size(0));
       }
     }
@@ -68,6 +75,8 @@ UpdateView make_view(const std::vector<Row>& rows) {
     layer.ema = at::cat(ema);
     layer.column_sums = at::cat(sums);
     layer.key_norms = at::cat(norms);
+    layer.recent_attention = at::cat(recent);
+    layer.key_similarity = at::cat(similarity);
     view.layers.push_back(layer);
   }
   return view;
@@ -186,7 +195,8 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
 
 TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
   Row row = make_row(3, 0, 64);
-  for (auto* tensors : {&row.positions, &row.ema, &row.column_sums, &row.key_norms}) {
+  for (auto* tensors : {&row.positions, &row.ema, &row.column_sums, &row.key_norms, &row.recent_attention,
+                        &row.key_similarity}) {
     for (at::Tensor& tensor : *tensors) tensor = tensor.narrow(0, tensor.size(0) - 1, 1);
   }
   const UpdateView view = make_view({row});
@@ -245,6 +255,69 @@ TEST(H2oPolicy, HalfHeavyHittersHalfRecent) {
 TEST(H2oPolicy, SumsOfThePublicReport) {
   const at::Tensor sums = at::tensor({1.9f, 2.1f, 0.7f, 0.2f, 0.1f});
   EXPECT_EQ(keep(H2oPolicy(tokens(3), 0), single(5, sums)), (Indices{0, 1, 4}));
+}
+
+UpdateView recently_attended(const at::Tensor& attention) {
+  UpdateView view = single(attention.size(0));
+  view.layers[0].recent_attention = attention;
+  return view;
+}
+
+// Public report memory-08: the last query alone, and the last two, keep other tokens than the sums over all queries. The newest
+// token stays beside them.
+TEST(TovaPolicy, TheLastQueryOfThePublicReport) {
+  EXPECT_EQ(keep(TovaPolicy(tokens(3)), recently_attended(at::tensor({0.2f, 0.1f, 0.5f, 0.1f, 0.1f}))), (Indices{0, 2, 4}));
+  EXPECT_EQ(TovaPolicy(tokens(3)).needs().recent_queries, 1);
+}
+
+TEST(TovaPolicy, HeadsOfALayerDecideTogether) {
+  UpdateView view = single(4);
+  view.shape = {.layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 1};
+  LayerView& layer = view.layers[0];
+  // Head 1 has lost token 1; token 2 is what both heads together attend to most.
+  layer.offsets = {0, 4, 7};
+  layer.positions = at::tensor({0, 1, 2, 3, 0, 2, 3}, at::kLong);
+  layer.recent_attention = at::tensor({0.5f, 0.2f, 0.2f, 0.1f, 0.1f, 0.8f, 0.1f});
+  EXPECT_EQ(keep(TovaPolicy(tokens(2)), view), (Indices{2, 3, 5, 6}));
+}
+
+TEST(SnapKvPolicy, TheWindowOfThePublicReport) {
+  const at::Tensor sums = at::tensor({0.3f, 0.8f, 0.6f, 0.2f, 0.1f});
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 1, 1), recently_attended(sums)), (Indices{1, 2, 4}));
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(4), 2, 1), recently_attended(sums)), (Indices{1, 2, 3, 4}));
+  EXPECT_EQ(SnapKvPolicy(tokens(4), 2, 1).needs().recent_queries, 2);
+}
+
+TEST(SnapKvPolicy, PoolsOverNeighboursBeforeTheWindow) {
+  // Means of three: 1/3, 4/3, 4/3, 4/3, 5/3, 4/3 | window; the window's own attention is nobody's neighbour.
+  const at::Tensor sums = at::tensor({1.f, 0.f, 3.f, 1.f, 0.f, 4.f, 50.f, 50.f});
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 2, 3), recently_attended(sums)), (Indices{4, 6, 7}));
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 2, 1), recently_attended(sums)), (Indices{5, 6, 7}));
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(1), 2, 3), recently_attended(sums)), (Indices{7})) << "a window beyond the budget";
+  EXPECT_THROW(SnapKvPolicy(tokens(1), 2, 4), c10::Error);
+}
+
+TEST(KeyDiffPolicy, ForgetsTheKeysThatAreLikeTheOthers) {
+  UpdateView view = single(5);
+  view.layers[0].key_similarity = at::tensor({0.9f, -0.2f, 0.8f, 0.1f, 0.95f});
+  EXPECT_EQ(keep(KeyDiffPolicy(tokens(3)), view), (Indices{1, 3, 4}));
+  EXPECT_FALSE(KeyDiffPolicy(tokens(3)).needs().attention());
+}
+
+TEST(NammTopkPolicy, AtNammsOwnCountsItDecidesAsNamm) {
+  const UpdateView view = make_view(some_rows());
+  PolicyArguments with = arguments();
+  const auto threshold = make_policy("namm", with)->decide(view);
+  auto recorded = std::make_shared<RecordedCounts>();
+  for (size_t r = 0; r < view.rows.size(); ++r) {
+    Indices counts;
+    for (const Indices& kept : kept_of_row(view, threshold, r)) counts.push_back(static_cast<int64_t>(kept.size()));
+    recorded->rows[view.rows[r].tag].assign(static_cast<size_t>(view.rows[r].update) + 1, counts);
+  }
+  with.recorded = recorded;
+  with.budget = Budget{Budget::Kind::match_namm_heads, 0, 0};
+  const auto best = make_policy("namm-topk", with)->decide(view);
+  for (size_t l = 0; l < best.size(); ++l) EXPECT_TRUE(at::equal(best[l].keep, threshold[l].keep)) << "layer " << l;
 }
 
 TEST(L2Policy, KeepsLowNormsAsPublishedAndHighOnesAsControl) {
@@ -387,6 +460,7 @@ TEST(MemoryConfig, DefaultsAreThePapersAndReadWhatTheyWrite) {
   EXPECT_EQ(read_config<MemoryConfig>(ConfigDocument::from_text(to_yaml(config), "test.yaml")), config);
   EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("period_tokens: 100", "test.yaml")), ConfigError);
   EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("heads: both", "test.yaml")), ConfigError);
+  EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("snapkv_pool_tokens: 4", "test.yaml")), ConfigError);
 }
 
 }  // namespace

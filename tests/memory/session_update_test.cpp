@@ -31,8 +31,10 @@ bool stays(int64_t layer, int64_t kv_head, int64_t position) {
 // Numbers of one (layer, KV head) at an update.
 struct HeadTruth {
   std::vector<int64_t> positions;
-  at::Tensor ema, column_sums, key_norms;
+  at::Tensor ema, column_sums, key_norms, recent_attention, key_similarity;
 };
+
+constexpr int64_t kRecentQueries = 5;
 
 struct RowTruth {
   at::Tensor output;                             // [tokens, hidden]
@@ -101,8 +103,12 @@ RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t per
     for (size_t cell = 0; cell < cells; ++cell) {
       const at::Tensor index = at::tensor(cached[cell], at::kLong);
       const at::Tensor seen = history[cell].narrow(0, 0, start + count).index_select(1, index);
-      update.push_back({cached[cell], ema_from_history(seen, config), seen.sum(0),
-                        keys[cell].index_select(0, index).norm(2, 1)});
+      const at::Tensor held = keys[cell].index_select(0, index);
+      const at::Tensor unit = held / held.norm(2, 1, true), mean = unit.mean(0);
+      const int64_t recent = std::min(kRecentQueries, count);
+      update.push_back({cached[cell], ema_from_history(seen, config), seen.sum(0), held.norm(2, 1),
+                        seen.narrow(0, seen.size(0) - recent, recent).sum(0),
+                        at::cosine_similarity(held, mean.unsqueeze(0), 1)});
       const auto layer = static_cast<int64_t>(cell) / heads, head = static_cast<int64_t>(cell) % heads;
       std::vector<int64_t> kept;
       for (const int64_t p : cached[cell]) {
@@ -122,7 +128,13 @@ struct RowSeen {
   std::vector<std::vector<HeadTruth>> updates;
 };
 
-Needs all_needs(const SpectrogramConfig& config) { return {config, true, true}; }
+Needs all_needs(const SpectrogramConfig& config) {
+  return {.spectrogram = config,
+          .column_sums = true,
+          .key_norms = true,
+          .recent_queries = kRecentQueries,
+          .key_similarity = true};
+}
 
 // Reads the inputs in one session, row i by chunks of chunk[i] and starting delay[i] steps later than the first.
 std::vector<RowSeen> run(const ToyTransformer& model, const std::vector<at::Tensor>& inputs, const std::vector<int64_t>& chunk,
@@ -148,7 +160,9 @@ std::vector<RowSeen> run(const ToyTransformer& model, const std::vector<at::Tens
           update.push_back({{positions.const_data_ptr<int64_t>(), positions.const_data_ptr<int64_t>() + n},
                             layer.ema.narrow(0, first, n).clone(),
                             layer.column_sums.narrow(0, first, n).clone(),
-                            layer.key_norms.narrow(0, first, n).clone()});
+                            layer.key_norms.narrow(0, first, n).clone(),
+                            layer.recent_attention.narrow(0, first, n).clone(),
+                            layer.key_similarity.narrow(0, first, n).clone()});
         }
       }
       row.updates.push_back(std::move(update));
@@ -197,6 +211,10 @@ void expect_true(const RowSeen& seen, const RowTruth& expected, const std::strin
       comparison.near(ours.column_sums, theirs.column_sums, tolerances::implementations::attention, true,
                       where + ", column sums");
       comparison.near(ours.key_norms, theirs.key_norms, tolerances::implementations::attention, true, where + ", key norms");
+      comparison.near(ours.recent_attention, theirs.recent_attention, tolerances::implementations::attention, true,
+                      where + ", recent attention");
+      comparison.near(ours.key_similarity, theirs.key_similarity, tolerances::implementations::attention, true,
+                      where + ", key similarity");
     }
   }
   std::printf("%s: %lld values, largest deviation %.2f of the tolerance\n", what.c_str(),
