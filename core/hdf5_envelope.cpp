@@ -73,9 +73,10 @@ void check_hdf5_bytes(std::string_view file, const std::filesystem::path& path, 
     throw DataError(name + ": is no HDF5 file, or a damaged one (its signature is missing)");
   }
   if (state == EnvelopeState::absent && !foreign) {
-    throw DataError(name +
-                    ": carries no checksum, so it was not written by namm, or its beginning is lost; HDF5 is not "
-                    "safe on such files, name one that namm wrote");
+    throw DataError(
+        name +
+        ": carries no checksum, so it was not written by namm, or its beginning is lost; HDF5 is not "
+        "safe on such files, name one that namm wrote");
   }
 }
 

@@ -17,8 +17,8 @@ std::string make_envelope(std::string_view content);
 enum class EnvelopeState { absent, right, wrong };
 EnvelopeState check_envelope(std::string_view file);
 
-/// Throws DataError unless `file` is whole: it carries our block, and the block's length and SHA-256 fit. With
-/// `foreign` a file without the block passes when it starts like an HDF5 file.
+/// Throws DataError unless `file` is whole: it carries our block, and the block's length and SHA-256 fit.
+/// With `foreign` a file without the block passes when it starts like an HDF5 file.
 void check_hdf5_bytes(std::string_view file, const std::filesystem::path& path, bool foreign);
 
 }  // namespace namm

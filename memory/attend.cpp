@@ -10,11 +10,11 @@
 namespace namm::memory {
 namespace {
 
-at::Tensor attend(at::Tensor& session, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer,
-                  double scale, int64_t window_tokens) {
+at::Tensor attend(at::Tensor& session, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                  int64_t layer, double scale, int64_t window_tokens) {
   TORCH_CHECK(session.is_cpu() && session.scalar_type() == at::kLong && session.numel() == 1,
-              "[attend] session must be an int64 CPU tensor [1], got ", session.scalar_type(), " ", session.sizes(), " on ",
-              session.device());
+              "[attend] session must be an int64 CPU tensor [1], got ", session.scalar_type(), " ",
+              session.sizes(), " on ", session.device());
   return session_of(*session.const_data_ptr<int64_t>()).attend(q, k, v, layer, scale, window_tokens);
 }
 

@@ -4,7 +4,8 @@ namespace namm::memory {
 
 void attention(const at::Tensor& queries, int64_t first_position, const LayerCache& cache, double scale,
                int64_t window_tokens, const at::Tensor& output, at::Tensor* log_sum_exp) {
-  if (queries.is_cpu() && window_tokens == 0) return cpu::attention(queries, cache, scale, output, log_sum_exp);
+  if (queries.is_cpu() && window_tokens == 0)
+    return cpu::attention(queries, cache, scale, output, log_sum_exp);
 
   const int64_t tokens = queries.size(0);
   const int64_t group = queries.size(1) / cache.kv_heads();

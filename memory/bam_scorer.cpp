@@ -6,7 +6,8 @@ namespace namm::memory {
 
 void BamConfig::check(const ConfigNode& node) const {
   if (hidden_dim % heads != 0) {
-    node.fail_entry("heads", std::to_string(heads), "a divisor of hidden_dim = " + std::to_string(hidden_dim));
+    node.fail_entry("heads", std::to_string(heads),
+                    "a divisor of hidden_dim = " + std::to_string(hidden_dim));
   }
 }
 
@@ -36,7 +37,8 @@ namespace {
 
 // Attention of q, k, v [1, heads, n, width] in which token i sees 0 ... i.
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  if (q.device().is_cpu()) return std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, true));
+  if (q.device().is_cpu())
+    return std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, true));
   return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true);
 }
 
@@ -47,20 +49,22 @@ at::Tensor segment_scores(const at::Tensor& features, const BamWeights& weights,
   const at::Tensor qkv = affine(reversed, weights.qkv_weight, weights.qkv_bias).view({1, n, 3, heads, width});
   const at::Tensor parts = qkv.permute({2, 0, 3, 1, 4});  // [3, 1, heads, n, width]
   const at::Tensor attended = causal_attention(parts.select(0, 0), parts.select(0, 1), parts.select(0, 2));
-  return bam_head(reversed, attended.transpose(1, 2).reshape({n, config.hidden_dim}), weights, config).flip(0);
+  return bam_head(reversed, attended.transpose(1, 2).reshape({n, config.hidden_dim}), weights, config)
+      .flip(0);
 }
 
 }  // namespace
 
-at::Tensor bam_scores(const at::Tensor& features, const std::vector<BamSegment>& segments, const at::Tensor& theta,
-                      const BamConfig& config) {
+at::Tensor bam_scores(const at::Tensor& features, const std::vector<BamSegment>& segments,
+                      const at::Tensor& theta, const BamConfig& config) {
   check_bam(features, segments, theta, config);
   at::Tensor scores = at::empty({features.size(0)}, features.options());
   for (const BamSegment& segment : segments) {
     const int64_t n = segment.end - segment.begin;
     if (n == 0) continue;
     const BamWeights weights = bam_weights(theta.select(0, segment.member), config, features.size(1));
-    scores.narrow(0, segment.begin, n).copy_(segment_scores(features.narrow(0, segment.begin, n), weights, config));
+    scores.narrow(0, segment.begin, n)
+        .copy_(segment_scores(features.narrow(0, segment.begin, n), weights, config));
   }
   return scores;
 }

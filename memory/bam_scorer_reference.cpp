@@ -18,7 +18,8 @@ at::Tensor bam_scores_reference(const at::Tensor& features, const std::vector<Ba
     const at::Tensor z = features.narrow(0, segment.begin, n);
     at::Tensor qkv = at::matmul(z, weights.qkv_weight);
     if (config.bias) qkv = qkv + weights.qkv_bias;
-    const at::Tensor is_older = at::ones({n, n}, z.options().dtype(at::kBool)).tril(-1);  // column older than row
+    const at::Tensor is_older =
+        at::ones({n, n}, z.options().dtype(at::kBool)).tril(-1);  // column older than row
     std::vector<at::Tensor> outputs;
     for (int64_t head = 0; head < config.heads; ++head) {
       const at::Tensor q = qkv.narrow(1, head * width, width);
@@ -32,7 +33,8 @@ at::Tensor bam_scores_reference(const at::Tensor& features, const std::vector<Ba
     if (config.bias) update = update + weights.out_bias;
     const at::Tensor additive = update.narrow(1, 0, inputs);
     const at::Tensor y = config.mult ? z * (1 + update.narrow(1, inputs, inputs)) + additive : z + additive;
-    scores.narrow(0, segment.begin, n).copy_(at::matmul(y, weights.score_weight).squeeze(1) + weights.score_bias);
+    scores.narrow(0, segment.begin, n)
+        .copy_(at::matmul(y, weights.score_weight).squeeze(1) + weights.score_bias);
   }
   return scores;
 }

@@ -20,17 +20,19 @@ BamWeights bam_weights(const at::Tensor& theta, const BamConfig& config, int64_t
 void check_bam(const at::Tensor& features, const std::vector<BamSegment>& segments, const at::Tensor& theta,
                const BamConfig& config) {
   TORCH_CHECK(features.dim() == 2, "[bam] features must be [tokens, features], are ", features.sizes());
-  TORCH_CHECK(config.hidden_dim % config.heads == 0, "[bam] ", config.heads, " heads do not divide hidden_dim = ",
-              config.hidden_dim);
+  TORCH_CHECK(config.hidden_dim % config.heads == 0, "[bam] ", config.heads,
+              " heads do not divide hidden_dim = ", config.hidden_dim);
   const int64_t n = bam_parameters(config, features.size(1));
-  TORCH_CHECK(theta.dim() == 2 && theta.size(1) == n, "[bam] theta must be [members, ", n, "], is ", theta.sizes());
+  TORCH_CHECK(theta.dim() == 2 && theta.size(1) == n, "[bam] theta must be [members, ", n, "], is ",
+              theta.sizes());
   TORCH_CHECK(theta.scalar_type() == features.scalar_type() && theta.device() == features.device(),
               "[bam] theta and features differ in type or device");
   int64_t next = 0;
   for (const BamSegment& segment : segments) {
-    TORCH_CHECK(segment.begin == next && segment.end >= segment.begin, "[bam] segments must follow one another");
-    TORCH_CHECK(segment.member >= 0 && segment.member < theta.size(0), "[bam] member ", segment.member, " of ",
-                theta.size(0));
+    TORCH_CHECK(segment.begin == next && segment.end >= segment.begin,
+                "[bam] segments must follow one another");
+    TORCH_CHECK(segment.member >= 0 && segment.member < theta.size(0), "[bam] member ", segment.member,
+                " of ", theta.size(0));
     next = segment.end;
   }
   TORCH_CHECK(next == features.size(0), "[bam] segments end at ", next, " of ", features.size(0), " tokens");

@@ -10,9 +10,10 @@
 namespace namm::memory {
 namespace {
 
-constexpr std::pair<const char*, Budget::Kind> kNames[] = {{"match_namm", Budget::Kind::match_namm},
-                                                           {"match_namm_layers", Budget::Kind::match_namm_layers},
-                                                           {"match_namm_heads", Budget::Kind::match_namm_heads}};
+constexpr std::pair<const char*, Budget::Kind> kNames[] = {
+    {"match_namm", Budget::Kind::match_namm},
+    {"match_namm_layers", Budget::Kind::match_namm_layers},
+    {"match_namm_heads", Budget::Kind::match_namm_heads}};
 constexpr const char* kAllowed =
     "match_namm, match_namm_layers, match_namm_heads, {tokens: N} or {fraction: F}";
 
@@ -87,18 +88,20 @@ std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* r
     std::fill(counts.begin(), counts.end(), std::max<int64_t>(1, static_cast<int64_t>(tokens)));
     return counts;
   }
-  TORCH_CHECK(recorded != nullptr, "[budget] ", budget.text(), " needs what NAMM kept: run the policy namm first");
+  TORCH_CHECK(recorded != nullptr, "[budget] ", budget.text(),
+              " needs what NAMM kept: run the policy namm first");
   const auto found = recorded->rows.find(row.tag);
-  TORCH_CHECK(found != recorded->rows.end(), "[budget] ", budget.text(), ": nothing was recorded for the row tagged ",
-              row.tag, "; run the policy namm on the same samples first");
+  TORCH_CHECK(found != recorded->rows.end(), "[budget] ", budget.text(),
+              ": nothing was recorded for the row tagged ", row.tag,
+              "; run the policy namm on the same samples first");
   const std::vector<std::vector<int64_t>>& updates = found->second;
   if (updates.empty()) {
     std::fill(counts.begin(), counts.end(), std::numeric_limits<int64_t>::max());
     return counts;
   }
   const std::vector<int64_t>& kept = updates[std::min(static_cast<size_t>(row.update), updates.size() - 1)];
-  TORCH_CHECK(static_cast<int64_t>(kept.size()) == segments, "[budget] ", kept.size(), " recorded counts for ", segments,
-              " layers and KV heads: recorded on another model");
+  TORCH_CHECK(static_cast<int64_t>(kept.size()) == segments, "[budget] ", kept.size(),
+              " recorded counts for ", segments, " layers and KV heads: recorded on another model");
   switch (budget.kind) {
     case Budget::Kind::match_namm_heads:
       return kept;

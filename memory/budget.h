@@ -11,8 +11,8 @@
 
 namespace namm::memory {
 
-/// What NAMM kept, update by update, for every row it ran: [tag][update][layer * Hk + head], as Session::kept_history gives
-/// it. A row that never came to an update has an empty list.
+/// What NAMM kept, update by update, for every row it ran: [tag][update][layer * Hk + head], as
+/// Session::kept_history gives it. A row that never came to an update has an empty list.
 struct RecordedCounts {
   std::map<int64_t, std::vector<std::vector<int64_t>>> rows;
 
@@ -23,7 +23,8 @@ struct RecordedCounts {
 /// `{tokens: N}` and `{fraction: F}`.
 struct Budget {
   enum class Kind {
-    match_namm,         ///< NAMM's total at the same update of the same row, spread evenly over layers and heads; totals equal
+    match_namm,  ///< NAMM's total at the same update of the same row, spread evenly over layers and heads;
+                 ///< totals equal
     match_namm_layers,  ///< NAMM's total of each layer, spread evenly over its heads
     match_namm_heads,   ///< NAMM's own counts
     tokens,             ///< `tokens` in every head
@@ -48,9 +49,10 @@ struct Budget {
   bool operator==(const Budget&) const = default;
 };
 
-/// Tokens to keep [L * Hk], layer major, for `row` at its current update. A remainder goes to the first layers and heads, one
-/// token each. Updates after the last recorded one get its counts; a row recorded without any update gets INT64_MAX
-/// (everything stays). TORCH_CHECK: `recorded` is there where needed and knows the row's tag.
+/// Tokens to keep [L * Hk], layer major, for `row` at its current update. A remainder goes to the first
+/// layers and heads, one token each. Updates after the last recorded one get its counts; a row recorded
+/// without any update gets INT64_MAX (everything stays). TORCH_CHECK: `recorded` is there where needed and
+/// knows the row's tag.
 std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* recorded, const RowView& row,
                                    const TransformerShape& shape);
 

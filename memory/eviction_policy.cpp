@@ -9,6 +9,8 @@ std::vector<KeepDecision> PerLayerPolicy::decide(const UpdateView& view) const {
   return decisions;
 }
 
-bool keeps_everything(const EvictionPolicy& policy) { return policy.schedule().period_tokens == 0; }
+bool keeps_everything(const EvictionPolicy& policy) {
+  return policy.schedule().period_tokens == 0;
+}
 
 }  // namespace namm::memory

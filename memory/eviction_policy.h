@@ -15,10 +15,10 @@ namespace namm::memory {
 /// What a policy wants computed before it decides; only this is computed and stored.
 struct Needs {
   std::optional<SpectrogramConfig> spectrogram = std::nullopt;  ///< LayerView::ema
-  bool column_sums = false;                      ///< LayerView::column_sums
-  bool key_norms = false;                        ///< LayerView::key_norms
-  int64_t recent_queries = 0;                    ///< LayerView::recent_attention, over so many queries; 0: not needed
-  bool key_similarity = false;                   ///< LayerView::key_similarity
+  bool column_sums = false;                                     ///< LayerView::column_sums
+  bool key_norms = false;                                       ///< LayerView::key_norms
+  int64_t recent_queries = 0;   ///< LayerView::recent_attention, over so many queries; 0: not needed
+  bool key_similarity = false;  ///< LayerView::key_similarity
 
   bool attention() const { return spectrogram.has_value() || column_sums || recent_queries > 0; }
   bool keys() const { return key_norms || key_similarity || attention(); }
@@ -31,10 +31,10 @@ struct Schedule {
 
 /// One row of a batch at an update.
 struct RowView {
-  int64_t member = 0;             ///< row of the policy's parameters [members, n]
-  int64_t tag = 0;                ///< the caller's name of the sequence: keys random draws and recorded budgets
-  int64_t tokens_processed = 0;   ///< tokens read so far; a multiple of the period
-  int64_t update = 0;             ///< updates this row had before
+  int64_t member = 0;  ///< row of the policy's parameters [members, n]
+  int64_t tag = 0;     ///< the caller's name of the sequence: keys random draws and recorded budgets
+  int64_t tokens_processed = 0;  ///< tokens read so far; a multiple of the period
+  int64_t update = 0;            ///< updates this row had before
 };
 
 /// The cached tokens of the due rows in one layer, packed: the segment of (row r, KV head h) is
@@ -42,16 +42,16 @@ struct RowView {
 struct LayerView {
   int64_t layer = 0;
   std::vector<int64_t> offsets;  ///< [rows * Hk + 1]
-  at::Tensor positions;          ///< int64 [N], original index of the token in its row, increasing inside a segment
-  at::Tensor ema;                ///< float32 [N, D], E of namm-semantics 2.4, not normalised; undefined unless needed
-  at::Tensor column_sums;        ///< float32 [N], attention received so far, summed over all queries since the token was
-                                 ///< read and averaged over its group's heads; undefined unless needed
-  at::Tensor key_norms;          ///< float32 [N], Euclidean norms of the cached keys; undefined unless needed
-  at::Tensor recent_attention;   ///< float32 [N], attention received from the row's last Needs::recent_queries queries (all
-                                 ///< since the last update where they are fewer), summed, averaged over the group's heads;
-                                 ///< undefined unless needed
-  at::Tensor key_similarity;     ///< float32 [N], cosine of the cached key and the mean direction of its segment's keys;
-                                 ///< undefined unless needed
+  at::Tensor positions;  ///< int64 [N], original index of the token in its row, increasing inside a segment
+  at::Tensor ema;        ///< float32 [N, D], E of namm-semantics 2.4, not normalised; undefined unless needed
+  at::Tensor column_sums;  ///< float32 [N], attention received so far, summed over all queries since the
+                           ///< token was read and averaged over its group's heads; undefined unless needed
+  at::Tensor key_norms;         ///< float32 [N], Euclidean norms of the cached keys; undefined unless needed
+  at::Tensor recent_attention;  ///< float32 [N], attention received from the row's last Needs::recent_queries
+                                ///< queries (all since the last update where they are fewer), summed,
+                                ///< averaged over the group's heads; undefined unless needed
+  at::Tensor key_similarity;  ///< float32 [N], cosine of the cached key and the mean direction of its
+                              ///< segment's keys; undefined unless needed
 };
 
 /// Everything a policy may look at: all layers of the rows that are due.
@@ -67,8 +67,8 @@ struct KeepDecision {
   at::Tensor lengths;  ///< int32 [rows, Hk], tokens kept, on the device of `keep`
 };
 
-/// A rule that says which cached tokens to forget (design 3.2). Implementations are immutable and shared between sessions
-/// and threads: the same view gives the same decision; random draws are keyed by the view.
+/// A rule that says which cached tokens to forget (design 3.2). Implementations are immutable and shared
+/// between sessions and threads: the same view gives the same decision; random draws are keyed by the view.
 class EvictionPolicy {
  public:
   virtual ~EvictionPolicy() = default;

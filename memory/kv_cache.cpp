@@ -6,14 +6,16 @@
 namespace namm::memory {
 namespace {
 
-// Room is added in small steps: a step of attention reads the whole cache anyway, so a copy every 16 to 64 tokens is lost
-// in it, and what is allocated stays close to what is used.
+// Room is added in small steps: a step of attention reads the whole cache anyway, so a copy every 16 to 64
+// tokens is lost in it, and what is allocated stays close to what is used.
 int64_t grown_capacity(int64_t needed) {
   const int64_t step = needed < 512 ? 16 : 64;
   return (needed + step - 1) / step * step;
 }
 
-at::Tensor by_head(const at::Tensor& rows, int64_t heads) { return rows.view({heads, -1, rows.size(1)}); }
+at::Tensor by_head(const at::Tensor& rows, int64_t heads) {
+  return rows.view({heads, -1, rows.size(1)});
+}
 
 }  // namespace
 
@@ -25,7 +27,9 @@ bool CacheSegment::even() const {
   return true;
 }
 
-int64_t CacheSegment::bytes() const { return static_cast<int64_t>(keys.nbytes() + values.nbytes()); }
+int64_t CacheSegment::bytes() const {
+  return static_cast<int64_t>(keys.nbytes() + values.nbytes());
+}
 
 at::Tensor CacheSegment::keys_of(int64_t kv_head) const {
   return keys.narrow(0, starts[kv_head], lengths[kv_head]);
@@ -74,7 +78,9 @@ void LayerCache::append(const at::Tensor& keys, const at::Tensor& values, int64_
   for (int64_t& n : lengths_) n += tokens;
 }
 
-int64_t LayerCache::tokens() const { return std::accumulate(lengths_.begin(), lengths_.end(), int64_t{0}); }
+int64_t LayerCache::tokens() const {
+  return std::accumulate(lengths_.begin(), lengths_.end(), int64_t{0});
+}
 
 int64_t LayerCache::bytes() const {
   int64_t sum = 0;
@@ -82,7 +88,7 @@ int64_t LayerCache::bytes() const {
   return sum;
 }
 
-at::Tensor LayerCache::packed(at::Tensor CacheSegment::* field) const {
+at::Tensor LayerCache::packed(at::Tensor CacheSegment::*field) const {
   if (segments_.size() == 1 && !segments_[0]->growing()) return (*segments_[0]).*field;
   std::vector<at::Tensor> pieces;
   for (int64_t h = 0; h < kv_heads(); ++h) {
@@ -94,9 +100,13 @@ at::Tensor LayerCache::packed(at::Tensor CacheSegment::* field) const {
   return at::cat(pieces);
 }
 
-at::Tensor LayerCache::packed_keys() const { return packed(&CacheSegment::keys); }
+at::Tensor LayerCache::packed_keys() const {
+  return packed(&CacheSegment::keys);
+}
 
-at::Tensor LayerCache::packed_values() const { return packed(&CacheSegment::values); }
+at::Tensor LayerCache::packed_values() const {
+  return packed(&CacheSegment::values);
+}
 
 at::Tensor LayerCache::packed_positions() const {
   if (segments_.size() == 1 && !segments_[0]->growing()) return segments_[0]->positions;

@@ -11,8 +11,9 @@
 namespace namm::memory {
 
 /// One stretch of a row's cache in one layer, oldest token first. The tokens of KV head h stand in rows
-/// [starts[h], starts[h] + lengths[h]) of keys and values. Two forms: a growing segment [Hk * capacity, d], whose heads
-/// hold the same consecutive tokens, and a packed one of exactly the tokens that survived an update, ragged over heads.
+/// [starts[h], starts[h] + lengths[h]) of keys and values. Two forms: a growing segment [Hk * capacity, d],
+/// whose heads hold the same consecutive tokens, and a packed one of exactly the tokens that survived an
+/// update, ragged over heads.
 struct CacheSegment {
   at::Tensor keys, values;       ///< [rows, d], contiguous
   at::Tensor positions;          ///< int64 [rows] of a packed segment; undefined in a growing one
@@ -31,8 +32,8 @@ struct CacheSegment {
   at::Tensor positions_of(int64_t kv_head) const;  ///< int64 [n]
 };
 
-/// Keys, values and positions of one row in one layer. Copies share their segments (a fork costs nothing); only a segment
-/// that nobody shares grows, otherwise appending starts a new one. Not thread-safe.
+/// Keys, values and positions of one row in one layer. Copies share their segments (a fork costs nothing);
+/// only a segment that nobody shares grows, otherwise appending starts a new one. Not thread-safe.
 class LayerCache {
  public:
   /// options: dtype and device of keys and values.
@@ -53,12 +54,12 @@ class LayerCache {
   at::Tensor packed_values() const;     ///< [tokens, d]
   at::Tensor packed_positions() const;  ///< int64 [tokens]
 
-  /// Replaces all segments by one of exactly the tokens `index` (int64 [K], increasing, into the packed order), of which
-  /// head h keeps lengths[h]. The old segments are released unless a fork still holds them.
+  /// Replaces all segments by one of exactly the tokens `index` (int64 [K], increasing, into the packed
+  /// order), of which head h keeps lengths[h]. The old segments are released unless a fork still holds them.
   void compact(const at::Tensor& index, std::vector<int64_t> lengths);
 
  private:
-  at::Tensor packed(at::Tensor CacheSegment::* field) const;
+  at::Tensor packed(at::Tensor CacheSegment::*field) const;
 
   int64_t head_dim_;
   at::TensorOptions options_;

@@ -18,8 +18,8 @@ constexpr const char* kFormat = "namm-memory";
 void require_parameter_count(const MemoryFile& file, const std::filesystem::path& path) {
   const int64_t n = file.config.parameters();
   if (static_cast<int64_t>(file.parameters.size()) != n) {
-    fail(path, "the memory has " + std::to_string(file.parameters.size()) + " parameters, its constants ask for " +
-                   std::to_string(n));
+    fail(path, "the memory has " + std::to_string(file.parameters.size()) +
+                   " parameters, its constants ask for " + std::to_string(n));
   }
   if (file.statistics.count > 0 && file.statistics.features() != file.config.spectrogram.bins()) {
     fail(path, "statistics of " + std::to_string(file.statistics.features()) + " features for " +
@@ -71,8 +71,8 @@ MemoryFile MemoryFile::load(const std::filesystem::path& path) {
   }
   MemoryFile memory;
   try {
-    memory.config =
-        read_config<NammConfig>(ConfigDocument::from_text(file.read_text("constants"), path.string() + ": constants"));
+    memory.config = read_config<NammConfig>(
+        ConfigDocument::from_text(file.read_text("constants"), path.string() + ": constants"));
   } catch (const ConfigError& error) {
     throw DataError(error.what());
   }
@@ -80,7 +80,8 @@ MemoryFile MemoryFile::load(const std::filesystem::path& path) {
   memory.statistics.count = file.read_scalar<int64_t>("statistics/count");
   memory.statistics.mean = file.read<double>("statistics/mean", {-1});
   memory.statistics.m2 = file.read<double>("statistics/m2", {memory.statistics.features()});
-  if (memory.statistics.count == 0 && !memory.statistics.mean.empty()) fail(path, "statistics of no value that are not empty");
+  if (memory.statistics.count == 0 && !memory.statistics.mean.empty())
+    fail(path, "statistics of no value that are not empty");
   try {
     memory.statistics = FeatureStatistics::from_values(memory.statistics.to_values());
   } catch (const DataError& error) {
@@ -93,15 +94,18 @@ MemoryFile MemoryFile::load(const std::filesystem::path& path) {
   const std::vector<int64_t> table =
       file.read<int64_t>("parameters/offset_rows_cols", {static_cast<int64_t>(names.size()), 3});
   std::vector<ParameterBlock> stored;
-  for (size_t i = 0; i < names.size(); ++i) stored.push_back({names[i], table[3 * i], table[3 * i + 1], table[3 * i + 2]});
+  for (size_t i = 0; i < names.size(); ++i)
+    stored.push_back({names[i], table[3 * i], table[3 * i + 1], table[3 * i + 2]});
   if (stored != layout) fail(path, "its parameter table is not the one that its constants give");
   for (const float value : memory.parameters) {
     if (!std::isfinite(value)) fail(path, "parameters that are not finite");
   }
 
-  const std::vector<std::string> keys = file.read_texts("provenance/keys"), values = file.read_texts("provenance/values");
-  if (keys.size() != values.size()) fail(path, "provenance of " + std::to_string(keys.size()) + " keys and " +
-                                                   std::to_string(values.size()) + " values");
+  const std::vector<std::string> keys = file.read_texts("provenance/keys"),
+                                 values = file.read_texts("provenance/values");
+  if (keys.size() != values.size())
+    fail(path, "provenance of " + std::to_string(keys.size()) + " keys and " + std::to_string(values.size()) +
+                   " values");
   for (size_t i = 0; i < keys.size(); ++i) memory.provenance[keys[i]] = values[i];
   if (file.read_text("sha256") != memory.sha256()) {
     fail(path, "its content does not match its checksum; the file is damaged, take it from its source again");
@@ -123,10 +127,11 @@ void MemoryFile::require_same_network(const NammConfig& wanted, const std::strin
   const std::string has = difference == "bam"       ? to_yaml(here.bam)
                           : difference == "recency" ? to_yaml(here.recency)
                                                     : to_yaml(here.spectrogram);
-  throw DataError(where + ": the memory was evolved with other constants (" + std::to_string(config.parameters()) +
-                  " parameters, " + std::to_string(config.features()) + " features a token; the configuration asks for " +
-                  std::to_string(wanted.parameters()) + " and " + std::to_string(wanted.features()) +
-                  "). Set memory." + difference + " to\n" + has);
+  throw DataError(where + ": the memory was evolved with other constants (" +
+                  std::to_string(config.parameters()) + " parameters, " + std::to_string(config.features()) +
+                  " features a token; the configuration asks for " + std::to_string(wanted.parameters()) +
+                  " and " + std::to_string(wanted.features()) + "). Set memory." + difference + " to\n" +
+                  has);
 }
 
 std::string MemoryFile::sha256() const {

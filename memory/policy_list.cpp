@@ -32,42 +32,55 @@ BaselineArguments baseline(const PolicyArguments& arguments) {
 
 // One line a policy: a new one is added here and nowhere else.
 const Entry kPolicies[] = {
-    {"full", false, false, [](const PolicyArguments&) -> std::shared_ptr<const EvictionPolicy> {
+    {"full", false, false,
+     [](const PolicyArguments&) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<FullPolicy>();
      }},
-    {"recency", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"recency", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<RecencyPolicy>(baseline(a), a.config.sinks);
      }},
-    {"random", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"random", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<RandomPolicy>("random", baseline(a), a.config.seed);
      }},
-    {"h2o", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"h2o", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<H2oPolicy>(baseline(a), a.config.recent_fraction);
      }},
-    {"l2", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"l2", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<L2Policy>(baseline(a), L2Policy::Keep::low_norms);
      }},
-    {"l2-high", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"l2-high", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<L2Policy>(baseline(a), L2Policy::Keep::high_norms);
      }},
-    {"tova", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"tova", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<TovaPolicy>(baseline(a));
      }},
-    {"snapkv", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
-       return std::make_shared<SnapKvPolicy>(baseline(a), a.config.snapkv_window_tokens, a.config.snapkv_pool_tokens);
+    {"snapkv", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<SnapKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
+                                             a.config.snapkv_pool_tokens);
      }},
-    {"keydiff", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"keydiff", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<KeyDiffPolicy>(baseline(a));
      }},
-    {"namm", false, true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"namm", false, true,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<NammPolicy>(a.config, a.parameters, a.statistics);
      }},
-    {"namm-counts-random", true, false, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"namm-counts-random", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        BaselineArguments own = baseline(a);
        own.budget = Budget{Budget::Kind::match_namm_heads, 0, 0};
        return std::make_shared<RandomPolicy>("namm-counts-random", own, a.config.seed);
      }},
-    {"namm-topk", true, true, [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+    {"namm-topk", true, true,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<NammTopkPolicy>(baseline(a), a.config, a.parameters, a.statistics);
      }},
 };
@@ -87,7 +100,8 @@ const Entry& entry(const std::string& name) {
 void MemoryConfig::check(const ConfigNode& node) const {
   NammConfig::check(node);
   if (snapkv_pool_tokens % 2 == 0) {
-    node.fail_entry("snapkv_pool_tokens", std::to_string(snapkv_pool_tokens), "an odd number, so that a token is in the middle");
+    node.fail_entry("snapkv_pool_tokens", std::to_string(snapkv_pool_tokens),
+                    "an odd number, so that a token is in the middle");
   }
 }
 
@@ -97,9 +111,13 @@ std::vector<std::string> policy_names() {
   return names;
 }
 
-bool takes_budget(const std::string& name) { return entry(name).takes_budget; }
+bool takes_budget(const std::string& name) {
+  return entry(name).takes_budget;
+}
 
-bool needs_memory(const std::string& name) { return entry(name).needs_memory; }
+bool needs_memory(const std::string& name) {
+  return entry(name).needs_memory;
+}
 
 bool needs_counts(const std::string& name, const Budget& budget) {
   return entry(name).takes_budget && (name == "namm-counts-random" || budget.needs_counts());

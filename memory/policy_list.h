@@ -15,21 +15,23 @@
 
 namespace namm::memory {
 
-/// The `memory` section of an experiment: the evolved memory's constants and the baselines' settings. The baselines share the
-/// period.
+/// The `memory` section of an experiment: the evolved memory's constants and the baselines' settings. The
+/// baselines share the period.
 struct MemoryConfig : NammConfig {
   int64_t sinks = 4;             ///< recency
   double recent_fraction = 0.5;  ///< h2o
   int64_t snapkv_window_tokens = 32;
   int64_t snapkv_pool_tokens = 5;
-  uint64_t seed = 1;             ///< random, namm-counts-random
-  ConfigPath file;               ///< memory file that the policy `namm` reads where no stage evolved one; empty: the shipped one
+  uint64_t seed = 1;  ///< random, namm-counts-random
+  ConfigPath
+      file;  ///< memory file that the policy `namm` reads where no stage evolved one; empty: the shipped one
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     NammConfig::fields(self, visit);
     visit("sinks", self.sinks, at_least(0), "policy recency: first tokens of a sequence that stay");
-    visit("recent_fraction", self.recent_fraction, between(0, 1), "policy h2o: share of the budget for the newest tokens");
+    visit("recent_fraction", self.recent_fraction, between(0, 1),
+          "policy h2o: share of the budget for the newest tokens");
     visit("snapkv_window_tokens", self.snapkv_window_tokens, between(1, 1 << 20),
           "policy snapkv: newest tokens that stay and whose queries judge the others");
     visit("snapkv_pool_tokens", self.snapkv_pool_tokens, between(1, 1 << 20),
@@ -48,13 +50,15 @@ struct PolicyArguments {
   at::Tensor parameters;         ///< policies that need a memory: float32 [members, n]
   FeatureStatistics statistics;  ///< the same
   Budget budget;                 ///< baselines
-  std::shared_ptr<const RecordedCounts> recorded;  ///< baselines whose budget needs what NAMM kept; filled before they run
+  std::shared_ptr<const RecordedCounts>
+      recorded;  ///< baselines whose budget needs what NAMM kept; filled before they run
 };
 
 /// full, recency, random, h2o, l2, l2-high, tova, snapkv, keydiff, namm, namm-counts-random, namm-topk.
 std::vector<std::string> policy_names();
 
-/// Whether the policy takes a budget (all but full and namm); namm-counts-random brings its own, match_namm_heads.
+/// Whether the policy takes a budget (all but full and namm); namm-counts-random brings its own,
+/// match_namm_heads.
 bool takes_budget(const std::string& name);
 /// Whether the policy is made from an evolved memory.
 bool needs_memory(const std::string& name);

@@ -10,7 +10,7 @@ namespace namm::memory {
 
 /// The age of a token as sines and cosines of geometrically falling frequencies (namm-semantics 4).
 struct RecencyConfig {
-  int64_t dimension = 8;       ///< numbers a token; even
+  int64_t dimension = 8;         ///< numbers a token; even
   double max_frequency = 50000;  ///< phi_k = max_frequency^(-k / (dimension / 2))
 
   template <class Self, class Visitor>

@@ -5,13 +5,13 @@
 namespace namm::memory {
 
 void check_offsets(const std::vector<int64_t>& offsets, int64_t tokens, int64_t kv_heads) {
-  TORCH_CHECK(!offsets.empty() && offsets.front() == 0 && offsets.back() == tokens, "[segments] offsets must run from 0 to ",
-              tokens, " tokens, are ", offsets);
+  TORCH_CHECK(!offsets.empty() && offsets.front() == 0 && offsets.back() == tokens,
+              "[segments] offsets must run from 0 to ", tokens, " tokens, are ", offsets);
   for (size_t s = 1; s < offsets.size(); ++s) {
     TORCH_CHECK(offsets[s - 1] <= offsets[s], "[segments] offsets fall at ", s, ": ", offsets);
   }
-  TORCH_CHECK(kv_heads > 0 && static_cast<int64_t>(offsets.size() - 1) % kv_heads == 0, "[segments] ", offsets.size() - 1,
-              " segments are no whole rows of ", kv_heads, " KV heads");
+  TORCH_CHECK(kv_heads > 0 && static_cast<int64_t>(offsets.size() - 1) % kv_heads == 0, "[segments] ",
+              offsets.size() - 1, " segments are no whole rows of ", kv_heads, " KV heads");
 }
 
 at::Tensor segment_ids(const std::vector<int64_t>& offsets, at::Device device) {
@@ -32,7 +32,8 @@ at::Tensor newest_indices(const std::vector<int64_t>& offsets, at::Device device
 }
 
 at::Tensor segment_counts(const at::Tensor& flags, const std::vector<int64_t>& offsets) {
-  const at::Tensor sums = at::cat({at::zeros({1}, flags.options().dtype(at::kLong)), flags.cumsum(0, at::kLong)});
+  const at::Tensor sums =
+      at::cat({at::zeros({1}, flags.options().dtype(at::kLong)), flags.cumsum(0, at::kLong)});
   const at::Tensor borders = sums.index_select(0, at::tensor(offsets, at::kLong).to(flags.device()));
   return borders.diff();
 }

@@ -9,7 +9,8 @@ namespace namm::memory {
 
 /// Helpers on packed tokens: segment s is [offsets[s], offsets[s + 1]) of N = offsets.back() tokens.
 
-/// TORCH_CHECK: offsets start at 0, never fall, end at `tokens`, and there is a multiple of `kv_heads` segments.
+/// TORCH_CHECK: offsets start at 0, never fall, end at `tokens`, and there is a multiple of `kv_heads`
+/// segments.
 void check_offsets(const std::vector<int64_t>& offsets, int64_t tokens, int64_t kv_heads);
 
 /// int64 [N], the segment of every token.

@@ -10,8 +10,8 @@ namespace namm::memory {
 namespace {
 
 void check_scores(const at::Tensor& scores, const std::vector<int64_t>& offsets, int64_t kv_heads) {
-  TORCH_CHECK(scores.dim() == 1 && scores.scalar_type() == at::kFloat, "[select] scores must be float32 [tokens], are ",
-              scores.scalar_type(), " ", scores.sizes());
+  TORCH_CHECK(scores.dim() == 1 && scores.scalar_type() == at::kFloat,
+              "[select] scores must be float32 [tokens], are ", scores.scalar_type(), " ", scores.sizes());
   check_offsets(offsets, scores.size(0), kv_heads);
 }
 
@@ -19,15 +19,16 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Scores for the threshold: the newest token of every segment above all others, NaN below.
 at::Tensor with_newest_first(const at::Tensor& scores, const std::vector<int64_t>& offsets) {
-  return at::where(scores.isnan(), -kInfinity, scores).index_fill(0, newest_indices(offsets, scores.device()), kInfinity);
+  return at::where(scores.isnan(), -kInfinity, scores)
+      .index_fill(0, newest_indices(offsets, scores.device()), kInfinity);
 }
 
 KeepDecision decision(const at::Tensor& keep, const std::vector<int64_t>& offsets, int64_t kv_heads) {
   return {keep, segment_counts(keep, offsets).to(at::kInt).view({-1, kv_heads})};
 }
 
-// Places inside groups of equal `keys`, in the order of falling scores. Keys of one segment are neighbours; `starts` holds
-// for every token the number of tokens whose keys are below those of its segment.
+// Places inside groups of equal `keys`, in the order of falling scores. Keys of one segment are neighbours;
+// `starts` holds for every token the number of tokens whose keys are below those of its segment.
 at::Tensor places(const at::Tensor& scores, const at::Tensor& keys, const at::Tensor& starts, TieRule ties) {
   const int64_t n = scores.size(0);
   const at::Tensor clean = at::where(scores.isnan(), -kInfinity, scores);
@@ -37,7 +38,8 @@ at::Tensor places(const at::Tensor& scores, const at::Tensor& keys, const at::Te
   } else {
     order = clean.argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
   }
-  order = order.index_select(0, keys.index_select(0, order).argsort(/*stable=*/true, /*dim=*/0, /*descending=*/false));
+  order = order.index_select(
+      0, keys.index_select(0, order).argsort(/*stable=*/true, /*dim=*/0, /*descending=*/false));
   at::Tensor result = at::empty({n}, scores.options().dtype(at::kLong));
   result.index_copy_(0, order, at::arange(n, result.options()));
   return result - starts;
@@ -51,7 +53,9 @@ HeadMode head_mode(const std::string& name) {
   throw ConfigError("heads = " + name + ": one of ragged, parity");
 }
 
-std::string to_string(HeadMode mode) { return mode == HeadMode::ragged ? "ragged" : "parity"; }
+std::string to_string(HeadMode mode) {
+  return mode == HeadMode::ragged ? "ragged" : "parity";
+}
 
 at::Tensor ranks_in_segments(const at::Tensor& scores, const std::vector<int64_t>& offsets, TieRule ties) {
   check_scores(scores, offsets, 1);
@@ -83,13 +87,15 @@ KeepDecision select_top(const at::Tensor& scores, const LayerView& layer, int64_
                         const std::vector<SegmentBudget>& budgets) {
   check_scores(scores, layer.offsets, kv_heads);
   const size_t segments = layer.offsets.size() - 1;
-  TORCH_CHECK(budgets.size() == segments, "[select] ", budgets.size(), " budgets for ", segments, " segments");
+  TORCH_CHECK(budgets.size() == segments, "[select] ", budgets.size(), " budgets for ", segments,
+              " segments");
   const int64_t n = scores.size(0);
   std::vector<int64_t> first_recent(segments), sinks(segments), tokens(segments);
   bool any_sinks = false;
   for (size_t s = 0; s < segments; ++s) {
     const SegmentBudget& budget = budgets[s];
-    TORCH_CHECK(budget.tokens >= 0 && budget.recent >= 0 && budget.sinks >= 0, "[select] budgets must not be negative");
+    TORCH_CHECK(budget.tokens >= 0 && budget.recent >= 0 && budget.sinks >= 0,
+                "[select] budgets must not be negative");
     first_recent[s] = layer.offsets[s + 1] - std::min(budget.recent, layer.offsets[s + 1] - layer.offsets[s]);
     sinks[s] = budget.sinks;
     tokens[s] = budget.tokens;
@@ -108,12 +114,14 @@ KeepDecision select_top(const at::Tensor& scores, const LayerView& layer, int64_
   at::Tensor tier = at::where(is_recent, 0, 2);
   at::Tensor order = at::where(is_recent, age_order, scores);
   if (any_sinks) {
-    TORCH_CHECK(layer.positions.defined() && layer.positions.numel() == n, "[select] sinks need the positions of all tokens");
+    TORCH_CHECK(layer.positions.defined() && layer.positions.numel() == n,
+                "[select] sinks need the positions of all tokens");
     const at::Tensor is_sink = (layer.positions < of_token(sinks)).logical_and(is_recent.logical_not());
     tier = at::where(is_sink, 1, tier);
     order = at::where(is_sink, -age_order, order);
   }
-  return decision(places(order, ids * 3 + tier, starts, TieRule::older_kept) < of_token(tokens), layer.offsets, kv_heads);
+  return decision(places(order, ids * 3 + tier, starts, TieRule::older_kept) < of_token(tokens),
+                  layer.offsets, kv_heads);
 }
 
 }  // namespace namm::memory

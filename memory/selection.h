@@ -10,8 +10,9 @@
 
 namespace namm::memory {
 
-/// How many tokens the heads of a layer keep: `ragged`, every head exactly its own; `parity`, as the released code, all heads
-/// of a layer and row as many as the most generous one (namm-semantics 6.1, 10.1). Never across rows.
+/// How many tokens the heads of a layer keep: `ragged`, every head exactly its own; `parity`, as the released
+/// code, all heads of a layer and row as many as the most generous one (namm-semantics 6.1, 10.1). Never
+/// across rows.
 enum class HeadMode { ragged, parity };
 
 /// "ragged" or "parity"; throws ConfigError for anything else.
@@ -25,25 +26,27 @@ enum class TieRule { newer_kept, older_kept };
 ///   scores float32 [N], offsets [segments + 1] as LayerView. Returns int64 [N].
 at::Tensor ranks_in_segments(const at::Tensor& scores, const std::vector<int64_t>& offsets, TieRule ties);
 
-/// Tokens with score >= 0, the newest of each segment always; NaN counts as below. In `parity` every head then keeps its K
-/// best, K the largest such count of its row; on ties the newer token is kept. With a cap (0: none) only the `cache_cap` best
-/// of a segment are considered.
+/// Tokens with score >= 0, the newest of each segment always; NaN counts as below. In `parity` every head
+/// then keeps its K best, K the largest such count of its row; on ties the newer token is kept. With a cap
+/// (0: none) only the `cache_cap` best of a segment are considered.
 ///   scores float32 [N], offsets [rows * kv_heads + 1].
 KeepDecision select_threshold(const at::Tensor& scores, const std::vector<int64_t>& offsets, int64_t kv_heads,
                               HeadMode mode, int64_t cache_cap = 0);
 
-/// Tokens with score >= 0 of every segment, the newest counted in: int32 [rows, kv_heads], kappa of namm-semantics 6.1.
+/// Tokens with score >= 0 of every segment, the newest counted in: int32 [rows, kv_heads], kappa of
+/// namm-semantics 6.1.
 at::Tensor count_above(const at::Tensor& scores, const std::vector<int64_t>& offsets, int64_t kv_heads);
 
 /// What one segment may keep.
 struct SegmentBudget {
   int64_t tokens = 0;  ///< in all; a shorter segment keeps everything
-  int64_t recent = 1;  ///< of these, the newest that go before all others; policies set at least 1, the newest must stay
-  int64_t sinks = 0;   ///< then those at positions below this one
+  int64_t recent =
+      1;  ///< of these, the newest that go before all others; policies set at least 1, the newest must stay
+  int64_t sinks = 0;  ///< then those at positions below this one
 };
 
-/// The best tokens of every segment within its budget: first the `recent` newest, then the sinks, then by score. What is
-/// protected never widens a budget. On ties the older token is kept; NaN comes last.
+/// The best tokens of every segment within its budget: first the `recent` newest, then the sinks, then by
+/// score. What is protected never widens a budget. On ties the older token is kept; NaN comes last.
 ///   scores float32 [N] in the layer's order; budgets [rows * kv_heads].
 KeepDecision select_top(const at::Tensor& scores, const LayerView& layer, int64_t kv_heads,
                         const std::vector<SegmentBudget>& budgets);

@@ -40,16 +40,17 @@ struct StepRow {
 void check_shape(const TransformerShape& shape) {
   TORCH_CHECK(shape.layers > 0 && shape.heads > 0 && shape.kv_heads > 0 && shape.head_dim > 0 &&
                   shape.heads % shape.kv_heads == 0,
-              "[session] a Transformer of ", shape.layers, " layers, ", shape.heads, " query heads, ", shape.kv_heads,
-              " KV heads, head dimension ", shape.head_dim, " cannot be: all must be positive and KV heads divide heads");
+              "[session] a Transformer of ", shape.layers, " layers, ", shape.heads, " query heads, ",
+              shape.kv_heads, " KV heads, head dimension ", shape.head_dim,
+              " cannot be: all must be positive and KV heads divide heads");
 }
 
 Needs merged(const Needs& a, const Needs& b) {
   TORCH_CHECK(!a.spectrogram || !b.spectrogram || *a.spectrogram == *b.spectrogram,
               "[session] policy and observer ask for different spectrograms; a session computes one");
   TORCH_CHECK(a.recent_queries == 0 || b.recent_queries == 0 || a.recent_queries == b.recent_queries,
-              "[session] policy and observer ask for the attention of ", a.recent_queries, " and ", b.recent_queries,
-              " last queries; a session computes one");
+              "[session] policy and observer ask for the attention of ", a.recent_queries, " and ",
+              b.recent_queries, " last queries; a session computes one");
   return {.spectrogram = a.spectrogram ? a.spectrogram : b.spectrogram,
           .column_sums = a.column_sums || b.column_sums,
           .key_norms = a.key_norms || b.key_norms,
@@ -62,7 +63,7 @@ Needs merged(const Needs& a, const Needs& b) {
 struct Session::State {
   SessionOptions options;
   Needs needs;
-  int64_t period = 0;  // of updates; 0: never
+  int64_t period = 0;   // of updates; 0: never
   bool evicts = false;  // the policy decides at updates; else they only serve the observer
   at::Tensor handle;
   std::map<RowId, Row> rows;
@@ -92,15 +93,18 @@ struct Session::State {
   void check_tensor(const char* name, const at::Tensor& x, int64_t heads) const;
   void check_decision(const LayerView& layer, const KeepDecision& decision, int64_t segments) const;
   LayerView layer_view(const std::vector<Row*>& due_rows, int64_t layer) const;
-  std::vector<std::vector<int64_t>> kept_counts(const UpdateView& view, const std::vector<KeepDecision>& decisions) const;
-  void compact(const std::vector<Row*>& due_rows, const UpdateView& view, const std::vector<KeepDecision>& decisions);
+  std::vector<std::vector<int64_t>> kept_counts(const UpdateView& view,
+                                                const std::vector<KeepDecision>& decisions) const;
+  void compact(const std::vector<Row*>& due_rows, const UpdateView& view,
+               const std::vector<KeepDecision>& decisions);
 };
 
 Session::Session(const SessionOptions& options) : state_(std::make_unique<State>()) {
   State& s = *state_;
   check_shape(options.shape);
   TORCH_CHECK(options.policy, "[session] a policy is missing; `full` keeps everything");
-  TORCH_CHECK(at::isFloatingType(options.dtype), "[session] keys and values cannot be stored as ", options.dtype);
+  TORCH_CHECK(at::isFloatingType(options.dtype), "[session] keys and values cannot be stored as ",
+              options.dtype);
   s.options = options;
   s.needs = merged(options.policy->needs(), options.extra_needs);
   const int64_t policy_period = options.policy->schedule().period_tokens;
@@ -109,24 +113,30 @@ Session::Session(const SessionOptions& options) : state_(std::make_unique<State>
   TORCH_CHECK(s.period >= 0, "[session] a period of ", s.period, " tokens cannot be");
   if (s.needs.spectrogram && s.period > 0) {
     const SpectrogramConfig& config = *s.needs.spectrogram;
-    TORCH_CHECK(config.hop_length > 0 && config.hop_length <= config.n_fft && s.period % config.hop_length == 0,
-                "[session] the hop of ", config.hop_length, " queries must divide the period of ", s.period,
-                " tokens and not exceed the window of ", config.n_fft);
+    TORCH_CHECK(
+        config.hop_length > 0 && config.hop_length <= config.n_fft && s.period % config.hop_length == 0,
+        "[session] the hop of ", config.hop_length, " queries must divide the period of ", s.period,
+        " tokens and not exceed the window of ", config.n_fft);
   }
   s.attention.resize(options.shape.layers);
   s.handle = at::full({1}, SessionTable::insert(this), at::kLong);
 }
 
-Session::~Session() { SessionTable::erase(*state_->handle.const_data_ptr<int64_t>()); }
+Session::~Session() {
+  SessionTable::erase(*state_->handle.const_data_ptr<int64_t>());
+}
 
-at::Tensor Session::handle() const { return state_->handle; }
+at::Tensor Session::handle() const {
+  return state_->handle;
+}
 
 RowId Session::add_row(int64_t member, int64_t tag) {
   State& s = *state_;
   Row row;
   row.member = member;
   row.tag = tag;
-  const LayerState empty{LayerCache(s.options.shape, at::TensorOptions(s.options.dtype).device(s.options.device)), {}};
+  const LayerState empty{
+      LayerCache(s.options.shape, at::TensorOptions(s.options.dtype).device(s.options.device)), {}};
   row.layers.assign(s.options.shape.layers, empty);
   s.rows.emplace(s.next_row, std::move(row));
   return s.next_row++;
@@ -134,7 +144,8 @@ RowId Session::add_row(int64_t member, int64_t tag) {
 
 RowId Session::fork(RowId id, int64_t member, int64_t tag) {
   State& s = *state_;
-  TORCH_CHECK(!s.in_step() && !s.row(id).torn, "[session] row ", id, " cannot be forked in the middle of a step");
+  TORCH_CHECK(!s.in_step() && !s.row(id).torn, "[session] row ", id,
+              " cannot be forked in the middle of a step");
   Row row = s.row(id);
   row.member = member;
   row.tag = tag;
@@ -153,7 +164,8 @@ void Session::drop(RowId id) {
   s.rows.erase(id);
 }
 
-// Nothing may attend until the next step begins. Rows of a step that did not come to its end are lost, the session is not.
+// Nothing may attend until the next step begins. Rows of a step that did not come to its end are lost, the
+// session is not.
 void Session::State::close_step() {
   if (in_step()) {
     for (const StepRow& r : step) r.row->torn = true;
@@ -165,8 +177,8 @@ void Session::State::close_step() {
 
 void Session::begin_step(std::span<const RowId> rows, std::span<const int64_t> lengths) {
   State& s = *state_;
-  TORCH_CHECK(!rows.empty() && rows.size() == lengths.size(), "[session] begin_step: ", rows.size(), " rows and ",
-              lengths.size(), " lengths; one length a row and at least one row are expected");
+  TORCH_CHECK(!rows.empty() && rows.size() == lengths.size(), "[session] begin_step: ", rows.size(),
+              " rows and ", lengths.size(), " lengths; one length a row and at least one row are expected");
   s.close_step();
   std::vector<StepRow> step;
   int64_t offset = 0;
@@ -178,10 +190,12 @@ void Session::begin_step(std::span<const RowId> rows, std::span<const int64_t> l
     for (const StepRow& other : step) {
       TORCH_CHECK(other.row != &row, "[session] begin_step: row ", rows[i], " is named twice");
     }
-    TORCH_CHECK(!s.due(row), "[session] begin_step: row ", rows[i], " is due for update() after ", row.tokens, " tokens");
+    TORCH_CHECK(!s.due(row), "[session] begin_step: row ", rows[i], " is due for update() after ", row.tokens,
+                " tokens");
     if (s.period > 0) {
       TORCH_CHECK(row.tokens % s.period + lengths[i] <= s.period, "[session] begin_step: ", lengths[i],
-                  " tokens after ", row.tokens, " carry row ", rows[i], " across a multiple of the period of ", s.period,
+                  " tokens after ", row.tokens, " carry row ", rows[i],
+                  " across a multiple of the period of ", s.period,
                   "; tokens_until_update() says how many fit");
     }
     step.push_back({&row, offset, lengths[i]});
@@ -190,7 +204,8 @@ void Session::begin_step(std::span<const RowId> rows, std::span<const int64_t> l
   const c10::InferenceMode guard;
   const auto positions = at::TensorOptions(at::kLong);
   std::vector<at::Tensor> pieces;
-  for (const StepRow& r : step) pieces.push_back(at::arange(r.row->tokens, r.row->tokens + r.length, positions));
+  for (const StepRow& r : step)
+    pieces.push_back(at::arange(r.row->tokens, r.row->tokens + r.length, positions));
   s.step_positions = (pieces.size() == 1 ? pieces[0] : at::cat(pieces)).to(s.options.device);
   s.step = std::move(step);
   s.step_tokens = offset;
@@ -203,19 +218,21 @@ at::Tensor Session::positions() const {
 }
 
 void Session::State::check_tensor(const char* name, const at::Tensor& x, int64_t heads) const {
-  TORCH_CHECK(x.dim() == 3 && x.size(0) == step_tokens && x.size(1) == heads && x.size(2) == options.shape.head_dim,
-              "[attend] ", name, " must be [", step_tokens, ", ", heads, ", ", options.shape.head_dim,
-              "] (tokens of the step, heads, head dimension), got ", x.sizes());
-  TORCH_CHECK(x.scalar_type() == options.dtype, "[attend] ", name, " must be ", options.dtype, ", got ", x.scalar_type());
-  TORCH_CHECK(x.device().type() == options.device.type(), "[attend] ", name, " must be on ", options.device, ", got ",
-              x.device());
+  TORCH_CHECK(
+      x.dim() == 3 && x.size(0) == step_tokens && x.size(1) == heads && x.size(2) == options.shape.head_dim,
+      "[attend] ", name, " must be [", step_tokens, ", ", heads, ", ", options.shape.head_dim,
+      "] (tokens of the step, heads, head dimension), got ", x.sizes());
+  TORCH_CHECK(x.scalar_type() == options.dtype, "[attend] ", name, " must be ", options.dtype, ", got ",
+              x.scalar_type());
+  TORCH_CHECK(x.device().type() == options.device.type(), "[attend] ", name, " must be on ", options.device,
+              ", got ", x.device());
 }
 
-at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer, double scale,
-                           int64_t window_tokens) {
+at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer,
+                           double scale, int64_t window_tokens) {
   State& s = *state_;
-  TORCH_CHECK(!s.step.empty() && !s.attending && s.next_layer < s.options.shape.layers,
-              "[attend] layer ", layer, ": no step is open; begin_step() comes before every pass through the layers");
+  TORCH_CHECK(!s.step.empty() && !s.attending && s.next_layer < s.options.shape.layers, "[attend] layer ",
+              layer, ": no step is open; begin_step() comes before every pass through the layers");
   TORCH_CHECK(layer == s.next_layer, "[attend] layer ", layer, " attends where layer ", s.next_layer,
               " is next; layers 0 to ", s.options.shape.layers - 1, " attend in order, once a step");
   s.check_tensor("q", q, s.options.shape.heads);
@@ -259,8 +276,8 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
     positions.push_back(state.cache.packed_positions());
-    TokenFeatures features = token_features(state.cache, state.record, attention[layer],
-                                            row->tokens - row->updated_tokens, needs);
+    TokenFeatures features =
+        token_features(state.cache, state.record, attention[layer], row->tokens - row->updated_tokens, needs);
     ema.push_back(std::move(features.ema));
     column_sums.push_back(std::move(features.column_sums));
     key_norms.push_back(std::move(features.key_norms));
@@ -277,31 +294,36 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
   return view;
 }
 
-void Session::State::check_decision(const LayerView& layer, const KeepDecision& decision, int64_t rows_due) const {
-  TORCH_CHECK(decision.keep.defined() && decision.keep.scalar_type() == at::kBool && decision.keep.dim() == 1 &&
-                  decision.keep.size(0) == layer.offsets.back(),
+void Session::State::check_decision(const LayerView& layer, const KeepDecision& decision,
+                                    int64_t rows_due) const {
+  TORCH_CHECK(decision.keep.defined() && decision.keep.scalar_type() == at::kBool &&
+                  decision.keep.dim() == 1 && decision.keep.size(0) == layer.offsets.back(),
               "[update] policy ", options.policy->name(), ", layer ", layer.layer, ": keep must be bool [",
               layer.offsets.back(), "]");
-  TORCH_CHECK(decision.lengths.defined() && decision.lengths.scalar_type() == at::kInt && decision.lengths.dim() == 2 &&
-                  decision.lengths.size(0) == rows_due && decision.lengths.size(1) == options.shape.kv_heads,
-              "[update] policy ", options.policy->name(), ", layer ", layer.layer, ": lengths must be int32 [", rows_due,
-              ", ", options.shape.kv_heads, "]");
+  TORCH_CHECK(decision.lengths.defined() && decision.lengths.scalar_type() == at::kInt &&
+                  decision.lengths.dim() == 2 && decision.lengths.size(0) == rows_due &&
+                  decision.lengths.size(1) == options.shape.kv_heads,
+              "[update] policy ", options.policy->name(), ", layer ", layer.layer,
+              ": lengths must be int32 [", rows_due, ", ", options.shape.kv_heads, "]");
 }
 
-// Tokens kept of every segment, [layer][row * Hk + head], and the contract of KeepDecision checked, in one read-back.
-std::vector<std::vector<int64_t>> Session::State::kept_counts(const UpdateView& view,
-                                                              const std::vector<KeepDecision>& decisions) const {
-  TORCH_CHECK(decisions.size() == view.layers.size(), "[update] policy ", options.policy->name(), " decided on ",
-              decisions.size(), " of ", view.layers.size(), " layers");
+// Tokens kept of every segment, [layer][row * Hk + head], and the contract of KeepDecision checked, in one
+// read-back.
+std::vector<std::vector<int64_t>> Session::State::kept_counts(
+    const UpdateView& view, const std::vector<KeepDecision>& decisions) const {
+  TORCH_CHECK(decisions.size() == view.layers.size(), "[update] policy ", options.policy->name(),
+              " decided on ", decisions.size(), " of ", view.layers.size(), " layers");
   const auto segments = static_cast<int64_t>(view.rows.size()) * options.shape.kv_heads;
   std::vector<at::Tensor> counts;
   for (size_t l = 0; l < decisions.size(); ++l) {
     const LayerView& layer = view.layers[l];
     const KeepDecision& decision = decisions[l];
     check_decision(layer, decision, static_cast<int64_t>(view.rows.size()));
-    const at::Tensor newest = at::tensor(at::ArrayRef<int64_t>(layer.offsets).slice(1)).sub_(1).to(decision.keep.device());
+    const at::Tensor newest =
+        at::tensor(at::ArrayRef<int64_t>(layer.offsets).slice(1)).sub_(1).to(decision.keep.device());
     const at::Tensor upto = decision.keep.cumsum(0, at::kInt).index_select(0, newest);
-    counts.push_back(at::stack({upto, decision.lengths.flatten(), decision.keep.index_select(0, newest).to(at::kInt)}));
+    counts.push_back(
+        at::stack({upto, decision.lengths.flatten(), decision.keep.index_select(0, newest).to(at::kInt)}));
   }
   const at::Tensor read = at::stack(counts).to(at::kCPU).contiguous();  // int32 [L, 3, segments]
   const int32_t* data = read.const_data_ptr<int32_t>();
@@ -309,11 +331,11 @@ std::vector<std::vector<int64_t>> Session::State::kept_counts(const UpdateView& 
   for (size_t l = 0; l < decisions.size(); ++l, data += 3 * segments) {
     for (int64_t i = 0; i < segments; ++i) {
       const int64_t count = data[i] - (i > 0 ? data[i - 1] : 0);
-      TORCH_CHECK(data[segments + i] == count, "[update] policy ", options.policy->name(), ", layer ", l, ", row ",
-                  i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads, ": lengths says ",
-                  data[segments + i], " tokens, keep marks ", count);
-      TORCH_CHECK(data[2 * segments + i] != 0, "[update] policy ", options.policy->name(), ", layer ", l, ", row ",
-                  i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads,
+      TORCH_CHECK(data[segments + i] == count, "[update] policy ", options.policy->name(), ", layer ", l,
+                  ", row ", i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads,
+                  ": lengths says ", data[segments + i], " tokens, keep marks ", count);
+      TORCH_CHECK(data[2 * segments + i] != 0, "[update] policy ", options.policy->name(), ", layer ", l,
+                  ", row ", i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads,
                   ": the newest token must be kept");
       kept[l].push_back(count);
     }
@@ -367,8 +389,8 @@ void Session::update() {
     if (!row.torn && s.due(row)) due_rows.push_back(&row);
   }
   if (due_rows.empty()) return;
-  TORCH_CHECK(!s.in_step(), "[session] update() in the middle of a step: layer ", s.next_layer - (s.attending ? 1 : 0),
-              " has not attended yet");
+  TORCH_CHECK(!s.in_step(), "[session] update() in the middle of a step: layer ",
+              s.next_layer - (s.attending ? 1 : 0), " has not attended yet");
 
   const c10::InferenceMode guard;
   UpdateView view;
@@ -413,7 +435,9 @@ int64_t Session::tokens_until_update(RowId id) const {
   return s.due(row) ? 0 : s.period - row.tokens % s.period;
 }
 
-int64_t Session::tokens_processed(RowId id) const { return state_->row(id).tokens; }
+int64_t Session::tokens_processed(RowId id) const {
+  return state_->row(id).tokens;
+}
 
 CacheUsage Session::usage(RowId id) const {
   CacheUsage usage;
@@ -425,24 +449,35 @@ CacheUsage Session::usage(RowId id) const {
   return usage;
 }
 
-const std::vector<std::vector<int64_t>>& Session::kept_history(RowId id) const { return state_->row(id).kept_history; }
+const std::vector<std::vector<int64_t>>& Session::kept_history(RowId id) const {
+  return state_->row(id).kept_history;
+}
 
-void Session::set_observer(Observer observer) { state_->observer = std::move(observer); }
+void Session::set_observer(Observer observer) {
+  state_->observer = std::move(observer);
+}
 
-void Session::set_decision_observer(DecisionObserver observer) { state_->decision_observer = std::move(observer); }
+void Session::set_decision_observer(DecisionObserver observer) {
+  state_->decision_observer = std::move(observer);
+}
 
 Session::Segment Session::segment(RowId id, int64_t layer, int64_t kv_head) const {
   const Row& row = state_->row(id);
-  TORCH_CHECK(layer >= 0 && layer < state_->options.shape.layers && kv_head >= 0 && kv_head < state_->options.shape.kv_heads,
+  TORCH_CHECK(layer >= 0 && layer < state_->options.shape.layers && kv_head >= 0 &&
+                  kv_head < state_->options.shape.kv_heads,
               "[session] there is no layer ", layer, " with KV head ", kv_head);
   const LayerCache& cache = row.layers[layer].cache;
   int64_t start = 0;
   for (int64_t h = 0; h < kv_head; ++h) start += cache.lengths()[h];
-  const auto head = [&](const at::Tensor& packed) { return packed.narrow(0, start, cache.lengths()[kv_head]).clone(); };
+  const auto head = [&](const at::Tensor& packed) {
+    return packed.narrow(0, start, cache.lengths()[kv_head]).clone();
+  };
   return {head(cache.packed_keys()), head(cache.packed_values()), head(cache.packed_positions())};
 }
 
-const SessionOptions& Session::options() const { return state_->options; }
+const SessionOptions& Session::options() const {
+  return state_->options;
+}
 
 Session& session_of(int64_t handle) {
   Session* const session = SessionTable::find(handle);

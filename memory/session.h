@@ -20,7 +20,7 @@ struct SessionOptions {
   at::ScalarType dtype = at::kFloat;  ///< of the cached keys and values
   at::Device device = at::kCPU;
   std::shared_ptr<const EvictionPolicy> policy;
-  Needs extra_needs;          ///< computed for the observer beside what the policy needs (calibration under `full`)
+  Needs extra_needs;  ///< computed for the observer beside what the policy needs (calibration under `full`)
   int64_t extra_period_tokens = 0;  ///< period of these updates where the policy itself has none
 };
 
@@ -28,12 +28,13 @@ struct SessionOptions {
 struct CacheUsage {
   std::vector<int64_t> lengths;  ///< [L * Hk], tokens, layer major
   int64_t tokens = 0;            ///< sum of `lengths`
-  int64_t cache_bytes = 0;       ///< bytes allocated for keys and values of this row (shared parts count fully)
+  int64_t cache_bytes = 0;  ///< bytes allocated for keys and values of this row (shared parts count fully)
 };
 
-/// Owns everything that grows with a sequence (design 3.2): keys, values and positions per (row, layer, KV head), the queries
-/// and log-sum-exps since the last update (ring of period + n_fft - hop), the moving averages and column sums. One
-/// `compact(keep)` moves all of it. A session belongs to one thread at a time; several sessions run side by side.
+/// Owns everything that grows with a sequence (design 3.2): keys, values and positions per (row, layer, KV
+/// head), the queries and log-sum-exps since the last update (ring of period + n_fft - hop), the moving
+/// averages and column sums. One `compact(keep)` moves all of it. A session belongs to one thread at a time;
+/// several sessions run side by side.
 class Session {
  public:
   explicit Session(const SessionOptions& options);
@@ -46,26 +47,28 @@ class Session {
 
   RowId add_row(int64_t member = 0, int64_t tag = 0);
 
-  /// A new row that continues `row`: its cache, ring and statistics so far are shared, not copied, until either changes
-  /// them. Several questions about one context are asked from one prefill this way.
+  /// A new row that continues `row`: its cache, ring and statistics so far are shared, not copied, until
+  /// either changes them. Several questions about one context are asked from one prefill this way.
   RowId fork(RowId row, int64_t member, int64_t tag);
   void drop(RowId row);
 
-  /// Names the rows of the next step and how many new tokens each brings; the packed tokens of `attend` come in this order.
-  /// Positions of the new tokens continue each row's own count.
+  /// Names the rows of the next step and how many new tokens each brings; the packed tokens of `attend` come
+  /// in this order. Positions of the new tokens continue each row's own count.
   void begin_step(std::span<const RowId> rows, std::span<const int64_t> lengths);
 
   /// int64 [S], positions of the packed tokens of the current step, on the session's device.
   at::Tensor positions() const;
 
-  /// The body of namm::attend for one layer: appends K and V, attends by position (pos[key] <= pos[query]), records Q and
-  /// log-sum-exp where the policy needs attention. q [S, H, d], k, v [S, Hk, d]; returns [S, H, d].
-  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer, double scale,
-                    int64_t window_tokens);
+  /// The body of namm::attend for one layer: appends K and V, attends by position (pos[key] <= pos[query]),
+  /// records Q and log-sum-exp where the policy needs attention. q [S, H, d], k, v [S, Hk, d]; returns [S, H,
+  /// d].
+  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t layer,
+                    double scale, int64_t window_tokens);
 
-  /// Acts on the rows whose count of tokens reached a multiple of the period since their last update: features, the
-  /// policy's decision, compaction, all layers, one read-back. The caller calls it after every step; does nothing where no
-  /// row is due. A step must not carry a row across a multiple of the period (TORCH_CHECK).
+  /// Acts on the rows whose count of tokens reached a multiple of the period since their last update:
+  /// features, the policy's decision, compaction, all layers, one read-back. The caller calls it after every
+  /// step; does nothing where no row is due. A step must not carry a row across a multiple of the period
+  /// (TORCH_CHECK).
   void update();
 
   /// Tokens that `row` may still read before its next update falls due; INT64_MAX without a schedule.
@@ -84,7 +87,8 @@ class Session {
   void set_observer(Observer observer);
   void set_decision_observer(DecisionObserver observer);
 
-  /// Copies of one segment's cache, oldest token first: keys, values [n, d], positions int64 [n]. For tests and reports.
+  /// Copies of one segment's cache, oldest token first: keys, values [n, d], positions int64 [n]. For tests
+  /// and reports.
   struct Segment {
     at::Tensor keys, values, positions;
   };

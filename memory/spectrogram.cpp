@@ -11,8 +11,9 @@ namespace namm::memory {
 
 void SpectrogramConfig::check(const ConfigNode& node) const {
   if (hop_length > n_fft) {
-    node.fail_entry("hop_length", std::to_string(hop_length),
-                    "at most n_fft = " + std::to_string(n_fft) + ", or queries between two frames would not be seen");
+    node.fail_entry(
+        "hop_length", std::to_string(hop_length),
+        "at most n_fft = " + std::to_string(n_fft) + ", or queries between two frames would not be seen");
   }
 }
 
@@ -20,18 +21,19 @@ namespace {
 
 void check_signal(const at::Tensor& signal, const SpectrogramConfig& config) {
   TORCH_CHECK(signal.dim() == 2 && signal.scalar_type() == at::kFloat,
-              "[spectrogram] signal must be float32 [tokens, queries], is ", signal.scalar_type(), " ", signal.sizes());
+              "[spectrogram] signal must be float32 [tokens, queries], is ", signal.scalar_type(), " ",
+              signal.sizes());
   const int64_t queries = signal.size(1) - config.context_queries();
   TORCH_CHECK(queries >= 0 && queries % config.hop_length == 0, "[spectrogram] signal has ", signal.size(1),
-              " queries: want ", config.context_queries(), " of context and a multiple of hop_length = ",
-              config.hop_length);
+              " queries: want ", config.context_queries(),
+              " of context and a multiple of hop_length = ", config.hop_length);
 }
 
 void check_previous(const at::Tensor& previous, int64_t tokens, const SpectrogramConfig& config) {
   TORCH_CHECK(previous.dim() == 2 && previous.size(0) == tokens && previous.size(1) == config.bins() &&
                   previous.scalar_type() == at::kFloat,
-              "[ema] previous must be float32 [", tokens, ", ", config.bins(), "], is ", previous.scalar_type(), " ",
-              previous.sizes());
+              "[ema] previous must be float32 [", tokens, ", ", config.bins(), "], is ",
+              previous.scalar_type(), " ", previous.sizes());
 }
 
 bool use_cpu(const at::Tensor& signal, const SpectrogramConfig& config) {
@@ -61,20 +63,24 @@ std::vector<float> ema_weights(int64_t frames, const SpectrogramConfig& config) 
 }
 
 float ema_carry(int64_t frames, const SpectrogramConfig& config) {
-  return static_cast<float>(std::pow(config.ema_coefficient, static_cast<double>(frames * config.hop_length)));
+  return static_cast<float>(
+      std::pow(config.ema_coefficient, static_cast<double>(frames * config.hop_length)));
 }
 
-at::Tensor ema_update(const at::Tensor& magnitudes, const at::Tensor& previous, const SpectrogramConfig& config) {
-  TORCH_CHECK(magnitudes.dim() == 3 && magnitudes.size(2) == config.bins() && magnitudes.scalar_type() == at::kFloat,
-              "[ema] magnitudes must be float32 [tokens, frames, ", config.bins(), "], are ", magnitudes.scalar_type(),
-              " ", magnitudes.sizes());
+at::Tensor ema_update(const at::Tensor& magnitudes, const at::Tensor& previous,
+                      const SpectrogramConfig& config) {
+  TORCH_CHECK(
+      magnitudes.dim() == 3 && magnitudes.size(2) == config.bins() && magnitudes.scalar_type() == at::kFloat,
+      "[ema] magnitudes must be float32 [tokens, frames, ", config.bins(), "], are ",
+      magnitudes.scalar_type(), " ", magnitudes.sizes());
   check_previous(previous, magnitudes.size(0), config);
   const int64_t frames = magnitudes.size(1);
   const at::Tensor weights = at::tensor(ema_weights(frames, config)).to(magnitudes.device());
   return (magnitudes * weights.view({frames, 1})).sum(1) + previous * ema_carry(frames, config);
 }
 
-at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous, const SpectrogramConfig& config) {
+at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
+                           const SpectrogramConfig& config) {
   check_signal(signal, config);
   check_previous(previous, signal.size(0), config);
   if (use_cpu(signal, config)) {
@@ -82,7 +88,8 @@ at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
   }
   // Tiles bound the magnitudes to about 64 MiB.
   const int64_t frames = (signal.size(1) - config.context_queries()) / config.hop_length;
-  const int64_t tile = std::max<int64_t>(1, (int64_t{1} << 24) / std::max<int64_t>(1, frames * config.bins()));
+  const int64_t tile =
+      std::max<int64_t>(1, (int64_t{1} << 24) / std::max<int64_t>(1, frames * config.bins()));
   at::Tensor result = at::empty({signal.size(0), config.bins()}, signal.options());
   for (int64_t begin = 0; begin < signal.size(0); begin += tile) {
     const int64_t count = std::min(tile, signal.size(0) - begin);

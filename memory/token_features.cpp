@@ -48,7 +48,8 @@ void AttentionRecord::keep_context(int64_t context_queries) {
   int64_t surplus = -context_queries;
   for (const QueryBlock& block : blocks) surplus += block.queries.size(0);
   size_t whole = 0;
-  while (whole < blocks.size() && surplus >= blocks[whole].queries.size(0)) surplus -= blocks[whole++].queries.size(0);
+  while (whole < blocks.size() && surplus >= blocks[whole].queries.size(0))
+    surplus -= blocks[whole++].queries.size(0);
   blocks.erase(blocks.begin(), blocks.begin() + static_cast<std::ptrdiff_t>(whole));
   if (surplus <= 0 || blocks.empty()) return;
   QueryBlock& first = blocks.front();
@@ -58,11 +59,12 @@ void AttentionRecord::keep_context(int64_t context_queries) {
            first.first_position + surplus};
 }
 
-TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& record, const LayerAttention& attention,
-                             int64_t new_queries, const Needs& needs) {
+TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& record,
+                             const LayerAttention& attention, int64_t new_queries, const Needs& needs) {
   TokenFeatures features;
   const at::Tensor keys = needs.keys() ? cache.packed_keys() : at::Tensor();
-  if (needs.key_norms) features.key_norms = at::linalg_vector_norm(keys, 2, at::IntArrayRef{1}, false, at::kFloat);
+  if (needs.key_norms)
+    features.key_norms = at::linalg_vector_norm(keys, 2, at::IntArrayRef{1}, false, at::kFloat);
   if (needs.key_similarity) features.key_similarity = key_similarity(keys, cache.lengths());
   if (!needs.attention()) return features;
 
@@ -86,7 +88,8 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
     const int64_t n = cache.lengths()[h];
     const int64_t known = record.known.empty() ? 0 : record.known[h];
     const auto carry = [&](at::Tensor& now, const at::Tensor& before) {
-      if (known > 0 && before.defined()) now.narrow(0, start, known).copy_(before.narrow(0, known_start, known));
+      if (known > 0 && before.defined())
+        now.narrow(0, start, known).copy_(before.narrow(0, known_start, known));
     };
     if (needs.spectrogram) carry(features.ema, record.ema);
     if (needs.column_sums) carry(features.column_sums, record.column_sums);
@@ -95,11 +98,12 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
     for (int64_t k0 = 0; k0 < n; k0 += kKeyTile) {
       const int64_t tk = std::min(kKeyTile, n - k0);
       const int64_t row = start + k0;
-      const at::Tensor mean =
-          group_mean_attention(head_queries, head_lse, asked.positions, keys.narrow(0, row, tk),
-                               positions.narrow(0, row, tk), attention.scale, attention.window_tokens, rounding);
+      const at::Tensor mean = group_mean_attention(head_queries, head_lse, asked.positions,
+                                                   keys.narrow(0, row, tk), positions.narrow(0, row, tk),
+                                                   attention.scale, attention.window_tokens, rounding);
       if (needs.column_sums) {
-        features.column_sums.narrow(0, row, tk).add_(mean.narrow(1, queries - new_queries, new_queries).sum(1));
+        features.column_sums.narrow(0, row, tk)
+            .add_(mean.narrow(1, queries - new_queries, new_queries).sum(1));
       }
       if (needs.recent_queries > 0) {
         const int64_t recent = std::min(needs.recent_queries, new_queries);

@@ -25,13 +25,17 @@ constexpr const char* kTokenizerFile = "extra/namm_tokenizer.json";
 Contract contract_of(const PackageFile& file, const std::string& where) {
   const auto json = file.read(kContractFile);
   if (!json) {
-    throw DataError(where + ": no namm_contract.json inside: a TorchScript or checkpoint file of another program; make an "
-                            "archive from the model with python -m models.export");
+    throw DataError(
+        where +
+        ": no namm_contract.json inside: a TorchScript or checkpoint file of another program; make an "
+        "archive from the model with python -m models.export");
   }
   Contract contract = Contract::parse(*json, where);
-  if (contract.torch_version.substr(0, contract.torch_version.find('.')) != std::to_string(TORCH_VERSION_MAJOR)) {
-    throw DataError(where + ": written by torch " + contract.torch_version + ", this program runs LibTorch " + TORCH_VERSION +
-                    ": export the model again with torch " + std::to_string(TORCH_VERSION_MAJOR) + ".x");
+  if (contract.torch_version.substr(0, contract.torch_version.find('.')) !=
+      std::to_string(TORCH_VERSION_MAJOR)) {
+    throw DataError(where + ": written by torch " + contract.torch_version + ", this program runs LibTorch " +
+                    TORCH_VERSION + ": export the model again with torch " +
+                    std::to_string(TORCH_VERSION_MAJOR) + ".x");
   }
   return contract;
 }
@@ -40,8 +44,8 @@ torch::jit::Method method_of(const torch::jit::Module& module, const std::string
                              const std::string& where) {
   const auto method = module.find_method(name);
   if (!method || method->function().getSchema().arguments().size() != arguments + 1) {
-    throw DataError(where + ": the archive's module has no method '" + name + "' of " + std::to_string(arguments) +
-                    " argument(s); export the model again");
+    throw DataError(where + ": the archive's module has no method '" + name + "' of " +
+                    std::to_string(arguments) + " argument(s); export the model again");
   }
   return *method;
 }
@@ -59,14 +63,15 @@ struct Archive::State {
   std::once_flag hashed;
   std::string sha256;
 
-  // One token through all methods: an archive whose weights have other sizes than its contract is found here and not in a
-  // long run.
+  // One token through all methods: an archive whose weights have other sizes than its contract is found here
+  // and not in a long run.
   void check_sizes() const {
     const auto hidden = run(*embed, {at::zeros({1}, at::TensorOptions(device).dtype(at::kLong))});
     const std::vector<int64_t> wanted_hidden = {1, contract.hidden}, wanted_logits = {1, contract.vocabulary};
     const auto check_hidden = [&](const char* method, const at::Tensor& x) {
-      TORCH_CHECK(x.sizes() == wanted_hidden && x.scalar_type() == dtype, method, " gives ", x.scalar_type(), " ", x.sizes(),
-                  ", the contract says ", contract.dtype, " ", at::IntArrayRef(wanted_hidden));
+      TORCH_CHECK(x.sizes() == wanted_hidden && x.scalar_type() == dtype, method, " gives ", x.scalar_type(),
+                  " ", x.sizes(), ", the contract says ", contract.dtype, " ",
+                  at::IntArrayRef(wanted_hidden));
     };
     check_hidden("embed", hidden);
     memory::SessionOptions options;
@@ -82,8 +87,9 @@ struct Archive::State {
     TORCH_CHECK(session.tokens_processed(row) == 1, "step goes through fewer layers than the contract's ",
                 contract.shape.layers);
     const auto scores = run(*logits, {hidden});
-    TORCH_CHECK(scores.sizes() == wanted_logits && scores.scalar_type() == at::kFloat, "logits gives ", scores.scalar_type(),
-                " ", scores.sizes(), ", the contract says float32 ", at::IntArrayRef(wanted_logits));
+    TORCH_CHECK(scores.sizes() == wanted_logits && scores.scalar_type() == at::kFloat, "logits gives ",
+                scores.scalar_type(), " ", scores.sizes(), ", the contract says float32 ",
+                at::IntArrayRef(wanted_logits));
   }
 
   static at::Tensor run(const torch::jit::Method& method, std::vector<c10::IValue> arguments) {
@@ -129,13 +135,25 @@ std::shared_ptr<const Archive> Archive::load(const std::filesystem::path& path, 
   return archive;
 }
 
-Contract Archive::read_contract(const std::filesystem::path& path) { return contract_of(PackageFile(path), path.string()); }
+Contract Archive::read_contract(const std::filesystem::path& path) {
+  return contract_of(PackageFile(path), path.string());
+}
 
-const Contract& Archive::contract() const { return state_->contract; }
-const std::filesystem::path& Archive::path() const { return state_->path; }
-at::Device Archive::device() const { return state_->device; }
-at::ScalarType Archive::dtype() const { return state_->dtype; }
-bool Archive::has_codec() const { return state_->codec != nullptr; }
+const Contract& Archive::contract() const {
+  return state_->contract;
+}
+const std::filesystem::path& Archive::path() const {
+  return state_->path;
+}
+at::Device Archive::device() const {
+  return state_->device;
+}
+at::ScalarType Archive::dtype() const {
+  return state_->dtype;
+}
+bool Archive::has_codec() const {
+  return state_->codec != nullptr;
+}
 
 const std::string& Archive::sha256() const {
   std::call_once(state_->hashed, [this] { state_->sha256 = sha256_file(state_->path); });
@@ -144,7 +162,8 @@ const std::string& Archive::sha256() const {
 
 const Tokenizer& Archive::codec() const {
   if (!has_codec()) {
-    throw DataError(state_->path.string() + ": this archive has no tokenizer: it takes and gives token ids only");
+    throw DataError(state_->path.string() +
+                    ": this archive has no tokenizer: it takes and gives token ids only");
   }
   return *state_->codec;
 }
@@ -155,19 +174,21 @@ std::vector<int64_t> Archive::encode_prompt(std::string_view text, bool chat) co
     throw ConfigError(state_->path.string() + ": this model has no chat form; leave the chat setting out");
   }
   std::vector<int64_t> ids = codec().prefix();
-  const auto rest = chat ? codec().encode_wrapped(contract.chat_prefix, text, contract.chat_suffix) : codec().encode(text);
+  const auto rest =
+      chat ? codec().encode_wrapped(contract.chat_prefix, text, contract.chat_suffix) : codec().encode(text);
   ids.insert(ids.end(), rest.begin(), rest.end());
   return ids;
 }
 
 at::Tensor Archive::embed(const at::Tensor& ids) const {
-  TORCH_CHECK(ids.dim() == 1 && ids.scalar_type() == at::kLong, "[embed] ids must be int64 [S], got ", ids.scalar_type(), " ",
-              ids.sizes());
+  TORCH_CHECK(ids.dim() == 1 && ids.scalar_type() == at::kLong, "[embed] ids must be int64 [S], got ",
+              ids.scalar_type(), " ", ids.sizes());
   if (ids.numel() > 0) {
     const auto least = ids.min().item<int64_t>(), most = ids.max().item<int64_t>();
     if (least < 0 || most >= state_->contract.vocabulary) {
-      throw DataError("token id " + std::to_string(least < 0 ? least : most) + " is outside the vocabulary of " +
-                      std::to_string(state_->contract.vocabulary) + " (" + state_->path.string() + ")");
+      throw DataError("token id " + std::to_string(least < 0 ? least : most) +
+                      " is outside the vocabulary of " + std::to_string(state_->contract.vocabulary) + " (" +
+                      state_->path.string() + ")");
     }
   }
   return State::run(*state_->embed, {ids.to(state_->device)});
@@ -177,7 +198,9 @@ at::Tensor Archive::step(const at::Tensor& x, const at::Tensor& positions, const
   return State::run(*state_->step, {x, positions, session});
 }
 
-at::Tensor Archive::logits(const at::Tensor& hidden) const { return State::run(*state_->logits, {hidden}); }
+at::Tensor Archive::logits(const at::Tensor& hidden) const {
+  return State::run(*state_->logits, {hidden});
+}
 
 void prepare_runtime() {
   torch::jit::getExecutorMode() = true;

@@ -14,12 +14,13 @@
 
 namespace namm::models {
 
-/// A Transformer in one file: TorchScript methods, contract, tokenizer (design 3.1). Immutable after loading; one archive
-/// serves several threads and sessions at once.
+/// A Transformer in one file: TorchScript methods, contract, tokenizer (design 3.1). Immutable after loading;
+/// one archive serves several threads and sessions at once.
 class Archive {
  public:
-  /// Registers namm::attend, checks the contract and every checksum, loads the weights onto `device`. Throws DataError:
-  /// missing, truncated, damaged or foreign file, wrong contract version, archive of another torch, method missing.
+  /// Registers namm::attend, checks the contract and every checksum, loads the weights onto `device`. Throws
+  /// DataError: missing, truncated, damaged or foreign file, wrong contract version, archive of another
+  /// torch, method missing.
   static std::shared_ptr<const Archive> load(const std::filesystem::path& path, at::Device device = at::kCPU);
 
   /// The contract alone, without loading a weight. Throws DataError as `load` does for what it reads.
@@ -38,8 +39,9 @@ class Archive {
   const Tokenizer& codec() const;
   bool has_codec() const;
 
-  /// Ids of a prompt: the tokenizer's prefix, then `text`, between the chat form's two parts where `chat`; special tokens
-  /// that stand in `text` itself stay text. Throws ConfigError where the model has no chat form, DataError as `codec`.
+  /// Ids of a prompt: the tokenizer's prefix, then `text`, between the chat form's two parts where `chat`;
+  /// special tokens that stand in `text` itself stay text. Throws ConfigError where the model has no chat
+  /// form, DataError as `codec`.
   std::vector<int64_t> encode_prompt(std::string_view text, bool chat) const;
 
   /// ids int64 [S] -> [S, hidden]. Throws DataError on an id outside the vocabulary.
@@ -55,8 +57,8 @@ class Archive {
   std::unique_ptr<State> state_;
 };
 
-/// LibTorch's run-time switches that every program of ours wants: profiling executor and fuser off (no re-specialisation
-/// stalls). Called by Archive::load; harmless twice.
+/// LibTorch's run-time switches that every program of ours wants: profiling executor and fuser off (no
+/// re-specialisation stalls). Called by Archive::load; harmless twice.
 void prepare_runtime();
 
 }  // namespace namm::models

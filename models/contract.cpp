@@ -88,12 +88,14 @@ Contract Contract::parse(const std::string& json, const std::string& where) {
   Contract contract;
   contract.version = reader.integer("version", 0);
   if (contract.version != kVersion) {
-    throw DataError(where + ": contract version " + std::to_string(contract.version) + ", this program reads version " +
-                    std::to_string(kVersion) + ": export the model again with the exporter of this program");
+    throw DataError(where + ": contract version " + std::to_string(contract.version) +
+                    ", this program reads version " + std::to_string(kVersion) +
+                    ": export the model again with the exporter of this program");
   }
   contract.family = reader.text("family");
   if (contract.family != "llama") {
-    throw DataError(where + ": the model family '" + contract.family + "' is not known to this program (known: llama)");
+    throw DataError(where + ": the model family '" + contract.family +
+                    "' is not known to this program (known: llama)");
   }
   contract.source = reader.text("source");
   contract.shape.layers = reader.integer("layers", 1, kMostLayersOrHeads);

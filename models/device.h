@@ -6,8 +6,8 @@
 
 namespace namm::models {
 
-/// Device of a command line: auto (CUDA where this build and machine have it, else the CPU), cpu, cuda, cuda:N. Loads
-/// LibTorch's CUDA back end when one is asked for. Throws ConfigError saying what is missing.
+/// Device of a command line: auto (CUDA where this build and machine have it, else the CPU), cpu, cuda,
+/// cuda:N. Loads LibTorch's CUDA back end when one is asked for. Throws ConfigError saying what is missing.
 at::Device parse_device(const std::string& text);
 
 /// Devices of the CUDA back end, loaded if need be; 0 with the reason where there is none.

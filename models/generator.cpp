@@ -8,23 +8,30 @@
 namespace namm::models {
 namespace {
 
-// Hidden states that are turned into logits at once when answers are scored: bounds the [n, vocabulary] scores.
+// Hidden states that are turned into logits at once when answers are scored: bounds the [n, vocabulary]
+// scores.
 constexpr int64_t kScoredTogether = 256;
 
 at::Tensor as_tensor(const std::vector<int64_t>& ids) {
   return at::tensor(at::ArrayRef<int64_t>(ids), at::TensorOptions().dtype(at::kLong));
 }
 
-bool contains(std::span<const int64_t> ids, int64_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); }
+bool contains(std::span<const int64_t> ids, int64_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
 
 // First of the largest entries of each row, on the CPU.
-at::Tensor greedy_ids(const at::Tensor& logits) { return logits.argmax(1).to(at::kCPU); }
+at::Tensor greedy_ids(const at::Tensor& logits) {
+  return logits.argmax(1).to(at::kCPU);
+}
 
 }  // namespace
 
-Generator::Generator(std::shared_ptr<const Archive> archive, memory::Session& session, GeneratorOptions options)
+Generator::Generator(std::shared_ptr<const Archive> archive, memory::Session& session,
+                     GeneratorOptions options)
     : archive_(std::move(archive)), session_(session), options_(options) {
-  TORCH_CHECK(options_.chunk_tokens > 0, "[generator] chunk_tokens must be positive, got ", options_.chunk_tokens);
+  TORCH_CHECK(options_.chunk_tokens > 0, "[generator] chunk_tokens must be positive, got ",
+              options_.chunk_tokens);
 }
 
 at::Tensor Generator::step(std::span<const memory::RowId> rows, std::span<const int64_t> lengths,
@@ -34,9 +41,10 @@ at::Tensor Generator::step(std::span<const memory::RowId> rows, std::span<const 
   return archive_->step(x, session_.positions(), session_.handle());
 }
 
-void Generator::read(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids, const ReadObserver& observe,
-                     const PrefillProgress& progress) {
-  TORCH_CHECK(rows.size() == ids.size(), "[generator] ", rows.size(), " rows, but ", ids.size(), " lists of ids");
+void Generator::read(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids,
+                     const ReadObserver& observe, const PrefillProgress& progress) {
+  TORCH_CHECK(rows.size() == ids.size(), "[generator] ", rows.size(), " rows, but ", ids.size(),
+              " lists of ids");
   std::vector<std::size_t> done(rows.size(), 0);
   int64_t read = 0, total = 0;
   for (const auto& row : ids) {
@@ -51,7 +59,8 @@ void Generator::read(std::span<const memory::RowId> rows, std::span<const std::v
       const auto left = static_cast<int64_t>(ids[i].size() - done[i]);
       if (left == 0) continue;
       // Cut at the row's own multiples of both chunk and period: what else is in the step has no influence.
-      const int64_t to_chunk = options_.chunk_tokens - session_.tokens_processed(rows[i]) % options_.chunk_tokens;
+      const int64_t to_chunk =
+          options_.chunk_tokens - session_.tokens_processed(rows[i]) % options_.chunk_tokens;
       const int64_t length = std::min({left, to_chunk, session_.tokens_until_update(rows[i])});
       const auto begin = ids[i].begin() + static_cast<std::ptrdiff_t>(done[i]);
       step_ids.insert(step_ids.end(), begin, begin + length);
@@ -79,18 +88,22 @@ at::Tensor Generator::prefill(std::span<const memory::RowId> rows, std::span<con
   read(
       rows, ids,
       [&](std::size_t row, int64_t begin, const at::Tensor& hidden) {
-        if (begin + hidden.size(0) == static_cast<int64_t>(ids[row].size())) last[row] = hidden.slice(0, -1).clone();
+        if (begin + hidden.size(0) == static_cast<int64_t>(ids[row].size()))
+          last[row] = hidden.slice(0, -1).clone();
       },
       progress);
   return archive_->logits(at::cat(last));
 }
 
 std::vector<std::vector<int64_t>> Generator::greedy(std::span<const memory::RowId> rows, at::Tensor logits,
-                                                    std::span<const int64_t> max_new_tokens, std::span<const int64_t> stop_ids,
+                                                    std::span<const int64_t> max_new_tokens,
+                                                    std::span<const int64_t> stop_ids,
                                                     const TokenObserver& on_token) {
   const c10::InferenceMode inference;
-  TORCH_CHECK(logits.dim() == 2 && logits.size(0) == static_cast<int64_t>(rows.size()) && rows.size() == max_new_tokens.size(),
-              "[generator] logits ", logits.sizes(), " and ", max_new_tokens.size(), " limits for ", rows.size(), " rows");
+  TORCH_CHECK(logits.dim() == 2 && logits.size(0) == static_cast<int64_t>(rows.size()) &&
+                  rows.size() == max_new_tokens.size(),
+              "[generator] logits ", logits.sizes(), " and ", max_new_tokens.size(), " limits for ",
+              rows.size(), " rows");
   std::vector<std::vector<int64_t>> generated(rows.size());
   std::vector<std::size_t> active;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -123,15 +136,17 @@ std::vector<std::vector<int64_t>> Generator::greedy(std::span<const memory::RowI
   return generated;
 }
 
-std::vector<Scored> Generator::score(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> prompts,
+std::vector<Scored> Generator::score(std::span<const memory::RowId> rows,
+                                     std::span<const std::vector<int64_t>> prompts,
                                      std::span<const std::vector<int64_t>> targets) {
   const c10::InferenceMode inference;
-  TORCH_CHECK(rows.size() == prompts.size() && rows.size() == targets.size(), "[generator] ", rows.size(), " rows, ",
-              prompts.size(), " prompts, ", targets.size(), " targets");
+  TORCH_CHECK(rows.size() == prompts.size() && rows.size() == targets.size(), "[generator] ", rows.size(),
+              " rows, ", prompts.size(), " prompts, ", targets.size(), " targets");
   // The last token of a target is scored, not read: as in decoding, where it would never be fed.
   std::vector<std::vector<int64_t>> ids(prompts.begin(), prompts.end());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    TORCH_CHECK(!prompts[i].empty() && !targets[i].empty(), "[generator] prompt or target of row ", i, " is empty");
+    TORCH_CHECK(!prompts[i].empty() && !targets[i].empty(), "[generator] prompt or target of row ", i,
+                " is empty");
     ids[i].insert(ids[i].end(), targets[i].begin(), targets[i].end() - 1);
   }
 

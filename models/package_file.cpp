@@ -1,14 +1,14 @@
 #include "models/package_file.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "core/crc32.h"
 #include "core/errors.h"
@@ -22,7 +22,8 @@ constexpr uint32_t kLocalMark = 0x04034b50, kCentralMark = 0x02014b50, kEndMark 
 constexpr uint32_t kEnd64Mark = 0x06064b50, kLocator64Mark = 0x07064b50;
 constexpr uint64_t kStored = 0, kDeflated = 8, kMostInflated = 64 << 20;
 constexpr uint64_t kIn64 = 0xffffffff, kIn64Short = 0xffff;
-// Bit 3: sizes follow the content (PyTorch's writer sets it and fills the directory); bit 11: names are UTF-8.
+// Bit 3: sizes follow the content (PyTorch's writer sets it and fills the directory); bit 11: names are
+// UTF-8.
 constexpr uint64_t kAllowedFlags = 1u << 3 | 1u << 11;
 
 }  // namespace
@@ -30,7 +31,8 @@ constexpr uint64_t kAllowedFlags = 1u << 3 | 1u << 11;
 PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
   // Without blocking: a pipe would wait for its writer.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) throw DataError(path.string() + ": the model archive cannot be opened: " + std::strerror(errno));
+  if (descriptor < 0)
+    throw DataError(path.string() + ": the model archive cannot be opened: " + std::strerror(errno));
   struct stat status {};
   const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
   void* mapped = MAP_FAILED;
@@ -41,7 +43,8 @@ PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
   ::close(descriptor);
   if (!regular) throw DataError(path.string() + ": not a file; a model archive (.pt) is expected");
   if (size_ == 0) throw DataError(path.string() + ": the file is empty; export the model again");
-  if (mapped == MAP_FAILED) throw DataError(path.string() + ": the model archive cannot be read: " + std::strerror(errno));
+  if (mapped == MAP_FAILED)
+    throw DataError(path.string() + ": the model archive cannot be read: " + std::strerror(errno));
   data_ = static_cast<const char*>(mapped);
   try {
     read_directory();
@@ -51,7 +54,9 @@ PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
   }
 }
 
-PackageFile::~PackageFile() { ::munmap(const_cast<char*>(data_), size_); }
+PackageFile::~PackageFile() {
+  ::munmap(const_cast<char*>(data_), size_);
+}
 
 void PackageFile::fail(const std::string& why) const {
   throw DataError(path_.string() + ": not a complete model archive: " + why +
@@ -68,7 +73,8 @@ std::string_view PackageFile::bytes(uint64_t begin, uint64_t size, const char* w
 uint64_t PackageFile::number(uint64_t begin, int count, const char* what) const {
   const std::string_view field = bytes(begin, static_cast<uint64_t>(count), what);
   uint64_t value = 0;
-  for (int i = count - 1; i >= 0; --i) value = value << 8 | static_cast<unsigned char>(field[static_cast<std::size_t>(i)]);
+  for (int i = count - 1; i >= 0; --i)
+    value = value << 8 | static_cast<unsigned char>(field[static_cast<std::size_t>(i)]);
   return value;
 }
 
@@ -76,24 +82,29 @@ void PackageFile::read_directory() {
   if (size_ < kEnd || number(0, 4, "the first entry") != kLocalMark) fail("it is no TorchScript (zip) file");
   // PyTorch writes no comment, so the end record is the end of the file; anything else was cut or added to.
   const uint64_t end = size_ - kEnd;
-  if (number(end, 4, "end record") != kEndMark || number(end + 20, 2, "end record") != 0) fail("it is truncated");
+  if (number(end, 4, "end record") != kEndMark || number(end + 20, 2, "end record") != 0)
+    fail("it is truncated");
   uint64_t count = number(end + 10, 2, "end record");
   uint64_t place = number(end + 16, 4, "end record");
   if (count == kIn64Short || place == kIn64 || number(end + 12, 4, "end record") == kIn64) {
-    if (end < kLocator64 || number(end - kLocator64, 4, "locator") != kLocator64Mark) fail("its ZIP64 locator is missing");
+    if (end < kLocator64 || number(end - kLocator64, 4, "locator") != kLocator64Mark)
+      fail("its ZIP64 locator is missing");
     const uint64_t end64 = number(end - kLocator64 + 8, 8, "locator");
-    if (bytes(end64, kEnd64, "ZIP64 end record").empty() || number(end64, 4, "ZIP64 end record") != kEnd64Mark) {
+    if (bytes(end64, kEnd64, "ZIP64 end record").empty() ||
+        number(end64, 4, "ZIP64 end record") != kEnd64Mark) {
       fail("its ZIP64 end record is damaged");
     }
     count = number(end64 + 32, 8, "ZIP64 end record");
     place = number(end64 + 48, 8, "ZIP64 end record");
   }
-  if (count == 0 || count > size_ / kCentralHeader) fail("its directory counts " + std::to_string(count) + " entries");
+  if (count == 0 || count > size_ / kCentralHeader)
+    fail("its directory counts " + std::to_string(count) + " entries");
 
   for (uint64_t i = 0; i < count; ++i) {
     if (number(place, 4, "directory") != kCentralMark) fail("its directory is damaged");
     const uint64_t flags = number(place + 8, 2, "directory"), method = number(place + 10, 2, "directory");
-    const uint64_t name_size = number(place + 28, 2, "directory"), extra_size = number(place + 30, 2, "directory");
+    const uint64_t name_size = number(place + 28, 2, "directory"),
+                   extra_size = number(place + 30, 2, "directory");
     const uint64_t comment_size = number(place + 32, 2, "directory");
     Entry entry;
     entry.crc = static_cast<uint32_t>(number(place + 16, 4, "directory"));
@@ -122,8 +133,8 @@ void PackageFile::read_directory() {
     entry.stored = stored;
 
     if (number(local, 4, "entry") != kLocalMark || number(local + 26, 2, "entry") != name_size ||
-        bytes(local + kLocalHeader, name_size, "entry") != entry.name || number(local + 8, 2, "entry") != method ||
-        number(local + 6, 2, "entry") != flags) {
+        bytes(local + kLocalHeader, name_size, "entry") != entry.name ||
+        number(local + 8, 2, "entry") != method || number(local + 6, 2, "entry") != flags) {
       fail("the header of entry " + entry.name + " is damaged");
     }
     entry.begin = local + kLocalHeader + name_size + number(local + 28, 2, "entry");
@@ -133,7 +144,8 @@ void PackageFile::read_directory() {
   }
   std::vector<const Entry*> in_order;
   for (const Entry& entry : entries_) in_order.push_back(&entry);
-  std::sort(in_order.begin(), in_order.end(), [](const Entry* a, const Entry* b) { return a->begin < b->begin; });
+  std::sort(in_order.begin(), in_order.end(),
+            [](const Entry* a, const Entry* b) { return a->begin < b->begin; });
   for (std::size_t i = 1; i < in_order.size(); ++i) {
     if (in_order[i - 1]->begin + in_order[i - 1]->stored > in_order[i]->begin) fail("its entries overlap");
   }
@@ -143,14 +155,16 @@ void PackageFile::read_directory() {
 
 std::string PackageFile::inflated(const Entry& entry) const {
   // Only code is compressed by PyTorch; a size beyond this is a lie that would cost memory.
-  if (entry.size > kMostInflated) fail("entry " + entry.name + " claims " + std::to_string(entry.size) + " bytes");
+  if (entry.size > kMostInflated)
+    fail("entry " + entry.name + " claims " + std::to_string(entry.size) + " bytes");
   std::string content(entry.size, '\0');
   z_stream stream{};
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data_ + entry.begin));
   stream.avail_in = static_cast<uInt>(entry.stored);
   stream.next_out = reinterpret_cast<Bytef*>(content.data());
   stream.avail_out = static_cast<uInt>(content.size());
-  if (entry.stored > kMostInflated || inflateInit2(&stream, -MAX_WBITS) != Z_OK) fail("entry " + entry.name + " is damaged");
+  if (entry.stored > kMostInflated || inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+    fail("entry " + entry.name + " is damaged");
   const int state = inflate(&stream, Z_FINISH);
   const bool whole = state == Z_STREAM_END && stream.avail_out == 0 && stream.avail_in == 0;
   inflateEnd(&stream);

@@ -9,13 +9,14 @@
 
 namespace namm::models {
 
-/// A TorchScript archive seen as the zip file that it is: entries stored or (PyTorch does so with code) deflated, ZIP64 where large. LibTorch does not
-/// compare checksums when it reads, so damaged files are found here, before it sees a byte of them.
+/// A TorchScript archive seen as the zip file that it is: entries stored or (PyTorch does so with code)
+/// deflated, ZIP64 where large. LibTorch does not compare checksums when it reads, so damaged files are found
+/// here, before it sees a byte of them.
 class PackageFile {
  public:
   struct Entry {
-    std::string name;    ///< with the folder that all entries share, "archive/data.pkl"
-    uint64_t begin = 0;  ///< of the content in the file
+    std::string name;     ///< with the folder that all entries share, "archive/data.pkl"
+    uint64_t begin = 0;   ///< of the content in the file
     uint64_t size = 0;    ///< of the content
     uint64_t stored = 0;  ///< bytes that it takes in the file
     bool deflated = false;

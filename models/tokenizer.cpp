@@ -7,8 +7,8 @@
 
 namespace namm::models {
 
-std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const std::string& data, int64_t vocabulary,
-                                          const std::string& where) {
+std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const std::string& data,
+                                          int64_t vocabulary, const std::string& where) {
   try {
     const std::string kind = settings.at("kind").get<std::string>();
     auto prefix = settings.value("prefix_ids", std::vector<int64_t>{});
@@ -20,7 +20,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const 
     }
     const nlohmann::json content = parse_json(data, where + ": namm_tokenizer.json");
     if (kind == "words") return std::make_unique<WordTokenizer>(content, std::move(prefix), vocabulary);
-    if (kind == "byte-level-bpe") return std::make_unique<ByteLevelBpe>(content, std::move(prefix), vocabulary);
+    if (kind == "byte-level-bpe")
+      return std::make_unique<ByteLevelBpe>(content, std::move(prefix), vocabulary);
     throw DataError(where + ": the tokenizer kind '" + kind +
                     "' is not known to this program (known: words, byte-level-bpe); export the model again");
   } catch (const nlohmann::json::exception& error) {

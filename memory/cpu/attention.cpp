@@ -11,23 +11,25 @@ struct Partial {
   at::Tensor log_sum_exp;  // [Hk, G, T]
 };
 
-// The keys or values of `count` tokens of heads [head, head + heads), standing `stride` rows apart, as [heads, G, count, d]:
-// the query heads of a group read the same memory.
+// The keys or values of `count` tokens of heads [head, head + heads), standing `stride` rows apart, as
+// [heads, G, count, d]: the query heads of a group read the same memory.
 at::Tensor grouped(const at::Tensor& rows, int64_t heads, int64_t group, int64_t first_row, int64_t stride,
                    int64_t count) {
   const int64_t dim = rows.size(1);
-  return rows.as_strided({heads, group, count, dim}, {stride * dim, 0, dim, 1}, rows.storage_offset() + first_row * dim);
+  return rows.as_strided({heads, group, count, dim}, {stride * dim, 0, dim, 1},
+                         rows.storage_offset() + first_row * dim);
 }
 
-Partial flash(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, bool causal, double scale) {
-  auto [output, log_sum_exp] =
-      at::_scaled_dot_product_flash_attention_for_cpu(queries, keys, values, 0.0, causal, std::nullopt, scale);
+Partial flash(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, bool causal,
+              double scale) {
+  auto [output, log_sum_exp] = at::_scaled_dot_product_flash_attention_for_cpu(queries, keys, values, 0.0,
+                                                                               causal, std::nullopt, scale);
   return {std::move(output), std::move(log_sum_exp)};
 }
 
 // Tokens [first, first + count) of every head of an even segment.
-Partial even_part(const at::Tensor& queries, const CacheSegment& segment, int64_t first, int64_t count, bool causal,
-                  double scale) {
+Partial even_part(const at::Tensor& queries, const CacheSegment& segment, int64_t first, int64_t count,
+                  bool causal, double scale) {
   const int64_t heads = queries.size(0), group = queries.size(1);
   const int64_t stride = heads > 1 ? segment.starts[1] - segment.starts[0] : 0;
   const int64_t row = segment.starts[0] + first;
@@ -40,9 +42,9 @@ Partial ragged_part(const at::Tensor& queries, const CacheSegment& segment, doub
   const int64_t heads = queries.size(0), group = queries.size(1);
   std::vector<at::Tensor> outputs, log_sum_exps;
   for (int64_t h = 0; h < heads; ++h) {
-    Partial part = flash(queries.narrow(0, h, 1),
-                         grouped(segment.keys, 1, group, segment.starts[h], 0, segment.lengths[h]),
-                         grouped(segment.values, 1, group, segment.starts[h], 0, segment.lengths[h]), false, scale);
+    Partial part = flash(
+        queries.narrow(0, h, 1), grouped(segment.keys, 1, group, segment.starts[h], 0, segment.lengths[h]),
+        grouped(segment.values, 1, group, segment.starts[h], 0, segment.lengths[h]), false, scale);
     outputs.push_back(std::move(part.output));
     log_sum_exps.push_back(std::move(part.log_sum_exp));
   }
@@ -59,8 +61,8 @@ void attention(const at::Tensor& queries, const LayerCache& cache, double scale,
   const at::Tensor q = rows.as_strided({heads, group, tokens, dim}, {group * dim, dim, rows.stride(0), 1});
   at::Tensor target = output.as_strided({heads, group, tokens, dim}, {group * dim, dim, output.stride(0), 1});
 
-  // Every cached token but the newest T comes before all queries, so only the square of the chunk itself needs a mask, and
-  // the kernel's own (aligned top left) fits it.
+  // Every cached token but the newest T comes before all queries, so only the square of the chunk itself
+  // needs a mask, and the kernel's own (aligned top left) fits it.
   std::vector<Partial> parts;
   const auto& segments = cache.segments();
   const CacheSegment& last = *segments.back();

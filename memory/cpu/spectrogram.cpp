@@ -14,8 +14,9 @@ namespace {
 
 constexpr int64_t kTileFloats = 1 << 16;  // of products: 256 KiB
 
-// Row-major [blocks * components, hop]: row (b, c) is the windowed basis function c on block b of the window. Components
-// are the cosines of all bins, then the sines of those that have one (neither 0 nor half the sampling rate).
+// Row-major [blocks * components, hop]: row (b, c) is the windowed basis function c on block b of the window.
+// Components are the cosines of all bins, then the sines of those that have one (neither 0 nor half the
+// sampling rate).
 struct Basis {
   int64_t blocks, components, bins, sines;
   std::vector<float> rows;
@@ -44,15 +45,16 @@ Basis make_basis(const SpectrogramConfig& config) {
   return basis;
 }
 
-// Calls visit(first token, tokens, bin, magnitudes): magnitudes[k * stride + t] for token first + k, frame t; tiles in
-// parallel, the bins of a tile in order.
+// Calls visit(first token, tokens, bin, magnitudes): magnitudes[k * stride + t] for token first + k, frame t;
+// tiles in parallel, the bins of a tile in order.
 template <class Visit>
 void for_each_bin(const at::Tensor& signal, const SpectrogramConfig& config, const Visit& visit) {
   const int64_t hop = config.hop_length;
   Basis basis = make_basis(config);
   const int64_t tokens = signal.size(0);
   const int64_t stride = signal.size(1) / hop;  // blocks of a token's signal
-  const int64_t tile = std::max<int64_t>(1, kTileFloats / std::max<int64_t>(1, stride * basis.blocks * basis.components));
+  const int64_t tile =
+      std::max<int64_t>(1, kTileFloats / std::max<int64_t>(1, stride * basis.blocks * basis.components));
   const at::Tensor contiguous = signal.contiguous();
   float* data = contiguous.mutable_data_ptr<float>();
 
@@ -105,29 +107,35 @@ float dot(const float* __restrict a, const float* __restrict b, int64_t n) {
   for (; i + 8 <= n; i += 8) {
     for (int lane = 0; lane < 8; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
   }
-  float sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+  float sum =
+      ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
   for (; i < n; ++i) sum += a[i] * b[i];
   return sum;
 }
 
 }  // namespace
 
-bool supports_spectrogram(const SpectrogramConfig& config) { return config.n_fft % config.hop_length == 0; }
+bool supports_spectrogram(const SpectrogramConfig& config) {
+  return config.n_fft % config.hop_length == 0;
+}
 
 at::Tensor spectrogram(const at::Tensor& signal, const SpectrogramConfig& config) {
   const int64_t frames = frames_of(signal, config), bins = config.bins();
   at::Tensor result = at::empty({signal.size(0), frames, bins}, signal.options());
   if (result.numel() == 0) return result;
   float* out = result.mutable_data_ptr<float>();
-  for_each_bin(signal, config, [&](int64_t first, int64_t count, int64_t f, const float* magnitudes, int64_t stride) {
-    for (int64_t k = 0; k < count; ++k) {
-      for (int64_t t = 0; t < frames; ++t) out[((first + k) * frames + t) * bins + f] = magnitudes[k * stride + t];
-    }
-  });
+  for_each_bin(signal, config,
+               [&](int64_t first, int64_t count, int64_t f, const float* magnitudes, int64_t stride) {
+                 for (int64_t k = 0; k < count; ++k) {
+                   for (int64_t t = 0; t < frames; ++t)
+                     out[((first + k) * frames + t) * bins + f] = magnitudes[k * stride + t];
+                 }
+               });
   return result;
 }
 
-at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous, const SpectrogramConfig& config) {
+at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
+                           const SpectrogramConfig& config) {
   const int64_t frames = frames_of(signal, config), bins = config.bins();
   const std::vector<float> weights = ema_weights(frames, config);
   const float carry = ema_carry(frames, config);
@@ -137,12 +145,13 @@ at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
   if (frames == 0) return result.copy_(before);
   const float* old = before.const_data_ptr<float>();
   float* out = result.mutable_data_ptr<float>();
-  for_each_bin(signal, config, [&](int64_t first, int64_t count, int64_t f, const float* magnitudes, int64_t stride) {
-    for (int64_t k = 0; k < count; ++k) {
-      const int64_t place = (first + k) * bins + f;
-      out[place] = dot(weights.data(), magnitudes + k * stride, frames) + carry * old[place];
-    }
-  });
+  for_each_bin(signal, config,
+               [&](int64_t first, int64_t count, int64_t f, const float* magnitudes, int64_t stride) {
+                 for (int64_t k = 0; k < count; ++k) {
+                   const int64_t place = (first + k) * bins + f;
+                   out[place] = dot(weights.data(), magnitudes + k * stride, frames) + carry * old[place];
+                 }
+               });
   return result;
 }
 

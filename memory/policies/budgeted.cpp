@@ -6,7 +6,8 @@
 namespace namm::memory {
 
 BudgetedPolicy::BudgetedPolicy(BaselineArguments arguments) : arguments_(std::move(arguments)) {
-  TORCH_CHECK(arguments_.period_tokens > 0, "[policy] the period must be at least 1 token, is ", arguments_.period_tokens);
+  TORCH_CHECK(arguments_.period_tokens > 0, "[policy] the period must be at least 1 token, is ",
+              arguments_.period_tokens);
   TORCH_CHECK(!arguments_.budget.needs_counts() || arguments_.recorded != nullptr, "[policy] budget ",
               arguments_.budget.text(), " needs what NAMM kept: run the policy namm first");
 }
@@ -18,7 +19,8 @@ std::vector<int64_t> BudgetedPolicy::budgets(const UpdateView& view, const Layer
   std::vector<int64_t> result;
   result.reserve(view.rows.size() * static_cast<size_t>(heads));
   for (const RowView& row : view.rows) {
-    const std::vector<int64_t> counts = budget_counts(arguments_.budget, arguments_.recorded.get(), row, view.shape);
+    const std::vector<int64_t> counts =
+        budget_counts(arguments_.budget, arguments_.recorded.get(), row, view.shape);
     for (int64_t h = 0; h < heads; ++h) {
       result.push_back(std::max<int64_t>(1, counts[static_cast<size_t>(layer.layer * heads + h)]));
     }

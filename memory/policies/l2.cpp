@@ -6,11 +6,16 @@
 
 namespace namm::memory {
 
-L2Policy::L2Policy(BaselineArguments arguments, Keep keep) : BudgetedPolicy(std::move(arguments)), keep_(keep) {}
+L2Policy::L2Policy(BaselineArguments arguments, Keep keep)
+    : BudgetedPolicy(std::move(arguments)), keep_(keep) {}
 
-std::string L2Policy::name() const { return keep_ == Keep::low_norms ? "l2" : "l2-high"; }
+std::string L2Policy::name() const {
+  return keep_ == Keep::low_norms ? "l2" : "l2-high";
+}
 
-Needs L2Policy::needs() const { return {.key_norms = true}; }
+Needs L2Policy::needs() const {
+  return {.key_norms = true};
+}
 
 KeepDecision L2Policy::decide_layer(const UpdateView& view, const LayerView& layer) const {
   std::vector<SegmentBudget> segments;

@@ -4,9 +4,10 @@
 
 namespace namm::memory {
 
-/// Devoto et al., "A Simple and Effective L2 Norm-Based Strategy for KV Cache Compression", arXiv 2406.11430: keeps the keys
-/// of low Euclidean norm. `l2-high` keeps the high ones, the opposite control. Differs: no layer is exempt (the paper skips
-/// the first two), eviction comes every period, the newest token always stays. Norms are float32, ties keep the older token.
+/// Devoto et al., "A Simple and Effective L2 Norm-Based Strategy for KV Cache Compression", arXiv 2406.11430:
+/// keeps the keys of low Euclidean norm. `l2-high` keeps the high ones, the opposite control. Differs: no
+/// layer is exempt (the paper skips the first two), eviction comes every period, the newest token always
+/// stays. Norms are float32, ties keep the older token.
 class L2Policy final : public BudgetedPolicy {
  public:
   enum class Keep { low_norms, high_norms };

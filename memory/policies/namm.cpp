@@ -15,13 +15,17 @@ void NammConfig::check(const ConfigNode& node) const {
 }
 
 NammPolicy::NammPolicy(const NammConfig& config, at::Tensor theta, FeatureStatistics statistics)
-    : config_(config), mode_(head_mode(config.heads)), theta_(std::move(theta)), statistics_(std::move(statistics)) {
+    : config_(config),
+      mode_(head_mode(config.heads)),
+      theta_(std::move(theta)),
+      statistics_(std::move(statistics)) {
   TORCH_CHECK(theta_.defined() && theta_.dim() == 2 && theta_.scalar_type() == at::kFloat &&
                   theta_.size(1) == config.parameters(),
               "[namm] parameters must be float32 [members, ", config.parameters(), "], are ",
               theta_.defined() ? theta_.sizes() : at::IntArrayRef());
-  TORCH_CHECK(statistics_.count == 0 || statistics_.features() == config.spectrogram.bins(), "[namm] statistics of ",
-              statistics_.features(), " features for ", config.spectrogram.bins(), " frequencies");
+  TORCH_CHECK(statistics_.count == 0 || statistics_.features() == config.spectrogram.bins(),
+              "[namm] statistics of ", statistics_.features(), " features for ", config.spectrogram.bins(),
+              " frequencies");
 }
 
 Needs NammPolicy::needs() const {
@@ -35,12 +39,15 @@ at::Tensor ages_of(const LayerView& layer) {
   const at::Device device = layer.positions.device();
   std::vector<int64_t> ends(layer.offsets.size() - 1);
   for (size_t s = 0; s < ends.size(); ++s) ends[s] = layer.offsets[s + 1] - 1;
-  const at::Tensor newest = at::tensor(ends, at::kLong).to(device).index_select(0, segment_ids(layer.offsets, device));
+  const at::Tensor newest =
+      at::tensor(ends, at::kLong).to(device).index_select(0, segment_ids(layer.offsets, device));
   return layer.positions.index_select(0, newest) - layer.positions;
 }
 
-// [tokens of the longest row, dimension], by age; filled in for `ages` alone, a long row has forgotten most of what it read.
-at::Tensor recency_table(const UpdateView& view, const std::vector<at::Tensor>& ages, const RecencyConfig& config) {
+// [tokens of the longest row, dimension], by age; filled in for `ages` alone, a long row has forgotten most
+// of what it read.
+at::Tensor recency_table(const UpdateView& view, const std::vector<at::Tensor>& ages,
+                         const RecencyConfig& config) {
   int64_t tokens = 0;
   for (const RowView& row : view.rows) tokens = std::max(tokens, row.tokens_processed);
   const at::Tensor all = at::cat(ages);
@@ -52,12 +59,14 @@ at::Tensor recency_table(const UpdateView& view, const std::vector<at::Tensor>& 
 
 }  // namespace
 
-at::Tensor NammPolicy::features(const LayerView& layer, const at::Tensor& ages, const at::Tensor& table) const {
+at::Tensor NammPolicy::features(const LayerView& layer, const at::Tensor& ages,
+                                const at::Tensor& table) const {
   TORCH_CHECK(layer.ema.defined(), "[namm] the view has no spectrogram");
   return at::cat({table.index_select(0, ages), statistics_.apply(layer.ema)}, 1);
 }
 
-at::Tensor NammPolicy::scores(const UpdateView& view, const at::Tensor& features, const LayerView& layer) const {
+at::Tensor NammPolicy::scores(const UpdateView& view, const at::Tensor& features,
+                              const LayerView& layer) const {
   std::vector<BamSegment> segments;
   for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
     const RowView& row = view.rows[s / static_cast<size_t>(view.shape.kv_heads)];

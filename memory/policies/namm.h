@@ -17,7 +17,8 @@
 
 namespace namm::memory {
 
-/// All constants of a neural attention memory; with parameters and statistics they are the whole memory (memory_file.h).
+/// All constants of a neural attention memory; with parameters and statistics they are the whole memory
+/// (memory_file.h).
 struct NammConfig {
   int64_t period_tokens = 512;
   std::string heads = "ragged";
@@ -30,7 +31,8 @@ struct NammConfig {
   static void fields(Self& self, Visitor& visit) {
     visit("period_tokens", self.period_tokens, between(1, 1 << 20), "tokens between two updates");
     visit("heads", self.heads, one_of({"ragged", "parity"}),
-          "ragged: every head keeps its own number of tokens; parity: one number a layer, as the released code");
+          "ragged: every head keeps its own number of tokens; parity: one number a layer, as the released "
+          "code");
     visit("cache_cap", self.cache_cap, at_least(0), "most tokens a head keeps at an update; 0: no cap");
     visit("spectrogram", self.spectrogram, "features: transform of the attention a token receives");
     visit("recency", self.recency, "features: embedding of a token's age");
@@ -46,12 +48,13 @@ struct NammConfig {
   bool operator==(const NammConfig&) const = default;
 };
 
-/// Cetin et al., "An Evolved Universal Transformer Memory", arXiv 2410.13166, as namm-semantics 2 to 6 specify it: forgets the
-/// tokens whose score is below 0. Differs from the released code where namm-semantics 10 says so: each row is on its own, ties
-/// are stable, float32 throughout, any age.
+/// Cetin et al., "An Evolved Universal Transformer Memory", arXiv 2410.13166, as namm-semantics 2 to 6
+/// specify it: forgets the tokens whose score is below 0. Differs from the released code where namm-semantics
+/// 10 says so: each row is on its own, ties are stable, float32 throughout, any age.
 class NammPolicy final : public EvictionPolicy {
  public:
-  /// theta float32 [members, n]; a row's member picks its vector. TORCH_CHECK: n, and the statistics' features.
+  /// theta float32 [members, n]; a row's member picks its vector. TORCH_CHECK: n, and the statistics'
+  /// features.
   NammPolicy(const NammConfig& config, at::Tensor theta, FeatureStatistics statistics);
 
   std::string name() const override { return "namm"; }

@@ -31,7 +31,8 @@ KeepDecision RandomPolicy::decide_layer(const UpdateView& view, const LayerView&
     const std::array<uint32_t, 2> philox_key{static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)};
     for (int64_t i = layer.offsets[s]; i < layer.offsets[s + 1]; ++i) {
       const auto p = static_cast<uint64_t>(position[i]);
-      const uint32_t bits = philox4x32({static_cast<uint32_t>(p), static_cast<uint32_t>(p >> 32), 0, 0}, philox_key)[0];
+      const uint32_t bits =
+          philox4x32({static_cast<uint32_t>(p), static_cast<uint32_t>(p >> 32), 0, 0}, philox_key)[0];
       score[i] = static_cast<float>(bits >> 8) * 0x1p-24f;
     }
   }

@@ -7,9 +7,9 @@
 
 namespace namm::memory {
 
-/// Keeps the newest token and a uniform draw of the others: the control for "how many" without "which". Draws are a function
-/// of (seed, row tag, update, layer, KV head, token position) alone. With the budget match_namm_heads it is the control
-/// `namm-counts-random`.
+/// Keeps the newest token and a uniform draw of the others: the control for "how many" without "which". Draws
+/// are a function of (seed, row tag, update, layer, KV head, token position) alone. With the budget
+/// match_namm_heads it is the control `namm-counts-random`.
 class RandomPolicy final : public BudgetedPolicy {
  public:
   RandomPolicy(std::string name, BaselineArguments arguments, uint64_t seed);

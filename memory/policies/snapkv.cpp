@@ -10,7 +10,8 @@ namespace namm::memory {
 SnapKvPolicy::SnapKvPolicy(BaselineArguments arguments, int64_t window_tokens, int64_t pool_tokens)
     : BudgetedPolicy(std::move(arguments)), window_tokens_(window_tokens), pool_tokens_(pool_tokens) {
   TORCH_CHECK(window_tokens >= 1, "[snapkv] the window must be at least 1 token, is ", window_tokens);
-  TORCH_CHECK(pool_tokens >= 1 && pool_tokens % 2 == 1, "[snapkv] the pool must be an odd number of tokens, is ", pool_tokens);
+  TORCH_CHECK(pool_tokens >= 1 && pool_tokens % 2 == 1,
+              "[snapkv] the pool must be an odd number of tokens, is ", pool_tokens);
 }
 
 KeepDecision SnapKvPolicy::decide_layer(const UpdateView& view, const LayerView& layer) const {

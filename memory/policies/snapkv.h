@@ -4,10 +4,10 @@
 
 namespace namm::memory {
 
-/// Li et al., "SnapKV: LLM Knows What You are Looking for Before Generation", arXiv 2404.14469: the newest `window_tokens` stay;
-/// of the older ones those that the window's queries attended to most, smoothed over neighbours by an average pool. Differs:
-/// grouped heads share one cache, so attention is averaged over the group; eviction comes every period, not once after the
-/// prompt; a window beyond the budget is cut to it.
+/// Li et al., "SnapKV: LLM Knows What You are Looking for Before Generation", arXiv 2404.14469: the newest
+/// `window_tokens` stay; of the older ones those that the window's queries attended to most, smoothed over
+/// neighbours by an average pool. Differs: grouped heads share one cache, so attention is averaged over the
+/// group; eviction comes every period, not once after the prompt; a window beyond the budget is cut to it.
 class SnapKvPolicy final : public BudgetedPolicy {
  public:
   /// TORCH_CHECK: window_tokens >= 1, pool_tokens odd and >= 1 (1: no pooling).

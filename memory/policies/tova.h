@@ -4,9 +4,10 @@
 
 namespace namm::memory {
 
-/// Oren et al., "Transformers are Multi-State RNNs", arXiv 2401.06104 (TOVA): keeps the tokens that the newest query attends to
-/// most, averaged over the heads of the layer. Differs: eviction comes every period, not every token; where heads hold
-/// different tokens the average goes over those that hold it; the newest token always stays.
+/// Oren et al., "Transformers are Multi-State RNNs", arXiv 2401.06104 (TOVA): keeps the tokens that the
+/// newest query attends to most, averaged over the heads of the layer. Differs: eviction comes every period,
+/// not every token; where heads hold different tokens the average goes over those that hold it; the newest
+/// token always stays.
 class TovaPolicy final : public BudgetedPolicy {
  public:
   using BudgetedPolicy::BudgetedPolicy;

@@ -24,7 +24,9 @@ std::unordered_map<uint32_t, uint8_t> byte_of_letter() {
 
 // Next code point of valid UTF-8 (nlohmann::json has checked it).
 uint32_t next_letter(const std::string& text, std::size_t& place) {
-  const auto byte = [&](std::size_t offset) { return static_cast<uint32_t>(static_cast<unsigned char>(text[place + offset])); };
+  const auto byte = [&](std::size_t offset) {
+    return static_cast<uint32_t>(static_cast<unsigned char>(text[place + offset]));
+  };
   const uint32_t first = byte(0);
   const std::size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
   if (place + length > text.size()) throw std::invalid_argument("vocabulary: a text is not valid UTF-8");
@@ -35,7 +37,8 @@ uint32_t next_letter(const std::string& text, std::size_t& place) {
 }
 
 // Bytes of a vocabulary entry, none where it holds other letters.
-std::optional<std::string> bytes_of(const std::string& entry, const std::unordered_map<uint32_t, uint8_t>& letters) {
+std::optional<std::string> bytes_of(const std::string& entry,
+                                    const std::unordered_map<uint32_t, uint8_t>& letters) {
   std::string bytes;
   for (std::size_t place = 0; place < entry.size();) {
     const auto found = letters.find(next_letter(entry, place));
@@ -58,7 +61,8 @@ ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> pref
   const auto letters = byte_of_letter();
   const nlohmann::json& entries = data.at("vocabulary");
   const auto count = static_cast<int64_t>(entries.size());
-  if (!entries.is_array() || entries.empty() || count > INT32_MAX) throw std::invalid_argument("vocabulary: a list is expected");
+  if (!entries.is_array() || entries.empty() || count > INT32_MAX)
+    throw std::invalid_argument("vocabulary: a list is expected");
   vocabulary_ = std::max(count, vocabulary);
   texts_.resize(static_cast<std::size_t>(count));
   is_special_.resize(texts_.size(), false);
@@ -75,11 +79,13 @@ ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> pref
 
   const auto id_in_range = [count](const nlohmann::json& value, const char* what) {
     const auto id = value.get<int64_t>();
-    if (id < 0 || id >= count) throw std::invalid_argument(std::string(what) + ": id " + std::to_string(id) + " is no token");
+    if (id < 0 || id >= count)
+      throw std::invalid_argument(std::string(what) + ": id " + std::to_string(id) + " is no token");
     return static_cast<int32_t>(id);
   };
   const nlohmann::json& merges = data.at("merges");
-  if (!merges.is_array() || merges.size() % 3 != 0) throw std::invalid_argument("merges: a list of triples is expected");
+  if (!merges.is_array() || merges.size() % 3 != 0)
+    throw std::invalid_argument("merges: a list of triples is expected");
   merges_.reserve(merges.size() / 3);
   for (std::size_t i = 0; i < merges.size(); i += 3) {
     const int32_t left = id_in_range(merges[i], "merges"), right = id_in_range(merges[i + 1], "merges");
@@ -92,7 +98,8 @@ ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> pref
     AddedToken added{token.at("text").get<std::string>(), id, token.at("special").get<bool>()};
     if (added.text.empty()) throw std::invalid_argument("added: an empty text");
     std::string& entry = texts_[static_cast<std::size_t>(id)];
-    // Added tokens are found before the text is cut into pieces; a piece that reads the same is ordinary text.
+    // Added tokens are found before the text is cut into pieces; a piece that reads the same is ordinary
+    // text.
     if (const auto piece = whole_pieces_.find(entry); piece != whole_pieces_.end() && piece->second == id) {
       whole_pieces_.erase(piece);
     }
@@ -111,16 +118,19 @@ ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> pref
   }
 }
 
-const ByteLevelBpe::AddedToken* ByteLevelBpe::added_token_at(std::string_view text, std::size_t place, bool with_special) const {
+const ByteLevelBpe::AddedToken* ByteLevelBpe::added_token_at(std::string_view text, std::size_t place,
+                                                             bool with_special) const {
   const auto [begin, end] = added_range_[static_cast<unsigned char>(text[place])];
   for (int32_t i = begin; i < end; ++i) {
     const AddedToken& token = added_[static_cast<std::size_t>(i)];
-    if ((with_special || !token.special) && text.substr(place, token.text.size()) == token.text) return &token;
+    if ((with_special || !token.special) && text.substr(place, token.text.size()) == token.text)
+      return &token;
   }
   return nullptr;
 }
 
-std::vector<int64_t> ByteLevelBpe::encode_wrapped(std::string_view before, std::string_view text, std::string_view after) const {
+std::vector<int64_t> ByteLevelBpe::encode_wrapped(std::string_view before, std::string_view text,
+                                                  std::string_view after) const {
   std::string joined;
   std::string_view whole = text;
   if (!before.empty() || !after.empty()) {
@@ -170,7 +180,8 @@ void ByteLevelBpe::encode_piece(std::string_view piece, std::vector<int64_t>& id
     const auto index = static_cast<int32_t>(symbols.size());
     symbols.push_back({id, index - 1, index + 1});
   }
-  if (symbols.size() < piece.size()) report_dropped(piece, static_cast<int64_t>(piece.size() - symbols.size()));
+  if (symbols.size() < piece.size())
+    report_dropped(piece, static_cast<int64_t>(piece.size() - symbols.size()));
   if (symbols.empty()) return;
   symbols.back().next = -1;
   merge(symbols);
@@ -206,7 +217,8 @@ void ByteLevelBpe::merge(std::vector<Symbol>& symbols) const {
     queue.pop();
     Symbol& left = symbols[static_cast<std::size_t>(best.place)];
     if (left.id < 0) continue;
-    // Neighbours may have changed since; as in `tokenizers`, another pair that gives the same token still counts.
+    // Neighbours may have changed since; as in `tokenizers`, another pair that gives the same token still
+    // counts.
     const Merge* now = candidate(best.place);
     if (now == nullptr || now->result != best.result) continue;
     Symbol& right = symbols[static_cast<std::size_t>(left.next)];
@@ -218,26 +230,29 @@ void ByteLevelBpe::merge(std::vector<Symbol>& symbols) const {
       if (const Merge* found = candidate(best.place)) queue.push({found->rank, best.place, found->result});
     }
     if (left.previous >= 0) {
-      if (const Merge* found = candidate(left.previous)) queue.push({found->rank, left.previous, found->result});
+      if (const Merge* found = candidate(left.previous))
+        queue.push({found->rank, left.previous, found->result});
     }
   }
 }
 
 void ByteLevelBpe::report_dropped(std::string_view piece, int64_t count) const {
   if (dropped_bytes_.fetch_add(count) > 0) return;
-  const auto byte = std::find_if(piece.begin(), piece.end(),
-                                 [&](char letter) { return byte_ids_[static_cast<unsigned char>(letter)] < 0; });
+  const auto byte = std::find_if(piece.begin(), piece.end(), [&](char letter) {
+    return byte_ids_[static_cast<unsigned char>(letter)] < 0;
+  });
   const auto value = static_cast<unsigned>(static_cast<unsigned char>(*byte));
   constexpr char kDigits[] = "0123456789abcdef";
-  log_warning(std::string("the tokenizer has no token for byte 0x") + kDigits[value >> 4] + kDigits[value & 15] +
-              "; such bytes are left out of prompts (told once)");
+  log_warning(std::string("the tokenizer has no token for byte 0x") + kDigits[value >> 4] +
+              kDigits[value & 15] + "; such bytes are left out of prompts (told once)");
 }
 
 std::string ByteLevelBpe::decode(const std::vector<int64_t>& ids, bool skip_special) const {
   std::string text;
   for (const int64_t id : ids) {
     if (id < 0 || id >= vocabulary_) {
-      throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(vocabulary_));
+      throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                      std::to_string(vocabulary_));
     }
     if (id >= static_cast<int64_t>(texts_.size())) continue;
     const auto index = static_cast<std::size_t>(id);

@@ -2,10 +2,10 @@
 
 #include "models/tokenizers/splitter.h"
 
-#include <pcre2.h>
-
 #include <stdexcept>
 #include <utility>
+
+#include <pcre2.h>
 
 #include "core/errors.h"
 #include "core/text.h"
@@ -14,7 +14,8 @@ namespace namm::models {
 namespace {
 
 // Unicode's White_Space; PCRE2's own \s has U+180E too, which lost that property.
-#define NAMM_SPACE R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})"
+#define NAMM_SPACE \
+  R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})"
 
 constexpr std::pair<const char*, const char*> kRules[] = {
     {"gpt2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^)" NAMM_SPACE R"(\p{L}\p{N}]+|[)" NAMM_SPACE
@@ -23,8 +24,8 @@ constexpr std::pair<const char*, const char*> kRules[] = {
     {"smollm", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^)" NAMM_SPACE R"(\p{L}\p{N}]+|[)" NAMM_SPACE
                R"(]+(?![^)" NAMM_SPACE R"(\p{N}])|[)" NAMM_SPACE R"(]+)"},
     {"llama3", R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^)" NAMM_SPACE
-               R"(\p{L}\p{N}]+[\r\n]*|[)" NAMM_SPACE R"(]*[\r\n]+|[)" NAMM_SPACE R"(]+(?![^)" NAMM_SPACE R"(])|[)" NAMM_SPACE
-               R"(]+)"},
+               R"(\p{L}\p{N}]+[\r\n]*|[)" NAMM_SPACE R"(]*[\r\n]+|[)" NAMM_SPACE R"(]+(?![^)" NAMM_SPACE
+               R"(])|[)" NAMM_SPACE R"(]+)"},
 };
 
 // Bytes of the longest UTF-8 letter.
@@ -50,7 +51,8 @@ Splitter::Splitter(const std::string& rule) : pattern_(std::make_unique<Pattern>
     if (rule == name) text = pattern;
     known += (known.empty() ? "" : ", ") + std::string(name);
   }
-  if (text == nullptr) throw std::invalid_argument("pre: the splitting rule '" + rule + "' is not known (known: " + known + ")");
+  if (text == nullptr)
+    throw std::invalid_argument("pre: the splitting rule '" + rule + "' is not known (known: " + known + ")");
   int code = 0;
   PCRE2_SIZE offset = 0;
   pattern_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text), PCRE2_ZERO_TERMINATED,
@@ -58,7 +60,8 @@ Splitter::Splitter(const std::string& rule) : pattern_(std::make_unique<Pattern>
   if (pattern_->code == nullptr) {
     throw std::logic_error("pattern " + rule + " at " + std::to_string(offset) + ": " + message(code));
   }
-  // Where the library was built without a compiler for this machine, matching interprets: slower, the same result.
+  // Where the library was built without a compiler for this machine, matching interprets: slower, the same
+  // result.
   pcre2_jit_compile(pattern_->code, PCRE2_JIT_COMPLETE);
 }
 
@@ -78,13 +81,13 @@ void Splitter::split(std::string_view text, const std::function<void(std::string
 }
 
 void Splitter::split_valid(std::string_view text, const std::function<void(std::string_view)>& piece) const {
-  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(pcre2_match_data_create(1, nullptr),
-                                                                                 &pcre2_match_data_free);
+  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(
+      pcre2_match_data_create(1, nullptr), &pcre2_match_data_free);
   std::size_t done = 0;
   while (done < text.size()) {
     // Checked once by the caller: a check in every call would make long texts quadratic.
-    const int found = pcre2_match(pattern_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), done,
-                                  PCRE2_NO_UTF_CHECK, match.get(), nullptr);
+    const int found = pcre2_match(pattern_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
+                                  done, PCRE2_NO_UTF_CHECK, match.get(), nullptr);
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0) throw InfrastructureError("splitting a text for the tokenizer failed: " + message(found));
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());

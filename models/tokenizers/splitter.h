@@ -16,8 +16,8 @@ class Splitter {
   ~Splitter();
   Splitter(Splitter&&) noexcept;
 
-  /// Calls `piece` for every part of `text`, in order and without gaps. Bytes that are not valid UTF-8 form pieces of their
-  /// own. Safe to call from several threads.
+  /// Calls `piece` for every part of `text`, in order and without gaps. Bytes that are not valid UTF-8 form
+  /// pieces of their own. Safe to call from several threads.
   void split(std::string_view text, const std::function<void(std::string_view)>& piece) const;
 
  private:

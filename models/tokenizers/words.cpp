@@ -8,7 +8,9 @@
 namespace namm::models {
 namespace {
 
-bool is_white_space(char letter) { return letter == ' ' || (letter >= '\t' && letter <= '\r'); }
+bool is_white_space(char letter) {
+  return letter == ' ' || (letter >= '\t' && letter <= '\r');
+}
 
 }  // namespace
 
@@ -20,11 +22,13 @@ WordTokenizer::WordTokenizer(const nlohmann::json& data, std::vector<int64_t> pr
       prefix_(std::move(prefix)) {
   const auto count = static_cast<int64_t>(words_.size());
   if (byte_base_ < count || byte_base_ > vocabulary - 256) {
-    throw std::invalid_argument("byte_base = " + std::to_string(byte_base_) + " does not fit " + std::to_string(count) +
-                                " words in a vocabulary of " + std::to_string(vocabulary));
+    throw std::invalid_argument("byte_base = " + std::to_string(byte_base_) + " does not fit " +
+                                std::to_string(count) + " words in a vocabulary of " +
+                                std::to_string(vocabulary));
   }
   for (const int64_t id : data.at("special").get<std::vector<int64_t>>()) {
-    if (id < 0 || id >= count) throw std::invalid_argument("special: id " + std::to_string(id) + " is no word");
+    if (id < 0 || id >= count)
+      throw std::invalid_argument("special: id " + std::to_string(id) + " is no word");
     is_special_[static_cast<std::size_t>(id)] = true;
   }
   for (std::size_t id = 0; id < words_.size(); ++id) {
@@ -69,7 +73,8 @@ std::vector<int64_t> WordTokenizer::encode_wrapped(std::string_view before, std:
       continue;
     }
     const auto end = static_cast<std::size_t>(
-        std::find_if(whole.begin() + static_cast<std::ptrdiff_t>(begin), whole.end(), is_white_space) - whole.begin());
+        std::find_if(whole.begin() + static_cast<std::ptrdiff_t>(begin), whole.end(), is_white_space) -
+        whole.begin());
     const int64_t word = begin == 0 || free_space ? word_at(begin, end) : -1;
     if (word >= 0) {
       ids.push_back(word);
@@ -87,7 +92,8 @@ std::string WordTokenizer::decode(const std::vector<int64_t>& ids, bool skip_spe
   std::string text;
   for (const int64_t id : ids) {
     if (id < 0 || id >= vocabulary_) {
-      throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(vocabulary_));
+      throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                      std::to_string(vocabulary_));
     }
     if (id >= byte_base_ && id < byte_base_ + 256) {
       text.push_back(static_cast<char>(id - byte_base_));

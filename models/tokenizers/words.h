@@ -7,18 +7,20 @@
 
 namespace namm::models {
 
-/// Words separated by single spaces, and 256 byte tokens for everything else: the tokenizer of the shipped small model.
+/// Words separated by single spaces, and 256 byte tokens for everything else: the tokenizer of the shipped
+/// small model.
 ///
-/// A run of non-white-space (ASCII) becomes a word token where it is a word and stands at the start of the text or after a
-/// space that no other token has; decoding writes that space before every word but the first. All other bytes are byte
-/// tokens, so decode(encode(text)) == text for any bytes.
+/// A run of non-white-space (ASCII) becomes a word token where it is a word and stands at the start of the
+/// text or after a space that no other token has; decoding writes that space before every word but the first.
+/// All other bytes are byte tokens, so decode(encode(text)) == text for any bytes.
 class WordTokenizer : public Tokenizer {
  public:
-  /// data: {"words": [...], "special": [ids], "byte_base": id of byte 0}. Throws std::invalid_argument or a JSON exception
-  /// where that does not hold together.
+  /// data: {"words": [...], "special": [ids], "byte_base": id of byte 0}. Throws std::invalid_argument or a
+  /// JSON exception where that does not hold together.
   WordTokenizer(const nlohmann::json& data, std::vector<int64_t> prefix, int64_t vocabulary);
 
-  std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text, std::string_view after) const override;
+  std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text,
+                                      std::string_view after) const override;
   std::string decode(const std::vector<int64_t>& ids, bool skip_special) const override;
   std::vector<int64_t> prefix() const override { return prefix_; }
   int64_t vocabulary_size() const override { return vocabulary_; }

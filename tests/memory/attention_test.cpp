@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
-#include <ATen/Context.h>
 #include <gtest/gtest.h>
+
+#include <ATen/Context.h>
 
 #include "tests/memory/dense_attention.h"
 #include "tests/memory/random_tensors.h"
@@ -20,14 +21,16 @@ using testing::Comparison;
 using testing::dense_attention;
 using testing::normal;
 
-at::Tensor longs(std::vector<int64_t> values) { return at::tensor(values, at::kLong); }
+at::Tensor longs(std::vector<int64_t> values) {
+  return at::tensor(values, at::kLong);
+}
 
 LayerCache empty_cache(const TransformerShape& shape, at::ScalarType dtype = at::kFloat) {
   return LayerCache(shape, at::TensorOptions(dtype));
 }
 
-void append_random(LayerCache& cache, const TransformerShape& shape, int64_t tokens, int64_t first_position, uint64_t seed,
-                   at::ScalarType dtype = at::kFloat) {
+void append_random(LayerCache& cache, const TransformerShape& shape, int64_t tokens, int64_t first_position,
+                   uint64_t seed, at::ScalarType dtype = at::kFloat) {
   cache.append(normal({tokens, shape.kv_heads, shape.head_dim}, seed, dtype),
                normal({tokens, shape.kv_heads, shape.head_dim}, seed + 1, dtype), first_position);
 }
@@ -50,15 +53,16 @@ void evict_some(LayerCache& cache) {
 }
 
 // Output and log-sum-exp of the production path against the oracle.
-void expect_exact(const TransformerShape& shape, const LayerCache& cache, int64_t tokens, int64_t first_position,
-                  int64_t window, at::ScalarType dtype, const std::string& what) {
+void expect_exact(const TransformerShape& shape, const LayerCache& cache, int64_t tokens,
+                  int64_t first_position, int64_t window, at::ScalarType dtype, const std::string& what) {
   const at::Tensor queries = normal({tokens, shape.heads, shape.head_dim}, 77, dtype);
   const double scale = 1.3 / std::sqrt(static_cast<double>(shape.head_dim));
   at::Tensor output = at::empty_like(queries);
   at::Tensor log_sum_exp;
   attention(queries, first_position, cache, scale, window, output, &log_sum_exp);
   const at::Tensor positions = at::arange(first_position, first_position + tokens, at::kLong);
-  const at::Tensor keys = cache.packed_keys(), values = cache.packed_values(), key_positions = cache.packed_positions();
+  const at::Tensor keys = cache.packed_keys(), values = cache.packed_values(),
+                   key_positions = cache.packed_positions();
   const bool exact = dtype == at::kFloat;
   Comparison comparison;
   int64_t start = 0;
@@ -67,12 +71,14 @@ void expect_exact(const TransformerShape& shape, const LayerCache& cache, int64_
     const auto dense = dense_attention(queries.narrow(1, h * shape.group(), shape.group()), positions,
                                        keys.narrow(0, start, n), values.narrow(0, start, n),
                                        key_positions.narrow(0, start, n), scale, window);
-    comparison.near(output.narrow(1, h * shape.group(), shape.group()), dense.output,
-                    exact ? tolerances::implementations::attention : tolerances::implementations::attention_bfloat16, true,
-                    what + ", output of head " + std::to_string(h));
-    comparison.near(log_sum_exp.narrow(0, h * shape.group(), shape.group()).t(), dense.log_sum_exp,
-                    exact ? tolerances::implementations::log_sum_exp : tolerances::implementations::attention_bfloat16, true,
-                    what + ", log-sum-exp of head " + std::to_string(h));
+    comparison.near(
+        output.narrow(1, h * shape.group(), shape.group()), dense.output,
+        exact ? tolerances::implementations::attention : tolerances::implementations::attention_bfloat16,
+        true, what + ", output of head " + std::to_string(h));
+    comparison.near(
+        log_sum_exp.narrow(0, h * shape.group(), shape.group()).t(), dense.log_sum_exp,
+        exact ? tolerances::implementations::log_sum_exp : tolerances::implementations::attention_bfloat16,
+        true, what + ", log-sum-exp of head " + std::to_string(h));
     start += n;
   }
 }
@@ -140,11 +146,14 @@ TEST(Attention, TilesEqualDenseAcrossTileBorders) {
     const at::Tensor keys = normal({cached + tokens, 16}, 1), values = normal({cached + tokens, 16}, 2);
     const at::Tensor queries = normal({tokens, 2, 16}, 3);
     const at::Tensor positions = at::arange(cached + tokens, at::kLong);
-    const auto result = attention_reference(queries, positions.narrow(0, cached, tokens), {{keys, values, positions}}, 0.25, 0);
-    const auto dense = dense_attention(queries, positions.narrow(0, cached, tokens), keys, values, positions, 0.25);
+    const auto result = attention_reference(queries, positions.narrow(0, cached, tokens),
+                                            {{keys, values, positions}}, 0.25, 0);
+    const auto dense =
+        dense_attention(queries, positions.narrow(0, cached, tokens), keys, values, positions, 0.25);
     Comparison comparison;
     comparison.near(result.output, dense.output, tolerances::implementations::attention, true, "output");
-    comparison.near(result.log_sum_exp, dense.log_sum_exp, tolerances::implementations::log_sum_exp, true, "log-sum-exp");
+    comparison.near(result.log_sum_exp, dense.log_sum_exp, tolerances::implementations::log_sum_exp, true,
+                    "log-sum-exp");
   }
 }
 
@@ -160,21 +169,26 @@ TEST(Attention, QueriesMayBeStridedViews) {
   EXPECT_TRUE(at::equal(from_view, from_copy));
 }
 
-// Kept key positions 0, 1, 5, 7; queries at 4 to 7: which keys count follows from positions, not from places in the cache.
+// Kept key positions 0, 1, 5, 7; queries at 4 to 7: which keys count follows from positions, not from places
+// in the cache.
 TEST(Attention, MaskComparesPositions) {
   const std::vector<std::vector<int64_t>> allowed{{0, 1}, {0, 1, 5}, {0, 1, 5}, {0, 1, 5, 7}};
-  const at::Tensor keys = at::zeros({4, 4}), values = longs({0, 1, 5, 7}).to(at::kFloat).unsqueeze(1).expand({4, 4}).contiguous();
+  const at::Tensor keys = at::zeros({4, 4}),
+                   values = longs({0, 1, 5, 7}).to(at::kFloat).unsqueeze(1).expand({4, 4}).contiguous();
   const at::Tensor positions = longs({0, 1, 5, 7});
-  const auto result = attention_reference(at::zeros({4, 1, 4}), longs({4, 5, 6, 7}), {{keys, values, positions}}, 1.0, 0);
-  const at::Tensor mean =
-      group_mean_attention(at::zeros({4, 1, 4}), result.log_sum_exp, longs({4, 5, 6, 7}), keys, positions, 1.0, 0);
+  const auto result =
+      attention_reference(at::zeros({4, 1, 4}), longs({4, 5, 6, 7}), {{keys, values, positions}}, 1.0, 0);
+  const at::Tensor mean = group_mean_attention(at::zeros({4, 1, 4}), result.log_sum_exp, longs({4, 5, 6, 7}),
+                                               keys, positions, 1.0, 0);
   for (int64_t i = 0; i < 4; ++i) {
     double expected = 0;
-    for (const int64_t p : allowed[i]) expected += static_cast<double>(p) / static_cast<double>(allowed[i].size());
+    for (const int64_t p : allowed[i])
+      expected += static_cast<double>(p) / static_cast<double>(allowed[i].size());
     EXPECT_NEAR(result.output[i][0][0].item<double>(), expected, 1e-6);
     for (int64_t j = 0; j < 4; ++j) {
       const bool counts = std::ranges::find(allowed[i], positions[j].item<int64_t>()) != allowed[i].end();
-      EXPECT_NEAR(mean[j][i].item<double>(), counts ? 1.0 / static_cast<double>(allowed[i].size()) : 0.0, 1e-6);
+      EXPECT_NEAR(mean[j][i].item<double>(), counts ? 1.0 / static_cast<double>(allowed[i].size()) : 0.0,
+                  1e-6);
     }
   }
 }
@@ -231,17 +245,20 @@ TEST(GroupMeanAttention, EqualsDenseProbabilities) {
   Comparison comparison;
   for (const int64_t tokens : {1, 16, 33, 67}) {
     for (const int64_t n : {1, 17, 127, 128, 129, 300}) {
-      const at::Tensor queries = normal({tokens, 3, 16}, 1), keys = normal({n, 16}, 2), values = normal({n, 16}, 3);
+      const at::Tensor queries = normal({tokens, 3, 16}, 1), keys = normal({n, 16}, 2),
+                       values = normal({n, 16}, 3);
       // Keys 2 apart, so some are newer than some of the queries.
       const at::Tensor key_positions = at::arange(n, at::kLong) * 2;
       const at::Tensor query_positions = at::arange(n, n + tokens, at::kLong);
       for (const int64_t window : {0, 40}) {
         if (window > 0 && n < 100) continue;  // a query must see a key
-        const auto dense = dense_attention(queries, query_positions, keys, values, key_positions, 0.3, window);
-        const at::Tensor mean =
-            group_mean_attention(queries, dense.log_sum_exp.to(at::kFloat), query_positions, keys, key_positions, 0.3, window);
+        const auto dense =
+            dense_attention(queries, query_positions, keys, values, key_positions, 0.3, window);
+        const at::Tensor mean = group_mean_attention(queries, dense.log_sum_exp.to(at::kFloat),
+                                                     query_positions, keys, key_positions, 0.3, window);
         ASSERT_EQ(mean.scalar_type(), at::kFloat);
-        comparison.near(mean, dense.probabilities.mean(0).t(), tolerances::implementations::attention, true, "group mean");
+        comparison.near(mean, dense.probabilities.mean(0).t(), tolerances::implementations::attention, true,
+                        "group mean");
       }
     }
   }
@@ -254,7 +271,8 @@ TEST(GroupMeanAttention, RoundsEveryHeadAndThenTheMean) {
   const at::Tensor zero = at::zeros({1, 2, 4}), key = at::zeros({1, 4}), position = longs({0});
   SpectrogramConfig config;
   const auto mean = [&] {
-    return group_mean_attention(zero, probabilities.log().neg(), position, key, position, 1.0, 0, &config).item<float>();
+    return group_mean_attention(zero, probabilities.log().neg(), position, key, position, 1.0, 0, &config)
+        .item<float>();
   };
   EXPECT_NEAR(mean(), 0.502f, 1e-6f);
   config.attention_dtype = "bfloat16";
@@ -264,7 +282,8 @@ TEST(GroupMeanAttention, RoundsEveryHeadAndThenTheMean) {
 // A key newer than the query may have any score: exp overflows before the mask, and nothing of it may leak.
 TEST(GroupMeanAttention, HiddenKeysWithHugeScoresAreZero) {
   const at::Tensor queries = at::full({2, 1, 4}, 30.0f), keys = at::full({2, 4}, 30.0f);
-  const at::Tensor mean = group_mean_attention(queries, at::zeros({2, 1}), longs({0, 1}), keys, longs({5, 6}), 1.0, 0);
+  const at::Tensor mean =
+      group_mean_attention(queries, at::zeros({2, 1}), longs({0, 1}), keys, longs({5, 6}), 1.0, 0);
   EXPECT_EQ(mean.abs().max().item<float>(), 0.0f);
 }
 
@@ -305,8 +324,10 @@ TEST(LayerCache, CompactionKeepsTheRightTokens) {
   ASSERT_EQ(cache.segments().size(), 2u);
   cache.compact(longs({0, 9, 10, 29, 31, 45, 59}), {4, 3});
   EXPECT_TRUE(at::equal(cache.packed_positions(), longs({0, 9, 10, 29, 1, 15, 29})));
-  EXPECT_TRUE(at::equal(cache.packed_keys().narrow(0, 0, 4), keys.select(1, 0).index_select(0, longs({0, 9, 10, 29}))));
-  EXPECT_TRUE(at::equal(cache.packed_values().narrow(0, 4, 3), values.select(1, 1).index_select(0, longs({1, 15, 29}))));
+  EXPECT_TRUE(at::equal(cache.packed_keys().narrow(0, 0, 4),
+                        keys.select(1, 0).index_select(0, longs({0, 9, 10, 29}))));
+  EXPECT_TRUE(at::equal(cache.packed_values().narrow(0, 4, 3),
+                        values.select(1, 1).index_select(0, longs({1, 15, 29}))));
   EXPECT_TRUE(at::equal(other.packed_positions(), at::arange(10, at::kLong).repeat({2})));
 }
 

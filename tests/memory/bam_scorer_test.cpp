@@ -16,7 +16,9 @@ namespace {
 
 using namm::testing::Comparison;
 
-at::Tensor appendix_theta(int64_t n) { return (at::arange(1, n + 1, at::kDouble).sin() / 2).unsqueeze(0); }
+at::Tensor appendix_theta(int64_t n) {
+  return (at::arange(1, n + 1, at::kDouble).sin() / 2).unsqueeze(0);
+}
 
 const at::Tensor& appendix_features() {
   static const at::Tensor features = at::tensor({0.1, 0.2, 0.3, -0.4, -0.5, 0.6}, at::kDouble).view({3, 2});
@@ -39,7 +41,8 @@ TEST(BamScorer, AppendixVectors) {
     const at::Tensor fast =
         bam_scores(appendix_features().to(at::kFloat), {{0, 3, 0}}, theta.to(at::kFloat), config);
     for (int64_t i = 0; i < 3; ++i) {
-      EXPECT_NEAR(exact[i].item<double>(), c.scores[static_cast<size_t>(i)], tolerances::appendix::scores_float64);
+      EXPECT_NEAR(exact[i].item<double>(), c.scores[static_cast<size_t>(i)],
+                  tolerances::appendix::scores_float64);
       EXPECT_NEAR(fast[i].item<double>(), c.scores[static_cast<size_t>(i)], tolerances::appendix::scores);
     }
   }
@@ -67,9 +70,10 @@ TEST(BamScorer, EqualsTheReferenceInEveryVariant) {
       for (const bool mult : {true, false}) {
         const BamConfig config{.hidden_dim = 8, .heads = heads, .bias = bias, .mult = mult};
         const at::Tensor theta = at::randn({3, bam_parameters(config, 9)}) * 0.5;
-        compared.near(bam_scores(features, kSegments, theta, config),
-                      bam_scores_reference(features.to(at::kDouble), kSegments, theta.to(at::kDouble), config),
-                      tolerances::implementations::scores, true, "heads " + std::to_string(heads));
+        compared.near(
+            bam_scores(features, kSegments, theta, config),
+            bam_scores_reference(features.to(at::kDouble), kSegments, theta.to(at::kDouble), config),
+            tolerances::implementations::scores, true, "heads " + std::to_string(heads));
       }
     }
   }
@@ -81,7 +85,8 @@ TEST(BamScorer, ASegmentHasTheSameBitsWhateverStandsBesideIt) {
   const at::Tensor together = bam_scores(features, kSegments, theta, {});
   for (const BamSegment& s : kSegments) {
     const int64_t n = s.end - s.begin;
-    const at::Tensor alone = bam_scores(features.narrow(0, s.begin, n), {{0, n, 0}}, theta.narrow(0, s.member, 1), {});
+    const at::Tensor alone =
+        bam_scores(features.narrow(0, s.begin, n), {{0, n, 0}}, theta.narrow(0, s.member, 1), {});
     EXPECT_TRUE(at::equal(together.narrow(0, s.begin, n), alone));
   }
 }
@@ -91,7 +96,8 @@ TEST(BamScorer, ATokenSeesItselfAndNewerTokensOnly) {
   const at::Tensor features = at::randn({6, 25}), theta = at::randn({1, 4172}) * 0.3;
   at::Tensor changed = features.clone();
   changed[3] += 1;
-  const at::Tensor before = bam_scores(features, {{0, 6, 0}}, theta, {}), after = bam_scores(changed, {{0, 6, 0}}, theta, {});
+  const at::Tensor before = bam_scores(features, {{0, 6, 0}}, theta, {}),
+                   after = bam_scores(changed, {{0, 6, 0}}, theta, {});
   for (int64_t i = 0; i < 6; ++i) {
     EXPECT_EQ(before[i].item<float>() != after[i].item<float>(), i <= 3) << i;
   }
@@ -104,7 +110,8 @@ TEST(BamScorer, ZeroParametersScoreExactlyZero) {
 
 TEST(BamScorer, KeyBiasesAreInert) {
   at::manual_seed(14);
-  const at::Tensor features = at::randn({30, 25}).to(at::kDouble), theta = at::randn({1, 4172}, at::kDouble) * 0.3;
+  const at::Tensor features = at::randn({30, 25}).to(at::kDouble),
+                   theta = at::randn({1, 4172}, at::kDouble) * 0.3;
   at::Tensor changed = theta.clone();
   changed.narrow(1, 2432, 32).add_(1);
   EXPECT_TRUE(at::allclose(bam_scores_reference(features, {{0, 30, 0}}, theta, {}),
@@ -122,7 +129,8 @@ TEST(BamScorer, WrongArgumentsAreRefused) {
 }
 
 TEST(BamConfig, RefusesHeadsThatDoNotDivideTheWidth) {
-  EXPECT_THROW(read_config<BamConfig>(ConfigDocument::from_text("{hidden_dim: 32, heads: 3}", "test.yaml")), ConfigError);
+  EXPECT_THROW(read_config<BamConfig>(ConfigDocument::from_text("{hidden_dim: 32, heads: 3}", "test.yaml")),
+               ConfigError);
 }
 
 }  // namespace

@@ -26,7 +26,9 @@ RecordedCounts recorded() {
   return counts;
 }
 
-RowView row(int64_t tag, int64_t update) { return {.tag = tag, .tokens_processed = 128 * (update + 1), .update = update}; }
+RowView row(int64_t tag, int64_t update) {
+  return {.tag = tag, .tokens_processed = 128 * (update + 1), .update = update};
+}
 
 TEST(Budget, MatchNammSpreadsTheTotalEvenlyAndKeepsIt) {
   const RecordedCounts counts = recorded();
@@ -37,7 +39,8 @@ TEST(Budget, MatchNammSpreadsTheTotalEvenlyAndKeepsIt) {
 }
 
 TEST(Budget, AnEvenShareNeverAsksForMoreThanASegmentCanHold) {
-  // NAMM's total grows by at most a period a segment; what a baseline kept plus the period then suffices for its next share.
+  // NAMM's total grows by at most a period a segment; what a baseline kept plus the period then suffices for
+  // its next share.
   RecordedCounts counts;
   const int64_t period = 16;
   for (int64_t tag = 0; tag < 200; ++tag) {
@@ -72,14 +75,17 @@ TEST(Budget, FixedSizesAndFractions) {
 TEST(Budget, UpdatesBeyondTheRecordedOnes) {
   const RecordedCounts counts = recorded();
   EXPECT_EQ(budget_counts(kMatchHeads, &counts, row(7, 9), kShape), (Counts{5, 5, 5, 1, 1, 1}));
-  EXPECT_EQ(budget_counts(kMatch, &counts, row(8, 0), kShape), Counts(6, std::numeric_limits<int64_t>::max()));
+  EXPECT_EQ(budget_counts(kMatch, &counts, row(8, 0), kShape),
+            Counts(6, std::numeric_limits<int64_t>::max()));
 }
 
 TEST(Budget, MissingRecordsAreNamed) {
   const RecordedCounts counts = recorded();
   EXPECT_THROW(budget_counts(kMatch, nullptr, row(7, 0), kShape), c10::Error);
   EXPECT_THROW(budget_counts(kMatch, &counts, row(9, 0), kShape), c10::Error);
-  EXPECT_THROW(budget_counts(kMatch, &counts, row(7, 0), {.layers = 3, .heads = 6, .kv_heads = 3, .head_dim = 4}), c10::Error);
+  EXPECT_THROW(
+      budget_counts(kMatch, &counts, row(7, 0), {.layers = 3, .heads = 6, .kv_heads = 3, .head_dim = 4}),
+      c10::Error);
 }
 
 struct Holder {
@@ -95,7 +101,8 @@ Budget read(const std::string& yaml) {
 }
 
 TEST(BudgetConfig, ReadsWhatItWrites) {
-  for (const Budget& budget : {kMatch, kMatchLayers, kMatchHeads, Budget::of_tokens(256), Budget::of_fraction(0.125)}) {
+  for (const Budget& budget :
+       {kMatch, kMatchLayers, kMatchHeads, Budget::of_tokens(256), Budget::of_fraction(0.125)}) {
     const std::string yaml = to_yaml(Holder{budget});
     EXPECT_EQ(read_config<Holder>(ConfigDocument::from_text(yaml, "test.yaml")).budget, budget) << yaml;
   }
@@ -105,8 +112,9 @@ TEST(BudgetConfig, ReadsWhatItWrites) {
 }
 
 TEST(BudgetConfig, RefusesEverythingElse) {
-  for (const char* bad : {"match_nam", "12", "[]", "{}", "{tokens: 0}", "{tokens: -4}", "{tokens: 1.5}", "{fraction: 0}",
-                          "{fraction: 1.01}", "{fraction: .nan}", "{tokens: 1, fraction: 0.5}", "{token: 3}", "null", "[match_namm]"}) {
+  for (const char* bad : {"match_nam", "12", "[]", "{}", "{tokens: 0}", "{tokens: -4}", "{tokens: 1.5}",
+                          "{fraction: 0}", "{fraction: 1.01}", "{fraction: .nan}",
+                          "{tokens: 1, fraction: 0.5}", "{token: 3}", "null", "[match_namm]"}) {
     EXPECT_THROW(read(bad), ConfigError) << bad;
   }
 }

@@ -14,9 +14,11 @@ struct DenseAttention {
   at::Tensor log_sum_exp;    // [T, G]
 };
 
-/// Attention of one KV head with everything held in float64: the oracle. queries [T, G, d], keys, values [n, d].
-inline DenseAttention dense_attention(const at::Tensor& queries, const at::Tensor& query_positions, const at::Tensor& keys,
-                                      const at::Tensor& values, const at::Tensor& key_positions, double scale,
+/// Attention of one KV head with everything held in float64: the oracle. queries [T, G, d], keys, values [n,
+/// d].
+inline DenseAttention dense_attention(const at::Tensor& queries, const at::Tensor& query_positions,
+                                      const at::Tensor& keys, const at::Tensor& values,
+                                      const at::Tensor& key_positions, double scale,
                                       int64_t window_tokens = 0) {
   const at::Tensor q = queries.to(at::kDouble).transpose(0, 1);
   at::Tensor scores = at::matmul(q, keys.to(at::kDouble).t()).mul_(scale);

@@ -20,7 +20,8 @@ TEST(RecencyEmbedding, AppendixVectors) {
   const at::Tensor embedding = recency_embedding(at::tensor({1, 511}, at::kLong), {});
   for (int64_t i = 0; i < 2; ++i) {
     for (int64_t k = 0; k < 8; ++k) {
-      EXPECT_NEAR(embedding[i][k].item<double>(), expected[i][static_cast<size_t>(k)], tolerances::appendix::recency);
+      EXPECT_NEAR(embedding[i][k].item<double>(), expected[i][static_cast<size_t>(k)],
+                  tolerances::appendix::recency);
     }
   }
 }
@@ -40,12 +41,14 @@ TEST(RecencyEmbedding, KnowsAnyAgeAndDimension) {
 }
 
 TEST(RecencyConfig, RefusesAnOddDimension) {
-  EXPECT_THROW(read_config<RecencyConfig>(ConfigDocument::from_text("dimension: 7", "test.yaml")), ConfigError);
+  EXPECT_THROW(read_config<RecencyConfig>(ConfigDocument::from_text("dimension: 7", "test.yaml")),
+               ConfigError);
 }
 
 TEST(FeatureStatistics, PartsMergeToTheWhole) {
   at::manual_seed(5);
-  const at::Tensor values = at::rand({1000, 3}) * at::tensor({1.f, 100.f, 1e-3f}) + at::tensor({0.f, 5000.f, 1.f});
+  const at::Tensor values =
+      at::rand({1000, 3}) * at::tensor({1.f, 100.f, 1e-3f}) + at::tensor({0.f, 5000.f, 1.f});
   FeatureStatistics whole, parts;
   whole.accumulate(values);
   for (const auto& [begin, count] : {std::pair<int64_t, int64_t>{0, 1}, {1, 0}, {1, 499}, {500, 500}}) {
@@ -82,7 +85,8 @@ TEST(FeatureStatistics, ApplyUsesTheBiasedVarianceAndAFloor) {
 
 TEST(FeatureStatistics, RefusesValuesThatAreNotFinite) {
   FeatureStatistics statistics;
-  EXPECT_THROW(statistics.accumulate(at::tensor({1.f, std::numeric_limits<float>::quiet_NaN()}).view({2, 1})), c10::Error);
+  EXPECT_THROW(statistics.accumulate(at::tensor({1.f, std::numeric_limits<float>::quiet_NaN()}).view({2, 1})),
+               c10::Error);
   EXPECT_EQ(statistics.count, 0);
 }
 
@@ -93,8 +97,14 @@ TEST(FeatureStatistics, NumbersComeBackBitForBit) {
   EXPECT_EQ(FeatureStatistics::from_values(statistics.to_values()), statistics);
   EXPECT_EQ(FeatureStatistics::from_values({}), FeatureStatistics{});
   const double inf = std::numeric_limits<double>::infinity();
-  for (const std::vector<double>& bad : {std::vector<double>{1}, {1, 2}, {0, 1, 1}, {1.5, 1, 1}, {1, inf, 1}, {1, 1, -1},
-                                         {1e300, 1, 1}, {std::nan(""), 1, 1}}) {
+  for (const std::vector<double>& bad : {std::vector<double>{1},
+                                         {1, 2},
+                                         {0, 1, 1},
+                                         {1.5, 1, 1},
+                                         {1, inf, 1},
+                                         {1, 1, -1},
+                                         {1e300, 1, 1},
+                                         {std::nan(""), 1, 1}}) {
     EXPECT_THROW(FeatureStatistics::from_values(bad), DataError);
   }
 }

@@ -49,8 +49,8 @@ struct Carried {
 };
 
 // One update from the recorded attention and what we carried ourselves; compares every stage.
-void check_update(const Recording& recording, const NammPolicy& policy, const std::string& group, int64_t update,
-                  Carried& carried, Comparison& compared) {
+void check_update(const Recording& recording, const NammPolicy& policy, const std::string& group,
+                  int64_t update, Carried& carried, Comparison& compared) {
   const SpectrogramConfig& transform = recording.config.spectrogram;
   const int64_t kv_heads = recording.kv_heads, bins = transform.bins(), context = transform.context_queries();
   const Hdf5File& file = recording.file;
@@ -66,11 +66,13 @@ void check_update(const Recording& recording, const NammPolicy& policy, const st
 
   // Tokens that are new have no left context and no average yet.
   const at::Tensor left = at::constant_pad_nd(carried.left_context, {0, 0, 0, queries});
-  const at::Tensor signal = at::cat({left, attention.transpose(1, 2)}, 2).view({kv_heads * n, context + queries});
+  const at::Tensor signal =
+      at::cat({left, attention.transpose(1, 2)}, 2).view({kv_heads * n, context + queries});
   const at::Tensor previous = at::constant_pad_nd(carried.ema, {0, 0, 0, queries}).view({kv_heads * n, bins});
   const at::Tensor listed = integers(file, group + "/magnitude_tokens");
   const at::Tensor expected_magnitudes = floats(file, group + "/magnitudes");
-  for (const at::Tensor& magnitudes : {spectrogram(signal, transform), spectrogram_reference(signal, transform)}) {
+  for (const at::Tensor& magnitudes :
+       {spectrogram(signal, transform), spectrogram_reference(signal, transform)}) {
     const at::Tensor of_listed =
         magnitudes.view({kv_heads, n, -1, bins}).index_select(1, listed).transpose(1, 2);
     compared.absolute(of_listed, expected_magnitudes, limit::magnitudes, group + " magnitudes");
@@ -79,11 +81,12 @@ void check_update(const Recording& recording, const NammPolicy& policy, const st
   const at::Tensor ema = spectrogram_ema(signal, previous, transform);
   const at::Tensor expected_ema = floats(file, group + "/ema").view({kv_heads * n, bins});
   compared.absolute(ema, expected_ema, limit::ema, group + " moving average");
-  compared.absolute(ema_update(spectrogram_reference(signal, transform), previous, transform), expected_ema, limit::ema,
-                    group + " moving average, reference");
+  compared.absolute(ema_update(spectrogram_reference(signal, transform), previous, transform), expected_ema,
+                    limit::ema, group + " moving average, reference");
 
   const at::Tensor positions = at::cat(
-      {carried.positions, at::arange(update * queries, (update + 1) * queries).expand({kv_heads, queries})}, 1);
+      {carried.positions, at::arange(update * queries, (update + 1) * queries).expand({kv_heads, queries})},
+      1);
   compared.equal(positions, integers(file, group + "/positions"), group + " positions");
 
   UpdateView view;
@@ -105,8 +108,8 @@ void check_update(const Recording& recording, const NammPolicy& policy, const st
   compared.near(scores, expected_scores, limit::scores, true, group + " scores");
   std::vector<BamSegment> segments;
   for (int64_t h = 0; h < kv_heads; ++h) segments.push_back({h * n, (h + 1) * n, 0});
-  compared.near(bam_scores_reference(features, segments, recording.theta, recording.config.bam), expected_scores,
-                limit::scores, true, group + " scores, reference");
+  compared.near(bam_scores_reference(features, segments, recording.theta, recording.config.bam),
+                expected_scores, limit::scores, true, group + " scores, reference");
 
   compared.equal(count_above(scores, layer.offsets, kv_heads).view({-1}), integers(file, group + "/above"),
                  group + " above");
@@ -121,9 +124,12 @@ void check_update(const Recording& recording, const NammPolicy& policy, const st
                       kept.unsqueeze(2).expand({kv_heads, k, width}));
   };
   carried = {take(signal, context), take(ema, bins), positions.gather(1, kept)};
-  compared.equal(carried.left_context, floats(file, group + "/state_out/left_context"), group + " left context");
-  compared.absolute(carried.ema, floats(file, group + "/state_out/ema"), limit::ema, group + " carried average");
-  compared.equal(carried.positions, integers(file, group + "/state_out/positions"), group + " carried positions");
+  compared.equal(carried.left_context, floats(file, group + "/state_out/left_context"),
+                 group + " left context");
+  compared.absolute(carried.ema, floats(file, group + "/state_out/ema"), limit::ema,
+                    group + " carried average");
+  compared.equal(carried.positions, integers(file, group + "/state_out/positions"),
+                 group + " carried positions");
 }
 
 TEST(GoldenStage, EveryUpdateOfEveryRecording) {
@@ -147,8 +153,10 @@ TEST(GoldenStage, EveryUpdateOfEveryRecording) {
     EXPECT_GT(update, 0) << "no update in " << path;
     updates += update;
   }
-  std::printf("golden_stage: %zu files, %lld updates, %lld values compared; largest deviation %.3f of its tolerance\n",
-              files.size(), static_cast<long long>(updates), static_cast<long long>(compared.values), compared.worst);
+  std::printf(
+      "golden_stage: %zu files, %lld updates, %lld values compared; largest deviation %.3f of its "
+      "tolerance\n",
+      files.size(), static_cast<long long>(updates), static_cast<long long>(compared.values), compared.worst);
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ MemoryFile some_memory() {
   memory.config.period_tokens = 128;
   memory.config.heads = "parity";
   memory.config.spectrogram.ema_coefficient = 0.987654321;
-  for (int64_t i = 0; i < memory.config.parameters(); ++i) memory.parameters.push_back(1.f / static_cast<float>(i + 3));
+  for (int64_t i = 0; i < memory.config.parameters(); ++i)
+    memory.parameters.push_back(1.f / static_cast<float>(i + 3));
   at::manual_seed(1);
   memory.statistics.accumulate(at::rand({100, 17}));
   memory.provenance = {{"run", "quickstart"}, {"note", std::string(100000, 'x')}, {"", "empty key"}};
@@ -127,7 +128,8 @@ TEST_F(MemoryFileTest, AnotherFormatVersionIsNamed) {
 }
 
 // A file as save() writes it, with one part replaced.
-void save_with(const std::filesystem::path& path, const std::string& constants, const std::vector<float>& parameters) {
+void save_with(const std::filesystem::path& path, const std::string& constants,
+               const std::vector<float>& parameters) {
   const MemoryFile memory = some_memory();
   Hdf5File file = Hdf5File::create(path);
   file.write_attribute("/", "format", "namm-memory");
@@ -197,7 +199,8 @@ TEST_F(MemoryFileTest, AMemoryForOtherFeaturesIsRefused) {
   EXPECT_NE(text.find("spectrogram"), std::string::npos) << text;
   wanted = memory.config;
   wanted.bam.mult = false;
-  EXPECT_NE(data_error([&] { memory.require_same_network(wanted, "x"); }).find("memory.bam"), std::string::npos);
+  EXPECT_NE(data_error([&] { memory.require_same_network(wanted, "x"); }).find("memory.bam"),
+            std::string::npos);
 }
 
 }  // namespace

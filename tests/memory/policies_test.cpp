@@ -27,7 +27,8 @@ const TransformerShape kShape{.layers = 3, .heads = 4, .kv_heads = 2, .head_dim 
 // A row with made-up tokens: a function of its tag alone, so that it is the same in every batch.
 struct Row {
   RowView view;
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity;  // [layer * Hk + head]
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention,
+      key_similarity;  // [layer * Hk + head]
 };
 
 Row make_row(int64_t tag, int64_t member, int64_t tokens) {
@@ -37,8 +38,9 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
   for (int64_t s = 0; s < kShape.layers * kShape.kv_heads; ++s) {
     // Every head has lost other tokens; the first four and the newest are always there.
     const at::Tensor all = at::arange(tokens);
-    const at::Tensor here = (at::rand({tokens}) < 0.2 + 0.1 * static_cast<double>(s)).logical_or(all < 4).logical_or(
-        all == tokens - 1);
+    const at::Tensor here = (at::rand({tokens}) < 0.2 + 0.1 * static_cast<double>(s))
+                                .logical_or(all < 4)
+                                .logical_or(all == tokens - 1);
     const at::Tensor positions = all.masked_select(here);
     row.positions.push_back(positions);
     row.ema.push_back(at::rand({positions.size(0), 17}));
@@ -82,10 +84,13 @@ UpdateView make_view(const std::vector<Row>& rows) {
   return view;
 }
 
-std::vector<Row> some_rows() { return {make_row(3, 0, 128), make_row(5, 1, 256), make_row(11, 0, 64)}; }
+std::vector<Row> some_rows() {
+  return {make_row(3, 0, 128), make_row(5, 1, 256), make_row(11, 0, 64)};
+}
 
 // Kept positions of row r, [layer * Hk + head].
-std::vector<Indices> kept_of_row(const UpdateView& view, const std::vector<KeepDecision>& decisions, size_t r) {
+std::vector<Indices> kept_of_row(const UpdateView& view, const std::vector<KeepDecision>& decisions,
+                                 size_t r) {
   std::vector<Indices> result;
   for (size_t l = 0; l < view.layers.size(); ++l) {
     for (int64_t h = 0; h < kShape.kv_heads; ++h) {
@@ -112,7 +117,8 @@ PolicyArguments arguments() {
   for (const Row& row : some_rows()) {
     for (int64_t update = 0; update <= row.view.update; ++update) {
       Indices counts;
-      for (const at::Tensor& positions : row.positions) counts.push_back(1 + positions.size(0) * (update + 1) / 8);
+      for (const at::Tensor& positions : row.positions)
+        counts.push_back(1 + positions.size(0) * (update + 1) / 8);
       recorded->rows[row.view.tag].push_back(counts);
     }
   }
@@ -122,7 +128,9 @@ PolicyArguments arguments() {
 
 class PolicyConformance : public ::testing::TestWithParam<std::string> {
  protected:
-  std::shared_ptr<const EvictionPolicy> make(const PolicyArguments& with) const { return make_policy(GetParam(), with); }
+  std::shared_ptr<const EvictionPolicy> make(const PolicyArguments& with) const {
+    return make_policy(GetParam(), with);
+  }
 };
 
 TEST_P(PolicyConformance, DecisionsAreConsistent) {
@@ -184,8 +192,9 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
         for (int64_t h = 0; h < kShape.kv_heads; ++h) {
           const size_t s = r * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h);
           const int64_t length = view.layers[l].offsets[s + 1] - view.layers[l].offsets[s];
-          EXPECT_EQ(decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>(),
-                    std::min(length, allowed[l * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h)]))
+          EXPECT_EQ(
+              decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>(),
+              std::min(length, allowed[l * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h)]))
               << budget.text();
         }
       }
@@ -200,14 +209,16 @@ TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
     for (at::Tensor& tensor : *tensors) tensor = tensor.narrow(0, tensor.size(0) - 1, 1);
   }
   const UpdateView view = make_view({row});
-  for (const KeepDecision& decision : make(arguments())->decide(view)) EXPECT_TRUE(decision.keep.all().item<bool>());
+  for (const KeepDecision& decision : make(arguments())->decide(view))
+    EXPECT_TRUE(decision.keep.all().item<bool>());
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, PolicyConformance, ::testing::ValuesIn(policy_names()), [](const auto& policy) {
-  std::string name = policy.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Policies, PolicyConformance, ::testing::ValuesIn(policy_names()),
+                         [](const auto& policy) {
+                           std::string name = policy.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 // One segment of n tokens.
 UpdateView single(int64_t n, const at::Tensor& column_sums = {}, const at::Tensor& key_norms = {}) {
@@ -228,7 +239,9 @@ Indices keep(const EvictionPolicy& policy, const UpdateView& view) {
   return {kept.const_data_ptr<int64_t>(), kept.const_data_ptr<int64_t>() + kept.numel()};
 }
 
-BaselineArguments tokens(int64_t count) { return {.period_tokens = 16, .budget = Budget::of_tokens(count), .recorded = {}}; }
+BaselineArguments tokens(int64_t count) {
+  return {.period_tokens = 16, .budget = Budget::of_tokens(count), .recorded = {}};
+}
 
 TEST(RecencyPolicy, SinksAndTheNewest) {
   EXPECT_EQ(keep(RecencyPolicy(tokens(6), 4), single(10)), (Indices{0, 1, 2, 3, 8, 9}));
@@ -263,10 +276,11 @@ UpdateView recently_attended(const at::Tensor& attention) {
   return view;
 }
 
-// Public report memory-08: the last query alone, and the last two, keep other tokens than the sums over all queries. The newest
-// token stays beside them.
+// Public report memory-08: the last query alone, and the last two, keep other tokens than the sums over all
+// queries. The newest token stays beside them.
 TEST(TovaPolicy, TheLastQueryOfThePublicReport) {
-  EXPECT_EQ(keep(TovaPolicy(tokens(3)), recently_attended(at::tensor({0.2f, 0.1f, 0.5f, 0.1f, 0.1f}))), (Indices{0, 2, 4}));
+  EXPECT_EQ(keep(TovaPolicy(tokens(3)), recently_attended(at::tensor({0.2f, 0.1f, 0.5f, 0.1f, 0.1f}))),
+            (Indices{0, 2, 4}));
   EXPECT_EQ(TovaPolicy(tokens(3)).needs().recent_queries, 1);
 }
 
@@ -293,7 +307,8 @@ TEST(SnapKvPolicy, PoolsOverNeighboursBeforeTheWindow) {
   const at::Tensor sums = at::tensor({1.f, 0.f, 3.f, 1.f, 0.f, 4.f, 50.f, 50.f});
   EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 2, 3), recently_attended(sums)), (Indices{4, 6, 7}));
   EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 2, 1), recently_attended(sums)), (Indices{5, 6, 7}));
-  EXPECT_EQ(keep(SnapKvPolicy(tokens(1), 2, 3), recently_attended(sums)), (Indices{7})) << "a window beyond the budget";
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(1), 2, 3), recently_attended(sums)), (Indices{7}))
+      << "a window beyond the budget";
   EXPECT_THROW(SnapKvPolicy(tokens(1), 2, 4), c10::Error);
 }
 
@@ -311,13 +326,15 @@ TEST(NammTopkPolicy, AtNammsOwnCountsItDecidesAsNamm) {
   auto recorded = std::make_shared<RecordedCounts>();
   for (size_t r = 0; r < view.rows.size(); ++r) {
     Indices counts;
-    for (const Indices& kept : kept_of_row(view, threshold, r)) counts.push_back(static_cast<int64_t>(kept.size()));
+    for (const Indices& kept : kept_of_row(view, threshold, r))
+      counts.push_back(static_cast<int64_t>(kept.size()));
     recorded->rows[view.rows[r].tag].assign(static_cast<size_t>(view.rows[r].update) + 1, counts);
   }
   with.recorded = recorded;
   with.budget = Budget{Budget::Kind::match_namm_heads, 0, 0};
   const auto best = make_policy("namm-topk", with)->decide(view);
-  for (size_t l = 0; l < best.size(); ++l) EXPECT_TRUE(at::equal(best[l].keep, threshold[l].keep)) << "layer " << l;
+  for (size_t l = 0; l < best.size(); ++l)
+    EXPECT_TRUE(at::equal(best[l].keep, threshold[l].keep)) << "layer " << l;
 }
 
 TEST(L2Policy, KeepsLowNormsAsPublishedAndHighOnesAsControl) {
@@ -329,7 +346,8 @@ TEST(L2Policy, KeepsLowNormsAsPublishedAndHighOnesAsControl) {
   EXPECT_FALSE(low.needs().attention());
 }
 
-// Public report memory-11: float32 norms tell apart what bfloat16 ones do not; exact ties keep the older token.
+// Public report memory-11: float32 norms tell apart what bfloat16 ones do not; exact ties keep the older
+// token.
 TEST(L2Policy, NormsThatDifferOnlyInFloat32) {
   at::Tensor keys = at::zeros({3, 128}, at::kBFloat16);
   keys[0][0] = 16;
@@ -372,7 +390,8 @@ TEST(RandomPolicy, ATokenOfAnotherLayerIsAnotherDraw) {
 TEST(NammPolicy, EveryRowIsScoredByItsOwnMember) {
   PolicyArguments with = arguments();
   with.parameters = at::zeros({3, with.config.parameters()});
-  with.parameters[1][with.config.parameters() - 1] = -1;  // forgets all but the newest; members 0 and 2 keep everything
+  with.parameters[1][with.config.parameters() - 1] =
+      -1;  // forgets all but the newest; members 0 and 2 keep everything
   std::vector<Row> rows = {make_row(1, 1, 64), make_row(2, 2, 64), make_row(3, 1, 64), make_row(4, 0, 64)};
   for (const KeepDecision& decision : make_policy("namm", with)->decide(make_view(rows))) {
     for (const int64_t r : {0, 2}) EXPECT_TRUE(decision.lengths[r].eq(1).all().item<bool>());
@@ -387,7 +406,8 @@ TEST(NammPolicy, ParityGivesTheHeadsOfARowOneLength) {
   PolicyArguments with = arguments();
   with.config.heads = "parity";
   const UpdateView view = make_view(some_rows());
-  const auto parity = make_policy("namm", with)->decide(view), ragged = make_policy("namm", arguments())->decide(view);
+  const auto parity = make_policy("namm", with)->decide(view),
+             ragged = make_policy("namm", arguments())->decide(view);
   bool differs = false;
   for (size_t l = 0; l < parity.size(); ++l) {
     // A head that holds fewer tokens than the most generous one keeps, keeps all it has.
@@ -408,7 +428,8 @@ TEST(NammPolicy, AgesCountOriginalPositions) {
   for (size_t s = 0; s < 2; ++s) {
     const int64_t begin = layer.offsets[s], n = layer.offsets[s + 1] - begin;
     const at::Tensor ages = 127 - layer.positions.narrow(0, begin, n);
-    EXPECT_TRUE(at::equal(features.narrow(0, begin, n).narrow(1, 0, 8), recency_embedding(ages, with.config.recency)));
+    EXPECT_TRUE(at::equal(features.narrow(0, begin, n).narrow(1, 0, 8),
+                          recency_embedding(ages, with.config.recency)));
   }
 }
 
@@ -458,9 +479,11 @@ TEST(MemoryConfig, DefaultsAreThePapersAndReadWhatTheyWrite) {
   EXPECT_EQ(config.parameters(), 4172);
   EXPECT_EQ(config.features(), 25);
   EXPECT_EQ(read_config<MemoryConfig>(ConfigDocument::from_text(to_yaml(config), "test.yaml")), config);
-  EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("period_tokens: 100", "test.yaml")), ConfigError);
+  EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("period_tokens: 100", "test.yaml")),
+               ConfigError);
   EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("heads: both", "test.yaml")), ConfigError);
-  EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("snapkv_pool_tokens: 4", "test.yaml")), ConfigError);
+  EXPECT_THROW(read_config<MemoryConfig>(ConfigDocument::from_text("snapkv_pool_tokens: 4", "test.yaml")),
+               ConfigError);
 }
 
 }  // namespace

@@ -35,14 +35,17 @@ LayerView layer_of(const Indices& offsets) {
   LayerView layer;
   layer.offsets = offsets;
   std::vector<at::Tensor> positions;
-  for (size_t s = 0; s + 1 < offsets.size(); ++s) positions.push_back(at::arange(offsets[s + 1] - offsets[s]));
+  for (size_t s = 0; s + 1 < offsets.size(); ++s)
+    positions.push_back(at::arange(offsets[s + 1] - offsets[s]));
   layer.positions = at::cat(positions);
   return layer;
 }
 
 // namm-semantics 6.1, the example; the last score of each head is that of the newest token, whatever it is.
 const Indices kExampleOffsets = {0, 4, 8};
-at::Tensor example() { return at::tensor({-1.f, 2.f, -3.f, -9.f, -0.5f, -2.f, -0.1f, -9.f}); }
+at::Tensor example() {
+  return at::tensor({-1.f, 2.f, -3.f, -9.f, -0.5f, -2.f, -0.1f, -9.f});
+}
 
 TEST(SelectThreshold, ParityKeepsTheMostGenerousHeadsNumber) {
   const KeepDecision decision = select_threshold(example(), kExampleOffsets, 2, HeadMode::parity);
@@ -65,8 +68,10 @@ TEST(SelectThreshold, TheMaximumNeverCrossesRows) {
   // Two rows of two heads; the first row keeps 3 a head, the second 1, whichever comes first.
   const at::Tensor rich = at::tensor({1.f, 1.f, 1.f, -1.f, -1.f, -1.f}), poor = at::full({6}, -1.f);
   const Indices offsets = {0, 3, 6, 9, 12};
-  EXPECT_EQ(lengths(select_threshold(at::cat({rich, poor}), offsets, 2, HeadMode::parity)), (Indices{3, 3, 1, 1}));
-  EXPECT_EQ(lengths(select_threshold(at::cat({poor, rich}), offsets, 2, HeadMode::parity)), (Indices{1, 1, 3, 3}));
+  EXPECT_EQ(lengths(select_threshold(at::cat({rich, poor}), offsets, 2, HeadMode::parity)),
+            (Indices{3, 3, 1, 1}));
+  EXPECT_EQ(lengths(select_threshold(at::cat({poor, rich}), offsets, 2, HeadMode::parity)),
+            (Indices{1, 1, 3, 3}));
 }
 
 TEST(SelectThreshold, ExactlyZeroIsKeptAndSoIsNegativeZero) {
@@ -100,8 +105,8 @@ TEST(SelectThreshold, NanCountsAsBelowAndComesLast) {
 
 TEST(SelectThreshold, InfiniteScoresDoNotPushOutTheNewest) {
   const Indices offsets = {0, 3};
-  const KeepDecision decision =
-      select_threshold(at::tensor({kInfinity, kInfinity, -kInfinity}), offsets, 1, HeadMode::parity, /*cache_cap=*/1);
+  const KeepDecision decision = select_threshold(at::tensor({kInfinity, kInfinity, -kInfinity}), offsets, 1,
+                                                 HeadMode::parity, /*cache_cap=*/1);
   EXPECT_EQ(kept(decision, offsets, 0), (Indices{2}));
 }
 
@@ -142,7 +147,8 @@ TEST(SelectTop, HeavyHittersAndTheRecentWindowShareTheBudget) {
   const Indices offsets = {0, 5};
   const at::Tensor sums = at::tensor({1.9f, 2.1f, 0.7f, 0.2f, 0.1f});
   const auto keep = [&](int64_t heavy, int64_t recent) {
-    return kept(select_top(sums, layer_of(offsets), 1, {{.tokens = heavy + recent, .recent = recent}}), offsets, 0);
+    return kept(select_top(sums, layer_of(offsets), 1, {{.tokens = heavy + recent, .recent = recent}}),
+                offsets, 0);
   };
   EXPECT_EQ(keep(2, 0), (Indices{0, 1}));
   EXPECT_EQ(keep(2, 1), (Indices{0, 1, 4}));
@@ -154,11 +160,12 @@ TEST(SelectTop, HeavyHittersAndTheRecentWindowShareTheBudget) {
 TEST(SelectTop, SumsOverAllQueriesAreNotThoseOfTheLastOnes) {
   // Public report memory-08: the same attention, three ways to sum, three different sets.
   const Indices offsets = {0, 5};
-  const at::Tensor attention = at::tensor({1.f, 0.f, 0.f, 0.f, 0.f,    //
-                                           .5f, .5f, 0.f, 0.f, 0.f,    //
-                                           .1f, .8f, .1f, 0.f, 0.f,    //
-                                           .1f, .7f, .1f, .1f, 0.f,    //
-                                           .2f, .1f, .5f, .1f, .1f}).view({5, 5});
+  const at::Tensor attention = at::tensor({1.f, 0.f, 0.f, 0.f, 0.f,  //
+                                           .5f, .5f, 0.f, 0.f, 0.f,  //
+                                           .1f, .8f, .1f, 0.f, 0.f,  //
+                                           .1f, .7f, .1f, .1f, 0.f,  //
+                                           .2f, .1f, .5f, .1f, .1f})
+                                   .view({5, 5});
   const auto keep = [&](int64_t queries) {
     const at::Tensor sums = attention.narrow(0, 5 - queries, queries).sum(0);
     return kept(select_top(sums, layer_of(offsets), 1, {{.tokens = 2, .recent = 0}}), offsets, 0);

@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include <ATen/Parallel.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 
 #include "memory/attend.h"
 #include "tests/memory/counting_allocator.h"
@@ -23,17 +24,21 @@
 namespace namm::memory {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::Comparison;
 using testing::CountingAllocator;
+using ::testing::HasSubstr;
 using testing::normal;
 using testing::TestPolicy;
 using testing::ToyTransformer;
 
 constexpr TransformerShape kShape{2, 4, 2, 16};
 
-bool keep_all(int64_t, int64_t, int64_t) { return true; }
-bool keep_every_third(int64_t, int64_t kv_head, int64_t position) { return (position + kv_head) % 3 == 0; }
+bool keep_all(int64_t, int64_t, int64_t) {
+  return true;
+}
+bool keep_every_third(int64_t, int64_t kv_head, int64_t position) {
+  return (position + kv_head) % 3 == 0;
+}
 
 SessionOptions options_of(int64_t period, Needs needs = {}, TestPolicy::Rule rule = keep_every_third,
                           const TransformerShape& shape = kShape) {
@@ -43,7 +48,9 @@ SessionOptions options_of(int64_t period, Needs needs = {}, TestPolicy::Rule rul
   return options;
 }
 
-Needs everything() { return {SpectrogramConfig{}, true, true}; }
+Needs everything() {
+  return {SpectrogramConfig{}, true, true};
+}
 
 const ToyTransformer& toy() {
   static const ToyTransformer model(kShape, 24, 5);
@@ -95,7 +102,8 @@ TEST(Session, PositionsContinueAfterEvictions) {
   for (int64_t h = 0; h < 2; ++h) {
     std::vector<int64_t> expected;
     for (int64_t p = 0; p < 64; ++p) {
-      // 31 was the newest token of the first update and went at the second unless the rule keeps it; 63 stays.
+      // 31 was the newest token of the first update and went at the second unless the rule keeps it; 63
+      // stays.
       if (keep_every_third(0, h, p) || p == 63) expected.push_back(p);
     }
     for (int64_t p = 64; p < 70; ++p) expected.push_back(p);
@@ -180,7 +188,8 @@ TEST(Session, EvictionReturnsMemory) {
   const int64_t bytes_per_token = shape.layers * shape.kv_heads * shape.head_dim * 4 * 2;
   // The newest 512 tokens stay.
   int64_t seen = 0;
-  Session session(options_of(chunk, {}, [&](int64_t, int64_t, int64_t p) { return p >= seen - chunk; }, shape));
+  Session session(options_of(
+      chunk, {}, [&](int64_t, int64_t, int64_t p) { return p >= seen - chunk; }, shape));
   const RowId row = session.add_row();
   const at::Tensor q = normal({chunk, 2, 32}, 1), kv = normal({chunk, 1, 32}, 2);
   const int64_t before = memory.now();
@@ -192,8 +201,8 @@ TEST(Session, EvictionReturnsMemory) {
     session.update();
     EXPECT_EQ(session.usage(row).cache_bytes, chunk * bytes_per_token);
   }
-  // Two chunks of cache at most, and working memory of one layer: a few copies of a chunk and a tile of scores, but never
-  // the 256 MB of an 8192 x 8192 matrix.
+  // Two chunks of cache at most, and working memory of one layer: a few copies of a chunk and a tile of
+  // scores, but never the 256 MB of an 8192 x 8192 matrix.
   const int64_t predicted = 2 * chunk * bytes_per_token, measured = memory.peak() - before;
   std::printf("full cache %lld bytes, predicted peak %lld, measured peak %lld\n",
               static_cast<long long>(tokens * bytes_per_token), static_cast<long long>(predicted),
@@ -202,7 +211,8 @@ TEST(Session, EvictionReturnsMemory) {
   EXPECT_LT(measured, predicted + 3000000);
   const int64_t held = memory.now() - before;
   EXPECT_GE(held, chunk * bytes_per_token);
-  EXPECT_LE(held, chunk * bytes_per_token + chunk * 8 * (shape.layers + 1)) << "keys, values, positions, nothing else";
+  EXPECT_LE(held, chunk * bytes_per_token + chunk * 8 * (shape.layers + 1))
+      << "keys, values, positions, nothing else";
   session.drop(row);
   EXPECT_LT(memory.now() - before, 4096 + chunk * 8);
 }
@@ -278,8 +288,10 @@ TEST(Session, WrongDecisionsAreRefused) {
     return error;
   };
   EXPECT_THAT(message([](auto& d) { d.pop_back(); }), HasSubstr("decided on 1 of 2 layers"));
-  EXPECT_THAT(message([](auto& d) { d[1].keep = d[1].keep.narrow(0, 0, 9); }), HasSubstr("layer 1: keep must be bool [64]"));
-  EXPECT_THAT(message([](auto& d) { d[0].lengths.add_(1); }), HasSubstr("lengths says 13 tokens, keep marks 12"));
+  EXPECT_THAT(message([](auto& d) { d[1].keep = d[1].keep.narrow(0, 0, 9); }),
+              HasSubstr("layer 1: keep must be bool [64]"));
+  EXPECT_THAT(message([](auto& d) { d[0].lengths.add_(1); }),
+              HasSubstr("lengths says 13 tokens, keep marks 12"));
   EXPECT_THAT(message([](auto& d) {
                 d[0].keep.index_put_({at::tensor(31)}, false);
                 d[0].lengths[0][0].sub_(1);
@@ -393,12 +405,15 @@ TEST(Session, WrongCallsAreRefused) {
 }
 
 TEST(Session, WrongOptionsAreRefused) {
-  const auto message = [](const SessionOptions& options) { return error_of([&] { Session session(options); }); };
+  const auto message = [](const SessionOptions& options) {
+    return error_of([&] { Session session(options); });
+  };
   SessionOptions options = options_of(32);
   options.policy = nullptr;
   EXPECT_THAT(message(options), HasSubstr("a policy is missing"));
   EXPECT_THAT(message(options_of(32, {}, keep_all, {2, 5, 2, 16})), HasSubstr("KV heads divide heads"));
-  EXPECT_THAT(message(options_of(40, everything())), HasSubstr("the hop of 16 queries must divide the period of 40"));
+  EXPECT_THAT(message(options_of(40, everything())),
+              HasSubstr("the hop of 16 queries must divide the period of 40"));
   options = options_of(32, everything());
   options.extra_needs.spectrogram = SpectrogramConfig{.n_fft = 16, .hop_length = 8};
   EXPECT_THAT(message(options), HasSubstr("different spectrograms"));
@@ -412,7 +427,8 @@ TEST(Attend, HandlesOfDeadSessionsAreRecognised) {
   const Session next(options_of(0));  // takes the same place in the table
   EXPECT_NE(next.handle().item<int64_t>(), handle.item<int64_t>());
   EXPECT_THAT(error_of([&] { session_of(handle.item<int64_t>()); }), HasSubstr("is gone"));
-  for (const int64_t nonsense : {int64_t{0}, int64_t{-1}, int64_t{1} << 40, std::numeric_limits<int64_t>::max()}) {
+  for (const int64_t nonsense :
+       {int64_t{0}, int64_t{-1}, int64_t{1} << 40, std::numeric_limits<int64_t>::max()}) {
     EXPECT_THAT(error_of([&] { session_of(nonsense); }), HasSubstr("[attend] session"));
   }
 }
@@ -423,8 +439,8 @@ TEST(Attend, OperatorReachesTheSession) {
   const c10::OperatorHandle op = c10::Dispatcher::singleton().findSchemaOrThrow("namm::attend", "");
   ASSERT_NE(op.schema().arguments()[0].alias_info(), nullptr);
   EXPECT_TRUE(op.schema().arguments()[0].alias_info()->isWrite()) << "without it TorchScript drops calls";
-  const auto call = op.typed<at::Tensor(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t, double,
-                                        int64_t)>();
+  const auto call = op.typed<at::Tensor(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                        int64_t, double, int64_t)>();
   Session by_operator(options_of(0)), direct(options_of(0));
   const RowId a = by_operator.add_row(), b = direct.add_row();
   at::Tensor handle = by_operator.handle();
@@ -436,7 +452,8 @@ TEST(Attend, OperatorReachesTheSession) {
   }
   EXPECT_EQ(by_operator.tokens_processed(a), 5);
   at::Tensor wrong = at::zeros({2}, at::kLong);
-  EXPECT_THAT(error_of([&] { call.call(wrong, q, k, v, 0, 0.25, 0); }), HasSubstr("session must be an int64 CPU tensor [1]"));
+  EXPECT_THAT(error_of([&] { call.call(wrong, q, k, v, 0, 0.25, 0); }),
+              HasSubstr("session must be an int64 CPU tensor [1]"));
 }
 
 TEST(Session, SessionsRunSideBySideInThreads) {
@@ -455,8 +472,8 @@ TEST(Session, SessionsRunSideBySideInThreads) {
 
 // Not asserted: the time of one layer's attention.
 TEST(Session, PrintsTimes) {
-  const auto time = [](const char* name, const TransformerShape& shape, int64_t rows, int64_t cached, int64_t tokens,
-                       int64_t period, int repeats) {
+  const auto time = [](const char* name, const TransformerShape& shape, int64_t rows, int64_t cached,
+                       int64_t tokens, int64_t period, int repeats) {
     Session session(options_of(period, period > 0 ? everything() : Needs{}, keep_every_third, shape));
     std::vector<RowId> ids;
     for (int64_t r = 0; r < rows; ++r) ids.push_back(session.add_row());
@@ -470,7 +487,8 @@ TEST(Session, PrintsTimes) {
              static_cast<double>(shape.layers);
     };
     while (session.tokens_processed(ids[0]) < cached) {
-      step(std::min(cached - session.tokens_processed(ids[0]), std::min<int64_t>(512, session.tokens_until_update(ids[0]))));
+      step(std::min(cached - session.tokens_processed(ids[0]),
+                    std::min<int64_t>(512, session.tokens_until_update(ids[0]))));
       session.update();
     }
     double best = std::numeric_limits<double>::infinity();

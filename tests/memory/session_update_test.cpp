@@ -1,4 +1,5 @@
-// What a policy sees at an update against numbers computed from scratch: a float64 Transformer that holds its whole attention.
+// What a policy sees at an update against numbers computed from scratch: a float64 Transformer that holds its
+// whole attention.
 #include <cmath>
 #include <map>
 #include <memory>
@@ -37,14 +38,16 @@ struct HeadTruth {
 constexpr int64_t kRecentQueries = 5;
 
 struct RowTruth {
-  at::Tensor output;                             // [tokens, hidden]
-  std::vector<std::vector<HeadTruth>> updates;   // [update][layer * Hk + head]
+  at::Tensor output;                            // [tokens, hidden]
+  std::vector<std::vector<HeadTruth>> updates;  // [update][layer * Hk + head]
 };
 
-// Moving averages of all frames since the first token, from the whole history [queries, tokens] of group-mean attention.
+// Moving averages of all frames since the first token, from the whole history [queries, tokens] of group-mean
+// attention.
 at::Tensor ema_from_history(const at::Tensor& history, const SpectrogramConfig& config) {
   const int64_t w = config.n_fft, hop = config.hop_length;
-  at::Tensor basis_re = at::empty({config.bins(), w}, at::kDouble), basis_im = at::empty({config.bins(), w}, at::kDouble);
+  at::Tensor basis_re = at::empty({config.bins(), w}, at::kDouble),
+             basis_im = at::empty({config.bins(), w}, at::kDouble);
   for (int64_t f = 0; f < config.bins(); ++f) {
     for (int64_t i = 0; i < w; ++i) {
       const double angle = 2 * std::numbers::pi * static_cast<double>(i) / static_cast<double>(w);
@@ -64,13 +67,15 @@ at::Tensor ema_from_history(const at::Tensor& history, const SpectrogramConfig& 
   return ema;
 }
 
-RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t period, const SpectrogramConfig& config) {
+RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t period,
+               const SpectrogramConfig& config) {
   const TransformerShape& shape = model.shape;
   const int64_t heads = shape.kv_heads, group = shape.group(), tokens = input.size(0);
   const auto cells = static_cast<size_t>(shape.layers * heads);
   std::vector<std::vector<int64_t>> cached(cells);
   // Everything by original position; evicted tokens just stop being attended to.
-  std::vector<at::Tensor> keys(cells), values(cells), history(cells, at::zeros({tokens, tokens}, at::kDouble));
+  std::vector<at::Tensor> keys(cells), values(cells),
+      history(cells, at::zeros({tokens, tokens}, at::kDouble));
   for (at::Tensor& h : history) h = h.clone();
   RowTruth result;
   std::vector<at::Tensor> outputs;
@@ -82,7 +87,8 @@ RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t per
       const auto project = [&](const at::Tensor& w, int64_t n) {
         return at::matmul(x, w.to(at::kDouble)).view({count, n, shape.head_dim});
       };
-      const at::Tensor q = project(model.wq[l], shape.heads), k = project(model.wk[l], heads), v = project(model.wv[l], heads);
+      const at::Tensor q = project(model.wq[l], shape.heads), k = project(model.wk[l], heads),
+                       v = project(model.wv[l], heads);
       std::vector<at::Tensor> attended;
       for (int64_t h = 0; h < heads; ++h) {
         const auto cell = static_cast<size_t>(l * heads + h);
@@ -90,8 +96,9 @@ RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t per
         values[cell] = start == 0 ? v.select(1, h) : at::cat({values[cell], v.select(1, h)});
         for (int64_t p = start; p < start + count; ++p) cached[cell].push_back(p);
         const at::Tensor index = at::tensor(cached[cell], at::kLong);
-        const auto dense = dense_attention(q.narrow(1, h * group, group), query_positions, keys[cell].index_select(0, index),
-                                           values[cell].index_select(0, index), index, model.scale);
+        const auto dense =
+            dense_attention(q.narrow(1, h * group, group), query_positions, keys[cell].index_select(0, index),
+                            values[cell].index_select(0, index), index, model.scale);
         attended.push_back(dense.output);
         history[cell].narrow(0, start, count).index_copy_(1, index, dense.probabilities.mean(0));
       }
@@ -136,9 +143,11 @@ Needs all_needs(const SpectrogramConfig& config) {
           .key_similarity = true};
 }
 
-// Reads the inputs in one session, row i by chunks of chunk[i] and starting delay[i] steps later than the first.
-std::vector<RowSeen> run(const ToyTransformer& model, const std::vector<at::Tensor>& inputs, const std::vector<int64_t>& chunk,
-                         const std::vector<int64_t>& delay, int64_t period, const SpectrogramConfig& config) {
+// Reads the inputs in one session, row i by chunks of chunk[i] and starting delay[i] steps later than the
+// first.
+std::vector<RowSeen> run(const ToyTransformer& model, const std::vector<at::Tensor>& inputs,
+                         const std::vector<int64_t>& chunk, const std::vector<int64_t>& delay, int64_t period,
+                         const SpectrogramConfig& config) {
   SessionOptions options;
   options.shape = model.shape;
   options.policy = std::make_shared<TestPolicy>(period, all_needs(config), stays);
@@ -199,7 +208,8 @@ std::vector<RowSeen> run(const ToyTransformer& model, const std::vector<at::Tens
 
 void expect_true(const RowSeen& seen, const RowTruth& expected, const std::string& what) {
   Comparison comparison;
-  comparison.near(at::cat(seen.outputs), expected.output, tolerances::implementations::attention, true, what + ", outputs");
+  comparison.near(at::cat(seen.outputs), expected.output, tolerances::implementations::attention, true,
+                  what + ", outputs");
   ASSERT_EQ(seen.updates.size(), expected.updates.size()) << what;
   for (size_t u = 0; u < seen.updates.size(); ++u) {
     for (size_t cell = 0; cell < seen.updates[u].size(); ++cell) {
@@ -210,11 +220,12 @@ void expect_true(const RowSeen& seen, const RowTruth& expected, const std::strin
       comparison.near(ours.ema, theirs.ema, tolerances::end_to_end::ema, true, where + ", moving averages");
       comparison.near(ours.column_sums, theirs.column_sums, tolerances::implementations::attention, true,
                       where + ", column sums");
-      comparison.near(ours.key_norms, theirs.key_norms, tolerances::implementations::attention, true, where + ", key norms");
-      comparison.near(ours.recent_attention, theirs.recent_attention, tolerances::implementations::attention, true,
-                      where + ", recent attention");
-      comparison.near(ours.key_similarity, theirs.key_similarity, tolerances::implementations::attention, true,
-                      where + ", key similarity");
+      comparison.near(ours.key_norms, theirs.key_norms, tolerances::implementations::attention, true,
+                      where + ", key norms");
+      comparison.near(ours.recent_attention, theirs.recent_attention, tolerances::implementations::attention,
+                      true, where + ", recent attention");
+      comparison.near(ours.key_similarity, theirs.key_similarity, tolerances::implementations::attention,
+                      true, where + ", key similarity");
     }
   }
   std::printf("%s: %lld values, largest deviation %.2f of the tolerance\n", what.c_str(),
@@ -232,7 +243,8 @@ TEST(SessionUpdate, FeaturesEqualDenseOracleOverFourPeriods) {
   small.n_fft = 8;
   small.hop_length = 2;  // left context of 6 queries, more than the hop
   small.ema_coefficient = 0.9;
-  for (const auto& [config, period, name] : {std::tuple{paper, int64_t{64}, "window 32"}, {small, int64_t{22}, "window 8, hop 2"}}) {
+  for (const auto& [config, period, name] :
+       {std::tuple{paper, int64_t{64}, "window 32"}, {small, int64_t{22}, "window 8, hop 2"}}) {
     // Four updates and a tail that is never scored.
     const at::Tensor input = normal({4 * period + 9, toy().hidden}, 41);
     const RowTruth expected = truth(toy(), input, period, config);
@@ -262,7 +274,8 @@ TEST(SessionUpdate, BatchOfRaggedRowsAtDifferentPhases) {
     for (size_t u = 0; u < alone.updates.size(); ++u) {
       for (size_t cell = 0; cell < alone.updates[u].size(); ++cell) {
         EXPECT_EQ(batch[i].updates[u][cell].positions, alone.updates[u][cell].positions);
-        EXPECT_TRUE(at::equal(batch[i].updates[u][cell].ema, alone.updates[u][cell].ema)) << "row " << i << ", update " << u;
+        EXPECT_TRUE(at::equal(batch[i].updates[u][cell].ema, alone.updates[u][cell].ema))
+            << "row " << i << ", update " << u;
         EXPECT_TRUE(at::equal(batch[i].updates[u][cell].column_sums, alone.updates[u][cell].column_sums));
       }
     }
@@ -273,7 +286,8 @@ TEST(SessionUpdate, AttentionIsRoundedToBfloat16WhereConfigured) {
   SpectrogramConfig exact, rounded;
   rounded.attention_dtype = "bfloat16";
   const at::Tensor input = normal({64, toy().hidden}, 3);
-  const RowSeen a = run(toy(), {input}, {64}, {0}, 64, exact)[0], b = run(toy(), {input}, {64}, {0}, 64, rounded)[0];
+  const RowSeen a = run(toy(), {input}, {64}, {0}, 64, exact)[0],
+                b = run(toy(), {input}, {64}, {0}, 64, rounded)[0];
   const double difference = (a.updates[0][0].ema - b.updates[0][0].ema).abs().max().item<double>();
   EXPECT_GT(difference, 1e-6);
   EXPECT_LT(difference, 1e-2);

@@ -4,8 +4,9 @@
 #include <utility>
 #include <vector>
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
+
+#include <ATen/CPUGeneratorImpl.h>
 
 #include "core/errors.h"
 #include "tests/support/compare_tensors.h"
@@ -25,17 +26,19 @@ TEST(Spectrogram, EqualsTheReferenceForManyShapes) {
   struct Case {
     int64_t n_fft, hop, tokens, queries;
   };
-  // The released setting; odd sizes around the tiles; blocks of one, two, four hops; an odd window; a hop that does not
-  // divide the window.
-  const Case cases[] = {{32, 16, 1, 16},   {32, 16, 67, 512}, {32, 16, 300, 128}, {16, 16, 9, 64}, {64, 16, 33, 128},
-                        {15, 5, 12, 40},   {8, 4, 7, 12},     {32, 24, 5, 96},    {2, 1, 3, 9},    {2, 2, 3, 8}};
+  // The released setting; odd sizes around the tiles; blocks of one, two, four hops; an odd window; a hop
+  // that does not divide the window.
+  const Case cases[] = {{32, 16, 1, 16},   {32, 16, 67, 512}, {32, 16, 300, 128}, {16, 16, 9, 64},
+                        {64, 16, 33, 128}, {15, 5, 12, 40},   {8, 4, 7, 12},      {32, 24, 5, 96},
+                        {2, 1, 3, 9},      {2, 2, 3, 8}};
   Comparison compared;
   for (const Case& c : cases) {
     SpectrogramConfig config{.n_fft = c.n_fft, .hop_length = c.hop};
     const at::Tensor signal = random_signal(c.tokens, config.context_queries() + c.queries, 7);
     const at::Tensor expected = spectrogram_reference(signal, config);
     const std::string what = std::to_string(c.n_fft) + "/" + std::to_string(c.hop);
-    compared.near(spectrogram(signal, config), expected, tolerances::implementations::spectrogram, true, what);
+    compared.near(spectrogram(signal, config), expected, tolerances::implementations::spectrogram, true,
+                  what);
     const at::Tensor previous = random_signal(c.tokens, config.bins(), 8);
     compared.near(spectrogram_ema(signal, previous, config), ema_update(expected, previous, config),
                   tolerances::implementations::ema, true, what + " average");
@@ -48,8 +51,9 @@ TEST(Spectrogram, ASegmentHasTheSameBitsWhateverStandsBesideIt) {
   const at::Tensor signal = random_signal(200, 16 + 512, 3), previous = random_signal(200, 17, 4);
   const at::Tensor whole = spectrogram_ema(signal, previous, config);
   for (const auto& [begin, count] : {std::pair<int64_t, int64_t>{0, 200}, {31, 1}, {63, 137}}) {
-    EXPECT_TRUE(at::equal(whole.narrow(0, begin, count),
-                          spectrogram_ema(signal.narrow(0, begin, count), previous.narrow(0, begin, count), config)));
+    EXPECT_TRUE(
+        at::equal(whole.narrow(0, begin, count),
+                  spectrogram_ema(signal.narrow(0, begin, count), previous.narrow(0, begin, count), config)));
   }
 }
 
@@ -60,7 +64,8 @@ TEST(Spectrogram, AppendixVectors) {
   const std::vector<int64_t> frequencies = {0, 1, 2, 3, 8, 16};
   const auto signal_of_period = [&](int64_t first) {  // [first + period tokens, context + period]
     const int64_t tokens = first + period;
-    const at::Tensor query = at::arange(first - config.context_queries(), first + period, at::kDouble).unsqueeze(0);
+    const at::Tensor query =
+        at::arange(first - config.context_queries(), first + period, at::kDouble).unsqueeze(0);
     const at::Tensor token = at::arange(tokens, at::kDouble).unsqueeze(1);
     const at::Tensor seen = (token <= query).logical_and(query >= 0);
     return at::where(seen, 1 / (query + 1), 0.0).to(at::kFloat);
@@ -85,7 +90,8 @@ TEST(Spectrogram, AppendixVectors) {
       {second, 100, {0.026528647, 0.015703903, 0.003845266, 0.002306855, 0.000920696, 0.000641519}}};
   for (const Expected& row : table) {
     for (size_t i = 0; i < frequencies.size(); ++i) {
-      EXPECT_NEAR(row.average[row.token][frequencies[i]].item<double>(), row.values[i], tolerances::appendix::ema)
+      EXPECT_NEAR(row.average[row.token][frequencies[i]].item<double>(), row.values[i],
+                  tolerances::appendix::ema)
           << "token " << row.token << ", frequency " << frequencies[i];
     }
   }
@@ -94,7 +100,8 @@ TEST(Spectrogram, AppendixVectors) {
 // Public report memory-15: one padding for histories shorter than the window, and a periodic window.
 TEST(Spectrogram, ShortHistoriesArePaddedWithZerosOnTheLeft) {
   const SpectrogramConfig config{.n_fft = 8, .hop_length = 4};
-  // Ten queries are no whole number of hops, zero queries give no frame, four give one frame, half of it padding.
+  // Ten queries are no whole number of hops, zero queries give no frame, four give one frame, half of it
+  // padding.
   EXPECT_THROW(spectrogram(at::rand({3, 4 + 10}), config), c10::Error);
   EXPECT_EQ(spectrogram(at::rand({3, 4}), config).sizes(), (std::vector<int64_t>{3, 0, 5}));
   EXPECT_EQ(spectrogram(at::zeros({0, 4 + 12}), config).sizes(), (std::vector<int64_t>{0, 3, 5}));
@@ -102,13 +109,17 @@ TEST(Spectrogram, ShortHistoriesArePaddedWithZerosOnTheLeft) {
   EXPECT_THROW(spectrogram(at::rand({3, 3}), config), c10::Error);
   const at::Tensor previous = at::rand({3, 5});
   EXPECT_TRUE(at::equal(spectrogram_ema(at::rand({3, 4}), previous, config), previous));
-  EXPECT_EQ(spectrogram_ema(at::zeros({0, 8}), at::zeros({0, 5}), config).sizes(), (std::vector<int64_t>{0, 5}));
+  EXPECT_EQ(spectrogram_ema(at::zeros({0, 8}), at::zeros({0, 5}), config).sizes(),
+            (std::vector<int64_t>{0, 5}));
 
   const at::Tensor young = at::constant_pad_nd(at::ones({1, 4}), {4, 0});
   // Window values at 4 ... 7 of a periodic window of 8: 1, .8536, .5, .1464.
-  EXPECT_NEAR(spectrogram(young, config)[0][0][0].item<double>(), 2.5, tolerances::implementations::spectrogram);
-  const SpectrogramConfig four{.n_fft = 4, .hop_length = 4};  // periodic: 0, .5, 1, .5; symmetric would give 1.5
-  EXPECT_NEAR(spectrogram(at::ones({1, 4}), four)[0][0][0].item<double>(), 2.0, tolerances::implementations::spectrogram);
+  EXPECT_NEAR(spectrogram(young, config)[0][0][0].item<double>(), 2.5,
+              tolerances::implementations::spectrogram);
+  const SpectrogramConfig four{.n_fft = 4,
+                               .hop_length = 4};  // periodic: 0, .5, 1, .5; symmetric would give 1.5
+  EXPECT_NEAR(spectrogram(at::ones({1, 4}), four)[0][0][0].item<double>(), 2.0,
+              tolerances::implementations::spectrogram);
 }
 
 TEST(Spectrogram, AttentionIsRoundedOnlyWhereAsked) {
@@ -116,7 +127,8 @@ TEST(Spectrogram, AttentionIsRoundedOnlyWhereAsked) {
   const at::Tensor attention = at::tensor({0.1f, 1.0f / 3, 1.0f});
   EXPECT_TRUE(at::equal(round_attention(attention, config), attention));
   config.attention_dtype = "bfloat16";
-  EXPECT_TRUE(at::equal(round_attention(attention, config), at::tensor({0.10009765625f, 0.333984375f, 1.0f})));
+  EXPECT_TRUE(
+      at::equal(round_attention(attention, config), at::tensor({0.10009765625f, 0.333984375f, 1.0f})));
 }
 
 TEST(Spectrogram, WrongShapesAreRefused) {

@@ -11,15 +11,16 @@
 
 namespace namm::testing {
 
-/// A random Transformer without MLP: x += attention(x Wq, x Wk, x Wv) Wo in every layer. Products are made row by row, so that
-/// a row's bits do not depend on the batch and what is left to differ is the session.
+/// A random Transformer without MLP: x += attention(x Wq, x Wk, x Wv) Wo in every layer. Products are made
+/// row by row, so that a row's bits do not depend on the batch and what is left to differ is the session.
 struct ToyTransformer {
   memory::TransformerShape shape;
   int64_t hidden = 0;
   double scale = 0;
   std::vector<at::Tensor> wq, wk, wv, wo;  // [hidden, H d], [hidden, Hk d] twice, [H d, hidden]
 
-  ToyTransformer(const memory::TransformerShape& s, int64_t hidden_size, uint64_t seed) : shape(s), hidden(hidden_size) {
+  ToyTransformer(const memory::TransformerShape& s, int64_t hidden_size, uint64_t seed)
+      : shape(s), hidden(hidden_size) {
     scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
     const double w = 1.0 / std::sqrt(static_cast<double>(hidden));
     for (int64_t l = 0; l < shape.layers; ++l) {
@@ -31,7 +32,8 @@ struct ToyTransformer {
   }
 
   /// One step of the session: x[i] [length of row i, hidden]; returns the hidden states of each row.
-  std::vector<at::Tensor> step(memory::Session& session, std::vector<memory::RowId> rows, std::vector<at::Tensor> x) const {
+  std::vector<at::Tensor> step(memory::Session& session, std::vector<memory::RowId> rows,
+                               std::vector<at::Tensor> x) const {
     std::vector<int64_t> lengths;
     for (const at::Tensor& row : x) lengths.push_back(row.size(0));
     session.begin_step(rows, lengths);
@@ -76,7 +78,8 @@ class TestPolicy : public memory::EvictionPolicy {
       for (int64_t s = 0; s < segments; ++s) {
         for (int64_t i = layer.offsets[s]; i < layer.offsets[s + 1]; ++i) {
           const int64_t position = layer.positions.const_data_ptr<int64_t>()[i];
-          if (i + 1 < layer.offsets[s + 1] && !rule_(layer.layer, s % view.shape.kv_heads, position)) continue;
+          if (i + 1 < layer.offsets[s + 1] && !rule_(layer.layer, s % view.shape.kv_heads, position))
+            continue;
           keep.data_ptr<bool>()[i] = true;
           ++lengths.data_ptr<int32_t>()[s];
         }

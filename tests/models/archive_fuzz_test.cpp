@@ -19,7 +19,8 @@ std::string whole_archive() {
   return read_file(std::filesystem::path(NAMM_TEST_DATA) / "archives" / "torch-2.11.0.pt");
 }
 
-// Loads `bytes` as an archive; true where that is refused with a DataError. Anything else but success fails the test.
+// Loads `bytes` as an archive; true where that is refused with a DataError. Anything else but success fails
+// the test.
 bool refused(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   try {
@@ -53,7 +54,8 @@ TEST(ArchiveFuzz, FlippedBytesNeverCrash) {
     const auto flips = 1 + random() % 3;
     for (unsigned i = 0; i < flips; ++i) {
       // Half of the flips go to the directory at the end, where a damaged number leads furthest.
-      const std::size_t range = random() % 2 == 0 ? damaged.size() : std::min<std::size_t>(damaged.size(), 6000);
+      const std::size_t range =
+          random() % 2 == 0 ? damaged.size() : std::min<std::size_t>(damaged.size(), 6000);
       damaged[damaged.size() - 1 - random() % range] ^= static_cast<char>(1 + random() % 255);
     }
     SCOPED_TRACE("round " + std::to_string(round));

@@ -1,7 +1,5 @@
 #include "models/archive.h"
 
-#include <sys/stat.h>
-
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -9,6 +7,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "core/crc32.h"
 #include "core/errors.h"
@@ -47,7 +46,8 @@ TEST(Archive, LoadsWhatTheExporterWrote) {
   EXPECT_EQ(archive->sha256().size(), 64u);
   EXPECT_EQ(archive->encode_prompt("code paris", false), (std::vector<int64_t>{1, 4, 5}));
   EXPECT_THROW(archive->encode_prompt("code", true), ConfigError);
-  EXPECT_EQ(archive->logits(archive->embed(at::tensor({4, 5}, at::kLong))).sizes(), (std::vector<int64_t>{2, 320}));
+  EXPECT_EQ(archive->logits(archive->embed(at::tensor({4, 5}, at::kLong))).sizes(),
+            (std::vector<int64_t>{2, 320}));
   EXPECT_THROW(archive->embed(at::tensor({320}, at::kLong)), DataError);
   EXPECT_THROW(archive->embed(at::tensor({-1}, at::kLong)), DataError);
   EXPECT_EQ(Archive::read_contract(fixture("2.11.0")).vocabulary, 320);
@@ -83,8 +83,9 @@ TEST(Archive, SaysWhatIsWrongWithAFile) {
     return directory / name;
   };
   EXPECT_THAT(complaint(write("empty.pt", "")), HasSubstr("the file is empty"));
-  EXPECT_THAT(complaint(write("text.pt", "These are words, and there are enough of them to be a zip file's end.")),
-              HasSubstr("it is no TorchScript (zip) file"));
+  EXPECT_THAT(
+      complaint(write("text.pt", "These are words, and there are enough of them to be a zip file's end.")),
+      HasSubstr("it is no TorchScript (zip) file"));
   const std::string whole = read_file(fixture("2.11.0"));
   EXPECT_THAT(complaint(write("cut.pt", whole.substr(0, whole.size() / 2))), HasSubstr("it is truncated"));
 
@@ -103,10 +104,13 @@ TEST(Archive, AnotherProgramsFileIsNamedAsSuch) {
   EXPECT_THAT(complaint(path), HasSubstr("a TorchScript or checkpoint file of another program"));
 }
 
-std::string as_bytes(uint32_t number) { return {reinterpret_cast<const char*>(&number), sizeof(number)}; }
+std::string as_bytes(uint32_t number) {
+  return {reinterpret_cast<const char*>(&number), sizeof(number)};
+}
 
 void replace_all(std::string& text, const std::string& what, const std::string& by) {
-  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size()) text.replace(at, what.size(), by);
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
+    text.replace(at, what.size(), by);
 }
 
 TEST(Archive, AContractOfAnotherModelIsRefused) {

@@ -15,10 +15,13 @@ namespace namm::models {
 namespace {
 
 nlohmann::json fixture(const std::string& name) {
-  return nlohmann::json::parse(read_file(std::filesystem::path(NAMM_TEST_DATA) / "tokenizers" / (name + ".json")));
+  return nlohmann::json::parse(
+      read_file(std::filesystem::path(NAMM_TEST_DATA) / "tokenizers" / (name + ".json")));
 }
 
-ByteLevelBpe tokenizer(const nlohmann::json& data) { return {data, {}, 0}; }
+ByteLevelBpe tokenizer(const nlohmann::json& data) {
+  return {data, {}, 0};
+}
 
 // A vocabulary of single letters, "Ġ" (the blank) and what `merges` makes of them.
 nlohmann::json small(bool ignore_merges) {
@@ -51,7 +54,8 @@ TEST(ByteLevelBpe, SpecialTokensAreNoPieces) {
 
 class RecordedTokenizer : public ::testing::TestWithParam<std::string> {};
 
-// Ids and texts that the library `tokenizers` gives for the same model (tests/models/make_tokenizer_fixtures.py).
+// Ids and texts that the library `tokenizers` gives for the same model
+// (tests/models/make_tokenizer_fixtures.py).
 TEST_P(RecordedTokenizer, GivesTheSameIds) {
   const nlohmann::json recorded = fixture(GetParam());
   const ByteLevelBpe ours = tokenizer(recorded["data"]);
@@ -61,7 +65,8 @@ TEST_P(RecordedTokenizer, GivesTheSameIds) {
     const auto ids = one["ids"].get<std::vector<int64_t>>();
     // `tokenizers` finds special tokens in any text; ours does in templates only.
     EXPECT_EQ(ours.encode_wrapped(text, "", ""), ids) << text;
-    // `tokenizers` writes U+FFFD for bytes that are no UTF-8 (a dropped byte leaves such); ours gives the bytes.
+    // `tokenizers` writes U+FFFD for bytes that are no UTF-8 (a dropped byte leaves such); ours gives the
+    // bytes.
     const auto decoded = one["decoded"].get<std::string>();
     if (decoded.find("\xef\xbf\xbd") == std::string::npos) {
       EXPECT_EQ(ours.decode(ids, true), decoded) << text;
@@ -72,7 +77,8 @@ TEST_P(RecordedTokenizer, GivesTheSameIds) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, RecordedTokenizer, ::testing::Values("gpt2", "smollm", "llama3", "smollm-missing-bytes"));
+INSTANTIATE_TEST_SUITE_P(Rules, RecordedTokenizer,
+                         ::testing::Values("gpt2", "smollm", "llama3", "smollm-missing-bytes"));
 
 TEST(ByteLevelBpe, AnyBytesComeBack) {
   const ByteLevelBpe ours = tokenizer(fixture("smollm")["data"]);
@@ -143,8 +149,8 @@ TEST(ByteLevelBpe, TextIsNotCleanedUp) {
 
 TEST(ByteLevelBpe, LongPiecesAreNearlyLinear) {
   const ByteLevelBpe ours = tokenizer(fixture("smollm")["data"]);
-  for (const std::string& unit : {std::string("a"), std::string(" "), std::string("7"), std::string("!"), std::string("\xff"),
-                                  std::string("<|im_"), std::string("\xe3\x81\x82")}) {
+  for (const std::string& unit : {std::string("a"), std::string(" "), std::string("7"), std::string("!"),
+                                  std::string("\xff"), std::string("<|im_"), std::string("\xe3\x81\x82")}) {
     std::string text;
     while (text.size() < (1u << 20)) text += unit;
     EXPECT_EQ(ours.decode(ours.encode(text), true), text);

@@ -11,10 +11,22 @@ namespace {
 using ::testing::HasSubstr;
 
 nlohmann::json valid() {
-  return {{"version", 1},       {"family", "llama"}, {"source", "test"},     {"layers", 2},
-          {"heads", 4},         {"kv_heads", 2},     {"head_dim", 8},        {"hidden", 16},
-          {"vocabulary", 320},  {"max_positions", 128}, {"dtype", "float32"}, {"rope", {{"rule", "plain"}}},
-          {"stop_ids", {7, 9}}, {"tokenizer", {{"kind", "none"}}}, {"chat_prefix", ""}, {"chat_suffix", ""},
+  return {{"version", 1},
+          {"family", "llama"},
+          {"source", "test"},
+          {"layers", 2},
+          {"heads", 4},
+          {"kv_heads", 2},
+          {"head_dim", 8},
+          {"hidden", 16},
+          {"vocabulary", 320},
+          {"max_positions", 128},
+          {"dtype", "float32"},
+          {"rope", {{"rule", "plain"}}},
+          {"stop_ids", {7, 9}},
+          {"tokenizer", {{"kind", "none"}}},
+          {"chat_prefix", ""},
+          {"chat_suffix", ""},
           {"torch_version", "2.11.0"}};
 }
 
@@ -47,7 +59,8 @@ TEST(Contract, NamesTheFieldThatIsMissing) {
   for (const auto& [name, value] : whole.items()) {
     nlohmann::json contract = valid();
     contract.erase(name);
-    EXPECT_THAT(complaint(contract.dump()), HasSubstr("model.pt: namm_contract.json: " + name + ": the field is missing"));
+    EXPECT_THAT(complaint(contract.dump()),
+                HasSubstr("model.pt: namm_contract.json: " + name + ": the field is missing"));
   }
 }
 
@@ -68,7 +81,8 @@ TEST(Contract, NamesTheFieldThatIsWrong) {
 
 TEST(Contract, AnotherVersionSaysWhatToDo) {
   EXPECT_EQ(complaint_with("version", 2),
-            "model.pt: contract version 2, this program reads version 1: export the model again with the exporter of this "
+            "model.pt: contract version 2, this program reads version 1: export the model again with the "
+            "exporter of this "
             "program");
 }
 

@@ -5,8 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
 
 #include "memory/policies/full.h"
 #include "memory/policies/namm.h"
@@ -28,7 +29,8 @@ std::shared_ptr<const Archive> archive() {
   return loaded;
 }
 
-Session session(std::shared_ptr<const memory::EvictionPolicy> policy = std::make_shared<memory::FullPolicy>()) {
+Session session(
+    std::shared_ptr<const memory::EvictionPolicy> policy = std::make_shared<memory::FullPolicy>()) {
   memory::SessionOptions options;
   options.shape = archive()->contract().shape;
   options.policy = std::move(policy);
@@ -39,7 +41,8 @@ Session session(std::shared_ptr<const memory::EvictionPolicy> policy = std::make
 std::shared_ptr<const NammPolicy> forgetful() {
   NammConfig config;
   config.period_tokens = 32;
-  const at::Tensor theta = at::randn({1, config.parameters()}, at::make_generator<at::CPUGeneratorImpl>(4)) * 0.2;
+  const at::Tensor theta =
+      at::randn({1, config.parameters()}, at::make_generator<at::CPUGeneratorImpl>(4)) * 0.2;
   return std::make_shared<NammPolicy>(config, theta, memory::FeatureStatistics{});
 }
 
@@ -99,8 +102,8 @@ TEST(Generator, StopsAtAnyStopIdAndAtEachRowsLimit) {
   Session first = session();
   const std::vector<int64_t> free = answer(first, {prompts[0]}, 30).ids[0];
   std::size_t place = 1;
-  while (place < free.size() && std::find(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(place), free[place]) !=
-                                    free.begin() + static_cast<std::ptrdiff_t>(place)) {
+  while (place < free.size() && std::find(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(place),
+                                          free[place]) != free.begin() + static_cast<std::ptrdiff_t>(place)) {
     ++place;
   }
   ASSERT_LT(place, free.size()) << "the tiny model repeats one token; choose another prompt";
@@ -113,7 +116,8 @@ TEST(Generator, StopsAtAnyStopIdAndAtEachRowsLimit) {
   const std::vector<int64_t> limits = {30, 0, 1, static_cast<int64_t>(place)};
   const std::vector<int64_t> stops = {free[place], 319};
   const Ids ids = generator.greedy(rows, logits, limits, stops);
-  EXPECT_EQ(ids[0], std::vector<int64_t>(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(place) + 1));
+  EXPECT_EQ(ids[0],
+            std::vector<int64_t>(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(place) + 1));
   EXPECT_TRUE(ids[1].empty());
   EXPECT_EQ(ids[2], std::vector<int64_t>{free[0]});
   EXPECT_EQ(ids[3], std::vector<int64_t>(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(place)));

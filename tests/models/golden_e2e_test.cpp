@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
 
 #include "core/hdf5.h"
 #include "memory/policies/full.h"
@@ -39,7 +40,9 @@ using namm::testing::floats;
 using namm::testing::integers;
 namespace limit = tolerances::end_to_end;
 
-std::string numbered(const std::string& name, int64_t index) { return name + std::to_string(index); }
+std::string numbered(const std::string& name, int64_t index) {
+  return name + std::to_string(index);
+}
 
 std::string update_group(const std::string& name, int64_t update) {
   std::array<char, 32> text{};
@@ -64,10 +67,12 @@ struct Recording {
     statistics = namm::testing::recorded_statistics(file);
     for (int64_t i = 0; file.exists(numbered("case", i)); ++i) {
       const std::string name = numbered("case", i);
-      cases.push_back({name, file.read<int64_t>(name + "/input_ids").values, file.read_attribute<int64_t>(name, "generated")});
+      cases.push_back({name, file.read<int64_t>(name + "/input_ids").values,
+                       file.read_attribute<int64_t>(name, "generated")});
     }
-    const std::string command = "cd '" NAMM_SOURCE_DIR "' && PYTHONPATH=. .venv/bin/python tests/models/golden_model.py '" +
-                                std::filesystem::absolute(path).string() + "' '" + archive_path.string() + "'";
+    const std::string command =
+        "cd '" NAMM_SOURCE_DIR "' && PYTHONPATH=. .venv/bin/python tests/models/golden_model.py '" +
+        std::filesystem::absolute(path).string() + "' '" + archive_path.string() + "'";
     exported = std::system(command.c_str()) == 0;
     if (exported) archive = Archive::load(archive_path);
   }
@@ -111,14 +116,16 @@ void check_calibration(const Recording& recording, Comparison& compared) {
     }
   });
   const std::vector<RowId> rows = {session.add_row()};
-  const std::vector<std::vector<int64_t>> ids = {recording.file.read<int64_t>("calibration/input_ids").values};
+  const std::vector<std::vector<int64_t>> ids = {
+      recording.file.read<int64_t>("calibration/input_ids").values};
   Generator(recording.archive, session, {recording.chunk_tokens}).prefill(rows, ids);
 
   const auto check = [&](const std::vector<double>& ours, const std::string& name) {
     const at::Tensor theirs = floats(recording.file, "calibration/" + name).to(at::kDouble);
     ASSERT_EQ(static_cast<int64_t>(ours.size()), theirs.numel()) << name;
     const at::Tensor ratio = at::tensor(ours, at::kDouble).view(theirs.sizes()) / theirs;
-    compared.absolute(ratio, at::ones_like(ratio), limit::statistics, "calibration " + name + ", ours / theirs");
+    compared.absolute(ratio, at::ones_like(ratio), limit::statistics,
+                      "calibration " + name + ", ours / theirs");
   };
   check(means, "running_mean");
   check(variances, "running_var");
@@ -126,18 +133,20 @@ void check_calibration(const Recording& recording, Comparison& compared) {
 }
 
 // Compares one update of one layer of one row with what was recorded.
-void check_update(const Recording& recording, const NammPolicy& policy, const UpdateView& view, const KeepDecision& decision,
-                  const LayerView& layer, const at::Tensor& scores, const at::Tensor& above, std::size_t row, const Case& of,
-                  Comparison& compared) {
+void check_update(const Recording& recording, const NammPolicy& policy, const UpdateView& view,
+                  const KeepDecision& decision, const LayerView& layer, const at::Tensor& scores,
+                  const at::Tensor& above, std::size_t row, const Case& of, Comparison& compared) {
   const Hdf5File& file = recording.file;
   const auto heads = view.shape.kv_heads;
   const std::string group = update_group(of.name, view.rows[row].update) + numbered("/layer", layer.layer);
   const auto first_segment = static_cast<int64_t>(row) * heads;
   const int64_t begin = layer.offsets[static_cast<std::size_t>(first_segment)];
   const int64_t end = layer.offsets[static_cast<std::size_t>(first_segment + heads)];
-  ASSERT_EQ(view.rows[row].tokens_processed, file.read_attribute<int64_t>(update_group(of.name, view.rows[row].update),
-                                                                          "tokens_processed"));
-  const auto mine = [&](const at::Tensor& packed) { return packed.slice(0, begin, end).unflatten(0, {heads, -1}); };
+  ASSERT_EQ(view.rows[row].tokens_processed,
+            file.read_attribute<int64_t>(update_group(of.name, view.rows[row].update), "tokens_processed"));
+  const auto mine = [&](const at::Tensor& packed) {
+    return packed.slice(0, begin, end).unflatten(0, {heads, -1});
+  };
 
   const at::Tensor expected = floats(file, group + "/scores");
   const at::Tensor ours = mine(scores);
@@ -153,10 +162,12 @@ void check_update(const Recording& recording, const NammPolicy& policy, const Up
   EXPECT_TRUE((difference <= open).all().item<bool>()) << group << " above";
 
   const int64_t k = file.read_attribute<int64_t>(group, "K");
-  compared.equal(decision.lengths[static_cast<int64_t>(row)], at::full({heads}, k, at::kInt), group + " kept lengths");
+  compared.equal(decision.lengths[static_cast<int64_t>(row)], at::full({heads}, k, at::kInt),
+                 group + " kept lengths");
   const at::Tensor kept = mine(decision.keep).nonzero().select(1, 1).view({heads, -1});
   compared.equal(kept, integers(file, group + "/kept"), group + " kept");
-  compared.equal(mine(layer.positions).gather(1, kept), integers(file, group + "/kept_positions"), group + " kept positions");
+  compared.equal(mine(layer.positions).gather(1, kept), integers(file, group + "/kept_positions"),
+                 group + " kept positions");
   if (file.exists(group + "/ema")) {
     compared.absolute(mine(layer.ema), floats(file, group + "/ema"), limit::ema, group + " moving average");
     compared.absolute(mine(policy.features(view, layer)), floats(file, group + "/features"), limit::features,
@@ -170,7 +181,8 @@ struct Run {
   std::vector<RowId> rows;
 };
 
-Run generate(const Recording& recording, Session& session, const std::vector<Case>& cases, int64_t chunk_tokens) {
+Run generate(const Recording& recording, Session& session, const std::vector<Case>& cases,
+             int64_t chunk_tokens) {
   Run run;
   std::vector<std::vector<int64_t>> prompts;
   std::vector<int64_t> limits;
@@ -182,21 +194,24 @@ Run generate(const Recording& recording, Session& session, const std::vector<Cas
   std::vector<std::vector<at::Tensor>> logits(cases.size());
   Generator generator(recording.archive, session, {chunk_tokens});
   const at::Tensor first = generator.prefill(run.rows, prompts);
-  run.ids = generator.greedy(run.rows, first, limits, {}, [&](std::size_t row, int64_t, const at::Tensor& scores) {
-    logits[row].push_back(scores);
-  });
+  run.ids = generator.greedy(
+      run.rows, first, limits, {},
+      [&](std::size_t row, int64_t, const at::Tensor& scores) { logits[row].push_back(scores); });
   for (const auto& row : logits) run.logits.push_back(at::stack(row));
   return run;
 }
 
-void check_output(const Recording& recording, const Run& run, std::size_t row, const std::string& group, Comparison& compared) {
+void check_output(const Recording& recording, const Run& run, std::size_t row, const std::string& group,
+                  Comparison& compared) {
   compared.equal(at::tensor(run.ids[row], at::kLong), integers(recording.file, group + "/generated_ids"),
                  group + " generated ids");
-  compared.absolute(run.logits[row], floats(recording.file, group + "/logits"), limit::logits, group + " logits");
+  compared.absolute(run.logits[row], floats(recording.file, group + "/logits"), limit::logits,
+                    group + " logits");
 }
 
 // Every number of `cases`, read and continued together as rows of one session.
-void check_cases(const Recording& recording, const std::vector<Case>& cases, int64_t chunk_tokens, Comparison& compared) {
+void check_cases(const Recording& recording, const std::vector<Case>& cases, int64_t chunk_tokens,
+                 Comparison& compared) {
   const auto policy = std::make_shared<NammPolicy>(recording.config, recording.theta, recording.statistics);
   Session session = recording.session(policy);
   session.set_decision_observer([&](const UpdateView& view, const std::vector<KeepDecision>& decisions) {
@@ -222,10 +237,11 @@ void check_cases(const Recording& recording, const std::vector<Case>& cases, int
 
     std::vector<int64_t> lengths;
     for (const auto& update : session.kept_history(run.rows[i])) {
-      for (int64_t l = 0; l < shape.layers; ++l) lengths.push_back(update[static_cast<std::size_t>(l * shape.kv_heads)]);
+      for (int64_t l = 0; l < shape.layers; ++l)
+        lengths.push_back(update[static_cast<std::size_t>(l * shape.kv_heads)]);
     }
-    compared.equal(at::tensor(lengths, at::kLong).view({-1, shape.layers}), integers(recording.file, name + "/cache_length"),
-                   name + " cache lengths");
+    compared.equal(at::tensor(lengths, at::kLong).view({-1, shape.layers}),
+                   integers(recording.file, name + "/cache_length"), name + " cache lengths");
     if (!recording.file.exists(name + "/cache_end")) continue;
     for (int64_t l = 0; l < shape.layers; ++l) {
       std::vector<at::Tensor> keys, values;
@@ -235,10 +251,10 @@ void check_cases(const Recording& recording, const std::vector<Case>& cases, int
         values.push_back(segment.values);
       }
       const std::string group = name + "/cache_end";
-      compared.absolute(at::stack(keys), floats(recording.file, numbered(group + "/keys", l)), limit::keys_values,
-                        numbered(group + " keys", l));
-      compared.absolute(at::stack(values), floats(recording.file, numbered(group + "/values", l)), limit::keys_values,
-                        numbered(group + " values", l));
+      compared.absolute(at::stack(keys), floats(recording.file, numbered(group + "/keys", l)),
+                        limit::keys_values, numbered(group + " keys", l));
+      compared.absolute(at::stack(values), floats(recording.file, numbered(group + "/values", l)),
+                        limit::keys_values, numbered(group + " values", l));
     }
   }
 }
@@ -264,9 +280,11 @@ TEST(GoldenEndToEnd, EveryCaseOfEveryRecording) {
     if (HasFatalFailure()) return;
     cases += recording.cases.size();
   }
-  std::printf("golden_e2e: %zu files, %zu cases (alone and together, two chunk sizes), %lld numbers compared, largest "
-              "deviation %.2f of its tolerance\n",
-              files.size(), cases, static_cast<long long>(compared.values), compared.worst);
+  std::printf(
+      "golden_e2e: %zu files, %zu cases (alone and together, two chunk sizes), %lld numbers compared, "
+      "largest "
+      "deviation %.2f of its tolerance\n",
+      files.size(), cases, static_cast<long long>(compared.values), compared.worst);
 }
 
 }  // namespace

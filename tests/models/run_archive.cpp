@@ -1,9 +1,10 @@
 // Runs an archive for the Python tests: run_archive ARCHIVE.pt REQUEST.json > RESULT.json
 //
-// Request: {"prompts": [{"ids": [...]} | {"text": "...", "chat": bool}], "new_tokens": n, "chunk": n, "threads": n,
-// "together": bool (all prompts as rows of one session, else one after another), "stop": bool, "logits": "FILE"}. With
-// `logits` the file gets float32 [tokens, vocabulary] of every prompt token, row after row. Result: {"rows": [{"prompt",
-// "generated", "margins", "text"}], "prefill_seconds", "decode_seconds"}; margins: best minus second logit of each generated id.
+// Request: {"prompts": [{"ids": [...]} | {"text": "...", "chat": bool}], "new_tokens": n, "chunk": n,
+// "threads": n, "together": bool (all prompts as rows of one session, else one after another), "stop": bool,
+// "logits": "FILE"}. With `logits` the file gets float32 [tokens, vocabulary] of every prompt token, row
+// after row. Result: {"rows": [{"prompt", "generated", "margins", "text"}], "prefill_seconds",
+// "decode_seconds"}; margins: best minus second logit of each generated id.
 
 #include <algorithm>
 #include <chrono>
@@ -15,9 +16,10 @@
 #include <numeric>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <nlohmann/json.hpp>
 
 #include "core/errors.h"
 #include "core/files.h"
@@ -31,7 +33,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 struct Row {
   std::vector<int64_t> prompt, generated;
@@ -48,7 +52,8 @@ memory::Session new_session(const Archive& archive) {
 }
 
 // Logits of every token, the rows packed into common steps of at most `chunk` tokens each.
-void write_logits(const Archive& archive, const std::vector<Row>& rows, int64_t chunk, const std::string& path) {
+void write_logits(const Archive& archive, const std::vector<Row>& rows, int64_t chunk,
+                  const std::string& path) {
   memory::Session session = new_session(archive);
   std::vector<memory::RowId> ids(rows.size());
   for (auto& id : ids) id = session.add_row();
@@ -89,12 +94,15 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
   std::vector<Row> rows;
   for (const auto& prompt : request.at("prompts")) {
     rows.push_back({prompt.contains("ids") ? prompt["ids"].get<std::vector<int64_t>>()
-                                           : archive->encode_prompt(prompt.at("text").get<std::string>(), prompt.value("chat", false)),
-                    {}, {}});
+                                           : archive->encode_prompt(prompt.at("text").get<std::string>(),
+                                                                    prompt.value("chat", false)),
+                    {},
+                    {}});
   }
   if (request.contains("logits")) write_logits(*archive, rows, chunk, request["logits"].get<std::string>());
 
-  const std::vector<int64_t> stops = request.value("stop", false) ? archive->contract().stop_ids : std::vector<int64_t>{};
+  const std::vector<int64_t> stops =
+      request.value("stop", false) ? archive->contract().stop_ids : std::vector<int64_t>{};
   double prefill_seconds = 0, decode_seconds = 0;
   const bool together = request.value("together", false);
   for (std::size_t first = 0; new_tokens > 0 && first < rows.size(); first += together ? rows.size() : 1) {
@@ -110,16 +118,19 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
     const at::Tensor logits = generator.prefill(ids, prompts);
     prefill_seconds += seconds_since(start);
     start = Clock::now();
-    const auto generated = generator.greedy(ids, logits, std::vector<int64_t>(ids.size(), new_tokens), stops,
-                                            [&](std::size_t row, int64_t, const at::Tensor& scores) {
-                                              const at::Tensor best = std::get<0>(scores.topk(2));
-                                              rows[first + row].margins.push_back((best[0] - best[1]).item<double>());
-                                            });
+    const auto generated =
+        generator.greedy(ids, logits, std::vector<int64_t>(ids.size(), new_tokens), stops,
+                         [&](std::size_t row, int64_t, const at::Tensor& scores) {
+                           const at::Tensor best = std::get<0>(scores.topk(2));
+                           rows[first + row].margins.push_back((best[0] - best[1]).item<double>());
+                         });
     decode_seconds += seconds_since(start);
     for (std::size_t k = 0; k < ids.size(); ++k) rows[first + k].generated = generated[k];
   }
 
-  nlohmann::json result = {{"rows", nlohmann::json::array()}, {"prefill_seconds", prefill_seconds}, {"decode_seconds", decode_seconds}};
+  nlohmann::json result = {{"rows", nlohmann::json::array()},
+                           {"prefill_seconds", prefill_seconds},
+                           {"decode_seconds", decode_seconds}};
   for (const Row& row : rows) {
     nlohmann::json one = {{"prompt", row.prompt}, {"generated", row.generated}, {"margins", row.margins}};
     if (archive->has_codec()) one["text"] = archive->codec().decode(row.generated);
@@ -138,7 +149,9 @@ int main(int count, char** arguments) {
   }
   try {
     const auto request = nlohmann::json::parse(namm::read_file(arguments[2]));
-    std::cout << namm::models::run(arguments[1], request).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    std::cout << namm::models::run(arguments[1], request)
+                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+              << "\n";
   } catch (const namm::Error& error) {
     std::cerr << error.what() << "\n";
     return static_cast<int>(error.code());

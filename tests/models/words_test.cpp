@@ -16,9 +16,13 @@ const nlohmann::json kData = {
     {"words", {"<pad>", "<bos>", "<eos>", ".", "code", "paris"}}, {"special", {0, 1, 2}}, {"byte_base", 6}};
 constexpr int64_t kVocabulary = 262;
 
-WordTokenizer tokenizer() { return {kData, {1}, kVocabulary}; }
+WordTokenizer tokenizer() {
+  return {kData, {1}, kVocabulary};
+}
 
-int64_t byte(unsigned char value) { return 6 + value; }
+int64_t byte(unsigned char value) {
+  return 6 + value;
+}
 
 TEST(Words, RunsAfterOneSpaceAreWords) {
   EXPECT_EQ(tokenizer().encode("code paris ."), (std::vector<int64_t>{4, 5, 3}));
@@ -41,8 +45,9 @@ TEST(Words, SpecialWordsAreText) {
   const std::vector<int64_t> ids = tokenizer().encode("<bos> code");
   EXPECT_EQ(ids.size(), 6u);
   EXPECT_EQ(ids.front(), byte('<'));
-  EXPECT_EQ(tokenizer().encode_wrapped("<bos> ", "code <eos>", " <eos>"),
-            (std::vector<int64_t>{1, 4, byte(' '), byte('<'), byte('e'), byte('o'), byte('s'), byte('>'), 2}));
+  EXPECT_EQ(
+      tokenizer().encode_wrapped("<bos> ", "code <eos>", " <eos>"),
+      (std::vector<int64_t>{1, 4, byte(' '), byte('<'), byte('e'), byte('o'), byte('s'), byte('>'), 2}));
 }
 
 TEST(Words, DecodingSkipsSpecialsOnDemand) {
@@ -55,12 +60,14 @@ TEST(Words, DecodingSkipsSpecialsOnDemand) {
 TEST(Words, AnyBytesComeBack) {
   const WordTokenizer tokens = tokenizer();
   std::mt19937 random(7);
-  const std::vector<std::string> pieces = {" ", "  ", "\n", "\t", "code", "paris", ".", "<bos>", "x", "paris.", "\xff", std::string(1, '\0')};
+  const std::vector<std::string> pieces = {" ", "  ",    "\n", "\t",     "code", "paris",
+                                           ".", "<bos>", "x",  "paris.", "\xff", std::string(1, '\0')};
   for (int round = 0; round < 5000; ++round) {
     std::string text;
     const auto count = random() % 12;
     for (unsigned i = 0; i < count; ++i) {
-      text += random() % 4 == 0 ? std::string(1, static_cast<char>(random())) : pieces[random() % pieces.size()];
+      text +=
+          random() % 4 == 0 ? std::string(1, static_cast<char>(random())) : pieces[random() % pieces.size()];
     }
     const std::vector<int64_t> ids = tokens.encode(text);
     ASSERT_EQ(tokens.decode(ids, true), text);
@@ -69,7 +76,8 @@ TEST(Words, AnyBytesComeBack) {
 }
 
 TEST(Words, LongTextsAreLinear) {
-  for (const std::string& unit : {std::string("a"), std::string(" "), std::string("code "), std::string(" .")}) {
+  for (const std::string& unit :
+       {std::string("a"), std::string(" "), std::string("code "), std::string(" .")}) {
     std::string text;
     while (text.size() < (1u << 20)) text += unit;
     EXPECT_EQ(tokenizer().decode(tokenizer().encode(text), true), text);
@@ -97,10 +105,13 @@ TEST(Tokenizers, UnknownKindIsAnsweredWithTheKnownOnes) {
     FAIL();
   } catch (const DataError& error) {
     EXPECT_STREQ(error.what(),
-                 "model.pt: the tokenizer kind 'sentencepiece' is not known to this program (known: words, byte-level-bpe); "
+                 "model.pt: the tokenizer kind 'sentencepiece' is not known to this program (known: words, "
+                 "byte-level-bpe); "
                  "export the model again");
   }
-  EXPECT_THROW(make_tokenizer({{"kind", "words"}, {"prefix_ids", {999}}}, kData.dump(), kVocabulary, "model.pt"), DataError);
+  EXPECT_THROW(
+      make_tokenizer({{"kind", "words"}, {"prefix_ids", {999}}}, kData.dump(), kVocabulary, "model.pt"),
+      DataError);
 }
 
 }  // namespace

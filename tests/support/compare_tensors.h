@@ -4,8 +4,9 @@
 #include <limits>
 #include <string>
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
 
 namespace namm::testing {
 
@@ -15,7 +16,8 @@ struct Comparison {
   double worst = 0;
 
   /// |ours - theirs| <= tolerance * (1 + relative * |theirs|) everywhere; NaN fails.
-  void near(const at::Tensor& ours, const at::Tensor& theirs, double tolerance, bool relative, const std::string& what) {
+  void near(const at::Tensor& ours, const at::Tensor& theirs, double tolerance, bool relative,
+            const std::string& what) {
     ASSERT_EQ(ours.sizes(), theirs.sizes()) << what;
     values += theirs.numel();
     if (theirs.numel() == 0) return;
@@ -25,8 +27,9 @@ struct Comparison {
     ratio = at::where(ratio.isnan(), std::numeric_limits<double>::infinity(), ratio);
     const double largest = ratio.max().item<double>();
     worst = std::max(worst, largest);
-    EXPECT_LE(largest, 1.0) << what << ": largest deviation in units of the tolerance " << tolerance << ", at flat index "
-                            << ratio.argmax().item<int64_t>() << " of " << theirs.sizes();
+    EXPECT_LE(largest, 1.0) << what << ": largest deviation in units of the tolerance " << tolerance
+                            << ", at flat index " << ratio.argmax().item<int64_t>() << " of "
+                            << theirs.sizes();
   }
 
   void absolute(const at::Tensor& ours, const at::Tensor& theirs, double tolerance, const std::string& what) {

@@ -22,7 +22,9 @@ inline at::Tensor integers(const Hdf5File& file, const std::string& name) {
 }
 
 /// Group `policy` of a recording: theta [1, n].
-inline at::Tensor recorded_theta(const Hdf5File& file) { return floats(file, "policy/theta").unsqueeze(0); }
+inline at::Tensor recorded_theta(const Hdf5File& file) {
+  return floats(file, "policy/theta").unsqueeze(0);
+}
 
 /// Group `policy` of a recording: the stored statistics.
 inline memory::FeatureStatistics recorded_statistics(const Hdf5File& file) {

@@ -1,7 +1,8 @@
 #pragma once
 
-/// Every tolerance of the tests, in one table. Values of the golden numbers are those that were recommended with the
-/// recordings (tests/data/golden/README.md); the noise behind them was measured with a float64 run of the reference.
+/// Every tolerance of the tests, in one table. Values of the golden numbers are those that were recommended
+/// with the recordings (tests/data/golden/README.md); the noise behind them was measured with a float64 run
+/// of the reference.
 namespace namm::tolerances {
 
 /// One update with the attention given (stage_*.h5).
@@ -26,8 +27,9 @@ inline constexpr double statistics = 1e-5;        ///< relative
 
 /// CMA-ES trajectories (cma.h5).
 namespace cma {
-inline constexpr double state = 3e-5;      ///< absolute: x, mean, paths, covariance
-inline constexpr double steps = 3e-5;      ///< times (1 + |y|): y and roots; the recording's float32 eigensystem alone is off by 2e-5
+inline constexpr double state = 3e-5;  ///< absolute: x, mean, paths, covariance
+inline constexpr double steps =
+    3e-5;  ///< times (1 + |y|): y and roots; the recording's float32 eigensystem alone is off by 2e-5
 inline constexpr double sigma = 1e-5;      ///< relative
 inline constexpr double constants = 1e-6;  ///< relative
 inline constexpr double weights = 1e-6;    ///< absolute
@@ -35,10 +37,10 @@ inline constexpr double weights = 1e-6;    ///< absolute
 
 /// Test vectors of namm-semantics, appendix A.
 namespace appendix {
-inline constexpr double ema = 1e-6;               ///< absolute, printed to 9 digits, float32
-inline constexpr double recency = 1e-7;           ///< absolute, printed to 8 digits, float32
-inline constexpr double scores_float64 = 1e-9;    ///< absolute
-inline constexpr double scores = 1e-6;            ///< absolute, float32
+inline constexpr double ema = 1e-6;             ///< absolute, printed to 9 digits, float32
+inline constexpr double recency = 1e-7;         ///< absolute, printed to 8 digits, float32
+inline constexpr double scores_float64 = 1e-9;  ///< absolute
+inline constexpr double scores = 1e-6;          ///< absolute, float32
 }  // namespace appendix
 
 /// Two implementations of one operation of ours, float32.
@@ -48,13 +50,15 @@ inline constexpr double ema = 1e-6;          ///< times (1 + |x|)
 inline constexpr double scores = 1e-5;       ///< times (1 + |score|)
 inline constexpr double attention = 1e-5;    ///< times (1 + |x|)
 inline constexpr double log_sum_exp = 1e-5;  ///< times (1 + |x|)
-inline constexpr double attention_bfloat16 = 1e-2;  ///< times (1 + |x|), bfloat16 inputs: two roundings to 8 bits
+inline constexpr double attention_bfloat16 =
+    1e-2;  ///< times (1 + |x|), bfloat16 inputs: two roundings to 8 bits
 }  // namespace implementations
 
 /// Hidden states and logits against another program (transformers), float32.
 namespace other_program {
-inline constexpr double logits = 5e-5;        ///< times (1 + |x|)
-inline constexpr double greedy_margin = 1e-3;  ///< a comparison of greedy ids ends, counted, where the best two logits lie closer
+inline constexpr double logits = 5e-5;  ///< times (1 + |x|)
+inline constexpr double greedy_margin =
+    1e-3;  ///< a comparison of greedy ids ends, counted, where the best two logits lie closer
 inline constexpr double torchscript_scores = 1e-5;  ///< absolute: exported memory in Python against ours
 }  // namespace other_program
 
