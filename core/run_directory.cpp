@@ -74,7 +74,7 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, error);
 }
 
-/// Entries of a folder, none where it cannot be read. Throws InfrastructureError when reading breaks off.
+/// Entries of a folder, none where it is not there. Throws InfrastructureError when it cannot be read.
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::vector<fs::path> paths;
   std::error_code error;

@@ -115,9 +115,13 @@ int64_t number_of(const memory::MemoryFile& file, const char* key) {
 void publish_answer(const RunContext& context, const RunDirectory& directory, const memory::MemoryFile& file,
                     size_t index) {
   std::error_code error;
-  if (std::filesystem::exists(directory.memory(), error) &&
-      number_of(load_answer(context, directory.memory()), "stage_index") >= static_cast<int64_t>(index)) {
-    return;
+  if (std::filesystem::exists(directory.memory(), error)) {
+    try {
+      if (number_of(load_answer(context, directory.memory()), "stage_index") >= static_cast<int64_t>(index))
+        return;
+    } catch (const DataError&) {
+      // A copy that is damaged, or another run's, is written again.
+    }
   }
   file.save(directory.memory());
 }
@@ -252,6 +256,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   Progress progress("evolve " + name, static_cast<uint64_t>(stage.generations * items), "items");
   std::string latest;
   std::string validated;
+  int64_t reached = 0;
   evolution::CoordinatorOptions options;
   options.config_sha256 = context.identity;
   options.schedule = schedule;
@@ -266,7 +271,9 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                                       ? 0
                                       : items;
     const int64_t told = std::max<int64_t>(batch.generation - first, 0) * items;
-    progress.update(static_cast<uint64_t>(told + of_generation),
+    // The reference of the validation is numbered as the first generation.
+    reached = std::max(reached, told + of_generation);
+    progress.update(static_cast<uint64_t>(reached),
                     format_text("generation {}/{}, {} {}/{}{}{}", batch.generation - first, stage.generations,
                                 evolution::to_string(batch.purpose), done, total, latest, validated));
   };

@@ -142,7 +142,9 @@ evolution::Reduction reduce_outcomes(const evolution::RecordTable& table,
       const double unit = normalize ? base[task].score + kSmall : 1;
       value += mean.score / unit / tasks;
       if (fitness.shortfall_weight > 0) {
-        value -= fitness.shortfall_weight * std::max(0.0, base[task].score - mean.score) / unit / tasks;
+        // Not std::max, which would take a reference that is no number for no shortfall.
+        const double shortfall = base[task].score - mean.score;
+        value -= fitness.shortfall_weight * (shortfall < 0 ? 0 : shortfall) / unit / tasks;
       }
       share += mean.cache_fraction / tasks;
       cache_tokens += mean.cache_tokens / tasks / rows;

@@ -48,8 +48,9 @@ std::optional<std::array<WorkItem, 2>> halves_of(const WorkItem& item) {
 }  // namespace
 
 std::string out_of_memory_advice(const std::exception& error) {
-  return "out of memory: lower evolution.members_per_item, evolution.samples_per_item, model.chunk_tokens or "
-         "--threads (" +
+  return "out of memory: lower --threads, with which a run can be resumed, or start anew with a smaller "
+         "model.chunk_tokens (generate: --chunk-tokens), evolution.members_per_item or "
+         "evolution.samples_per_item (" +
          models::torch_reason(error) + ")";
 }
 

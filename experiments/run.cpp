@@ -53,6 +53,13 @@ void warn_beyond_positions(const std::string& stage, const std::vector<std::stri
                   stage, longest, contract.max_positions));
 }
 
+/// Positions of the model that a chat wrapper leaves; 0 where the model names no limit.
+int64_t positions_for_prompts(const models::Archive& archive) {
+  const int64_t positions = archive.contract().max_positions;
+  if (positions == 0 || !archive.contract().has_chat()) return positions;
+  return std::max<int64_t>(1, positions - std::ssize(archive.encode_prompt("", true)));
+}
+
 /// Everything that must be right before a run begins or, with `resumed`, goes on.
 RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
                    const RunDirectory* resumed = nullptr) {
@@ -78,7 +85,7 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
             ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
             : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
     context.stage_tasks[i] =
-        std::make_shared<StageTasks>(names, task_config, config.data, archive->contract().max_positions);
+        std::make_shared<StageTasks>(names, task_config, config.data, positions_for_prompts(*archive));
     warn_beyond_positions(config.stage_name(i), names, task_config, archive->contract());
     if (stage.evolve) {
       check_evolve_stage(context, i);

@@ -101,14 +101,6 @@ Estimate estimate_mean(std::span<const double> observations) {
   return with_interval(mean, squared_error(observations, mean), static_cast<double>(n - 1), n);
 }
 
-Estimate estimate_difference(std::span<const double> a, std::span<const double> b) {
-  if (a.size() != b.size())
-    throw std::invalid_argument("estimate_difference: the observations are not paired");
-  std::vector<double> differences(a.size());
-  for (size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
-  return estimate_mean(differences);
-}
-
 Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups) {
   constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
   const auto count = static_cast<double>(groups.size());

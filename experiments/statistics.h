@@ -25,9 +25,6 @@ double student_t_quantile(double p, double degrees);
 /// Mean and t interval of independent observations.
 Estimate estimate_mean(std::span<const double> observations);
 
-/// Mean of a - b over pairs and its t interval. Throws std::invalid_argument when the lengths differ.
-Estimate estimate_difference(std::span<const double> a, std::span<const double> b);
-
 /// Unweighted mean over groups (tasks) of the means of independent observations; the interval combines the
 /// groups' standard errors with the degrees of freedom of Welch and Satterthwaite. It is not known where that
 /// of a group is not. Empty groups are not allowed.

@@ -46,12 +46,12 @@ struct LayerView {
   at::Tensor ema;        ///< float32 [N, D], E of namm-semantics 2.4, not normalised; undefined unless needed
   at::Tensor column_sums;  ///< float32 [N], attention received so far, summed over all queries since the
                            ///< token was read and averaged over its group's heads; undefined unless needed
-  at::Tensor key_norms;         ///< float32 [N], Euclidean norms of the cached keys; undefined unless needed
+  at::Tensor key_norms;    ///< float32 [N], Euclidean norms of the cached keys; undefined unless needed
   at::Tensor recent_attention;  ///< float32 [N], attention received from the row's last Needs::recent_queries
                                 ///< queries (all since the last update where they are fewer), summed,
                                 ///< averaged over the group's heads; undefined unless needed
-  at::Tensor key_similarity;  ///< float32 [N], cosine of the cached key and the mean direction of its
-                              ///< segment's keys; undefined unless needed
+  at::Tensor key_similarity;    ///< float32 [N], cosine of the cached key and the mean direction of its
+                                ///< segment's keys; undefined unless needed
 };
 
 /// Everything a policy may look at: all layers of the rows that are due.

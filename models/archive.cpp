@@ -129,6 +129,8 @@ std::shared_ptr<const Archive> Archive::load(const std::filesystem::path& path, 
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
+    if (is_out_of_memory(error))
+      throw InfrastructureError(where + ": the model does not fit into memory: " + torch_reason(error));
     throw DataError(where + ": LibTorch " + TORCH_VERSION + " cannot load this archive of torch " +
                     state.contract.torch_version + ": " + torch_reason(error) + "; export the model again");
   }

@@ -23,7 +23,7 @@ bool is_out_of_memory(const std::exception& error) {
   const std::string_view text = error.what();
   return text.find("DefaultCPUAllocator: can't allocate memory") != std::string_view::npos ||
          text.find("DefaultCPUAllocator: not enough memory") != std::string_view::npos ||
-         text.find("CUDA out of memory") != std::string_view::npos;
+         text.ends_with("std::bad_alloc") || text.find("CUDA out of memory") != std::string_view::npos;
 }
 
 }  // namespace namm::models

@@ -83,7 +83,12 @@ class LongBench : public Task {
     if (prompt_limit_ == 0 && max_positions > 0) {
       // The released rule leaves room for the answer by itself.
       const int64_t answer = truncation_ == Truncation::official ? info_.generation_tokens : 0;
-      prompt_limit_ = std::max<int64_t>(1, max_positions - answer);
+      prompt_limit_ = max_positions - answer;
+      if (max_positions - info_.generation_tokens < 2) {
+        throw ConfigError(
+            format_text("{}: answers of {} tokens leave no room for a prompt in the model's {} positions",
+                        name, info_.generation_tokens, max_positions));
+      }
     }
     const std::string suffix = name.starts_with(e_prefix) ? "_e.jsonl" : ".jsonl";
     file_ = data_file(data.longbench.value, std::string(task.name) + suffix);

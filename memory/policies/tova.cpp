@@ -9,14 +9,20 @@ KeepDecision TovaPolicy::decide_layer(const UpdateView& view, const LayerView& l
   const int64_t heads = view.shape.kv_heads;
   at::Tensor scores = at::empty_like(layer.recent_attention);
   for (size_t r = 0; r < view.rows.size(); ++r) {
-    const int64_t first = layer.offsets[r * static_cast<size_t>(heads)];
-    const int64_t tokens = layer.offsets[(r + 1) * static_cast<size_t>(heads)] - first;
-    const at::Tensor positions = layer.positions.narrow(0, first, tokens);
-    const at::Tensor attention = layer.recent_attention.narrow(0, first, tokens);
-    const at::Tensor none = at::zeros({view.rows[r].tokens_processed}, attention.options());
-    const at::Tensor mean =
-        none.index_add(0, positions, attention) / none.index_add(0, positions, at::ones_like(attention));
-    scores.narrow(0, first, tokens).copy_(mean.index_select(0, positions));
+    const size_t row = r * static_cast<size_t>(heads);
+    const auto part = [&](const at::Tensor& packed, size_t first, size_t last) {
+      return packed.narrow(0, layer.offsets[first], layer.offsets[last] - layer.offsets[first]);
+    };
+    at::Tensor sums = at::zeros({view.rows[r].tokens_processed}, layer.recent_attention.options());
+    at::Tensor holders = at::zeros_like(sums);
+    // Head by head: inside one no position comes twice, so that no device adds in an order of its own.
+    for (size_t s = row; s < row + static_cast<size_t>(heads); ++s) {
+      const at::Tensor attention = part(layer.recent_attention, s, s + 1);
+      sums.index_add_(0, part(layer.positions, s, s + 1), attention);
+      holders.index_add_(0, part(layer.positions, s, s + 1), at::ones_like(attention));
+    }
+    const size_t next = row + static_cast<size_t>(heads);
+    part(scores, row, next).copy_((sums / holders).index_select(0, part(layer.positions, row, next)));
   }
   std::vector<SegmentBudget> segments;
   for (const int64_t tokens : budgets(view, layer)) segments.push_back({.tokens = tokens});

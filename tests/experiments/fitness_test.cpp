@@ -58,6 +58,9 @@ TEST(Fitness, ATaskBelowTheFullCacheCosts) {
   EXPECT_DOUBLE_EQ(reduction.fitness[0], 0.375 - 0.5 * 0.45 - 2 * 0.25 / 2);
   EXPECT_DOUBLE_EQ(reduction.fitness[1], 0.5);
   EXPECT_THROW(reduce_outcomes(table(), nullptr, fitness), std::logic_error);
+
+  reference.set(0, 2, record(-1, std::numeric_limits<double>::quiet_NaN(), 1));
+  EXPECT_TRUE(std::isnan(reduce_outcomes(table(), &reference, fitness).fitness[1]));
 }
 
 TEST(Fitness, ValidationIsNormalisedAsTheFitness) {

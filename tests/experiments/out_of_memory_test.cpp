@@ -54,9 +54,16 @@ TEST(OutOfMemory, WhatStaysTooLargeNamesTheSettings) {
   for (const auto& item : {item_of({1, 2, 3, 4}, 2), item_of({1}, 1), calibration}) {
     EXPECT_THAT([&] { evaluate_within_memory(hungry_beyond(0), item); },
                 ::testing::ThrowsMessage<InfrastructureError>(
-                    ::testing::AllOf(HasSubstr("out of memory: lower evolution.members_per_item"),
+                    ::testing::AllOf(HasSubstr("out of memory: lower --threads"),
                                      HasSubstr("tried to allocate 1125899906842624 bytes"))));
   }
+}
+
+TEST(OutOfMemory, IsSeenThroughTorchScriptToo) {
+  EXPECT_TRUE(models::is_out_of_memory(std::bad_alloc()));
+  EXPECT_TRUE(models::is_out_of_memory(
+      std::runtime_error("The following operation failed.\nRuntimeError: std::bad_alloc")));
+  EXPECT_FALSE(models::is_out_of_memory(std::runtime_error("RuntimeError: a wrong size")));
 }
 
 TEST(OutOfMemory, OtherErrorsAreNotTriedInHalves) {

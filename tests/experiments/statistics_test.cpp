@@ -33,16 +33,6 @@ TEST(Estimate, OneObservationHasNoInterval) {
   EXPECT_TRUE(std::isnan(estimate_mean(std::vector<double>{}).mean));
 }
 
-TEST(Estimate, PairedDifferenceIgnoresWhatContextsShare) {
-  const std::vector<double> a{10, 30, 50, 70};
-  const std::vector<double> b{9, 28, 49, 68};
-  const Estimate difference = estimate_difference(a, b);
-  EXPECT_EQ(difference.mean, 1.5);
-  EXPECT_LT(difference.half_width(), 1);
-  EXPECT_GT(difference.low, 0);
-  EXPECT_THROW(estimate_difference(a, std::vector<double>{1}), std::invalid_argument);
-}
-
 TEST(Estimate, GroupsWeighTheSameWhateverTheirSize) {
   const Estimate estimate = estimate_mean_of_groups({{0, 2}, {10, 10, 10, 10, 10, 12}});
   EXPECT_NEAR(estimate.mean, (1 + 62.0 / 6) / 2, 1e-12);
