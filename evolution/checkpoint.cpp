@@ -10,7 +10,7 @@ namespace namm::evolution {
 namespace {
 
 constexpr std::string_view kFormat = "namm-checkpoint";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
 
 void write_arrays(Hdf5File& file, const std::string& group, const NamedArrays& arrays) {
   file.make_group(group);
@@ -80,6 +80,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
   file.write_scalar("best/generation", checkpoint.best.generation);
   file.write_scalar("best/validation", checkpoint.best.validation);
   file.write("best/mean", {static_cast<int64_t>(checkpoint.best.mean.size())}, checkpoint.best.mean);
+  file.write_text("origin", checkpoint.origin);
   file.write_text("log_row", checkpoint.log_row);
   file.commit();
 }
@@ -110,6 +111,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   checkpoint.best.generation = file.read_scalar<int64_t>("best/generation");
   checkpoint.best.validation = file.read_scalar<double>("best/validation");
   checkpoint.best.mean = file.read<double>("best/mean", {-1});
+  checkpoint.origin = file.read_text("origin");
   checkpoint.log_row = file.read_text("log_row");
   if (checkpoint.state_sha256() != file.read_attribute<std::string>("/", "state_sha256")) {
     throw DataError(format_text("{}: the content does not fit its own state_sha256", path.string()));

@@ -27,6 +27,7 @@ struct Checkpoint {
   OptimizerState optimizer;
   std::vector<SampleId> samples;  ///< of `generation`
   NamedArrays statistics;         ///< opaque: normalisation statistics
+  std::string origin;             ///< opaque: what the stage's start and the stage itself evolved on
   BestMean best;
   std::string log_row;  ///< row of log.jsonl of the generation before, as JSON; empty: there is none
 

@@ -284,10 +284,13 @@ class EvolveStage {
     while (current_.stage == options_.stage && current_.generation < last_generation() &&
            run_generation(reissued)) {
     }
+    StageOutcome outcome;
     if (current_.stage == options_.stage) {
+      if (validation_reference() != nullptr) {
+        outcome.validation_reference = validation_reference_;
+      }
       discard_journal(run_, reference_id());
     }
-    StageOutcome outcome;
     outcome.mean.assign(optimizer_.mean().begin(), optimizer_.mean().end());
     outcome.best = current_.best;
     if (outcome.best.mean.empty()) {
@@ -295,6 +298,7 @@ class EvolveStage {
       outcome.best.mean = outcome.mean;
     }
     outcome.statistics = current_.statistics;
+    outcome.origin = current_.origin;
     outcome.generation = current_.generation;
     outcome.state_sha256 = current_.state_sha256();
     return outcome;
@@ -362,6 +366,7 @@ class EvolveStage {
     current_.first_generation = current_.generation =
         std::max({generations_before_, options_.first_generation, optimizer_.generation()});
     current_.config_sha256 = options_.config_sha256;
+    current_.origin = options_.origin;
     const std::vector<SampleId> samples = problem_.calibration_samples();
     std::vector<WorkResult> results;
     if (!samples.empty()) {
@@ -461,7 +466,8 @@ class EvolveStage {
     }
     const std::size_t population_items = items.size();
     row.evaluations = candidates->rows * static_cast<int64_t>(samples.size());
-    if (problem_.needs_reference()) {
+    const bool relative = problem_.needs_reference(Purpose::population);
+    if (relative) {
       auto reference = partition(id_of(Purpose::reference, current_.generation), nullptr, samples, 1,
                                  schedule.samples_per_item, shared(Purpose::reference));
       std::move(reference.begin(), reference.end(), std::back_inserter(items));
@@ -472,12 +478,25 @@ class EvolveStage {
     const std::span all_results(results);
     const RecordTable table = assemble(all_items.first(population_items), all_results.first(population_items),
                                        candidates->rows, samples);
-    if (!problem_.needs_reference()) {
+    if (!relative) {
       return problem_.reduce(table, nullptr);
     }
     const RecordTable reference =
         assemble(all_items.subspan(population_items), all_results.subspan(population_items), 1, samples);
     return problem_.reduce(table, &reference);
+  }
+
+  /// The reference on the validation samples, computed once; null where nothing needs it.
+  const RecordTable* validation_reference() {
+    if (validation_samples_.empty() || !problem_.needs_reference(Purpose::validation)) {
+      return nullptr;
+    }
+    if (!validation_reference_) {
+      const auto items = partition(reference_id(), nullptr, validation_samples_, 1,
+                                   options_.schedule.samples_per_item, shared(Purpose::reference));
+      validation_reference_ = assemble(items, coordinator_.run_batch(items), 1, validation_samples_);
+    }
+    return &*validation_reference_;
   }
 
   void validate_if_due(GenerationRow& row) {
@@ -488,18 +507,10 @@ class EvolveStage {
     if (!due) {
       return;
     }
-    const RecordTable* reference = nullptr;
-    if (problem_.needs_reference()) {
-      if (!validation_reference_) {
-        const auto items = partition(reference_id(), nullptr, validation_samples_, 1,
-                                     options_.schedule.samples_per_item, shared(Purpose::reference));
-        validation_reference_ = assemble(items, coordinator_.run_batch(items), 1, validation_samples_);
-      }
-      // Belongs to the first validation, also where a resumed run takes it from the journal for a later one.
-      if (told - current_.first_generation <= settings_.validate_every) {
-        row.evaluations += static_cast<int64_t>(validation_samples_.size());
-      }
-      reference = &*validation_reference_;
+    const RecordTable* const reference = validation_reference();
+    // Belongs to the first validation, also where a resumed run takes it from the journal for a later one.
+    if (reference != nullptr && told - current_.first_generation <= settings_.validate_every) {
+      row.evaluations += static_cast<int64_t>(validation_samples_.size());
     }
     const std::span<const double> mean = optimizer_.mean();
     const auto candidates = make_candidates(1, optimizer_.dimension(), {mean.begin(), mean.end()});

@@ -60,9 +60,9 @@ class EvolutionProblem {
   /// (default: none).
   virtual NamedArrays merge_calibration(std::span<const WorkResult> results) const;
 
-  /// Whether every generation's samples (and the validation's) are also scored by a reference (the full
+  /// Whether the samples of a purpose (population, validation) are also scored by a reference (the full
   /// cache).
-  virtual bool needs_reference() const { return false; }
+  virtual bool needs_reference(Purpose /*purpose*/) const { return false; }
 
   /// Opaque bytes that every item of a batch carries; here the encoded statistics (`decode_arrays` reads
   /// them).
@@ -104,7 +104,8 @@ struct CoordinatorOptions {
   ScheduleConfig schedule;
   int32_t stage = 0;
   int64_t first_generation = 0;  ///< generations of the stages before, as far as the caller knows them
-  int attempts = 3;              ///< failures of one item that stop the run
+  std::string origin;  ///< Checkpoint::origin of a stage that begins now; a resumed one keeps its own
+  int attempts = 3;    ///< failures of one item that stop the run
   std::function<bool()> stop_requested;  ///< Ctrl-C (interrupt_requested of core); may be empty
   /// After every result: the batch (an ItemId whose `index` is 0), items done, items in all. May be empty.
   std::function<void(const ItemId& batch, int64_t done, int64_t total)> on_progress;
@@ -116,7 +117,9 @@ struct StageOutcome {
   std::vector<double> mean;  ///< [n], the optimiser's mean after the last generation
   BestMean best;             ///< best on validation; without validation the last mean
   NamedArrays statistics;
-  int64_t generation = 0;  ///< generations told
+  std::string origin;                               ///< CoordinatorOptions::origin of when the stage began
+  std::optional<RecordTable> validation_reference;  ///< where the validation needs one and samples exist
+  int64_t generation = 0;                           ///< generations told
   std::string state_sha256;
 };
 

@@ -24,6 +24,7 @@ struct Start {
   std::vector<double> mean;
   evolution::NamedArrays statistics;
   std::optional<evolution::OptimizerState> optimizer;
+  EvolvedTasks tasks = std::vector<std::string>();  ///< that the mean was evolved on
 };
 
 Start start_from_memory(const memory::MemoryFile& file, const memory::NammConfig& wanted,
@@ -31,6 +32,7 @@ Start start_from_memory(const memory::MemoryFile& file, const memory::NammConfig
   file.require_same_network(wanted, where);
   Start start;
   start.mean.assign(file.parameters.begin(), file.parameters.end());
+  start.tasks = evolved_tasks(file);
   if (file.statistics.count > 0) start.statistics = to_arrays(file.statistics.to_values());
   return start;
 }
@@ -43,6 +45,7 @@ Start start_from_checkpoint(const std::filesystem::path& path, const memory::Nam
   Start start;
   start.mean.assign(static_cast<size_t>(wanted.parameters()), 0.0);
   start.statistics = checkpoint.statistics;
+  start.tasks = parse_tasks(checkpoint.origin);
   start.optimizer = std::move(checkpoint.optimizer);
   return start;
 }
@@ -69,6 +72,15 @@ Start start_of(const RunContext& context, const EvolveConfig& stage) {
   if (stage.start.kind != "zero" && context.evolved)
     return start_from_memory(*context.evolved, memory, "memory.h5");
   return start_from_zero(memory);
+}
+
+/// Tasks of the answer of a stage that begins so.
+EvolvedTasks tasks_of_answer(EvolvedTasks tasks, const EvolveConfig& stage) {
+  if (!tasks) return std::nullopt;
+  for (const auto& task : stage.tasks) {
+    if (std::find(tasks->begin(), tasks->end(), task) == tasks->end()) tasks->push_back(task);
+  }
+  return tasks;
 }
 
 /// One seed a stage, so that a later stage does not repeat the draws of the first.
@@ -142,8 +154,7 @@ int64_t items_of_generation(const evolution::ScheduleConfig& schedule, const Evo
 /// Chooses among shifts of the score's bias on the validation contexts. Returns the shift.
 double choose_shift(const RunContext& context, const MemoryProblem& problem,
                     evolution::Coordinator& coordinator, size_t index, const std::vector<double>& mean,
-                    const evolution::NamedArrays& statistics, int64_t generation,
-                    const std::vector<double>& shifts) {
+                    const evolution::StageOutcome& outcome, const std::vector<double>& shifts) {
   const auto layout = context.config.memory.layout();
   const int64_t bias = layout.back().offset;
   const auto rows = static_cast<int64_t>(shifts.size());
@@ -153,33 +164,17 @@ double choose_shift(const RunContext& context, const MemoryProblem& problem,
     candidates.insert(candidates.end(), mean.begin(), mean.end());
     candidates[candidates.size() - static_cast<size_t>(n - bias)] += shift;
   }
-  const evolution::ItemId batch = shift_batch(index, generation);
+  const evolution::ItemId batch = shift_batch(index, outcome.generation);
   const auto samples = problem.validation_samples();
   const auto& schedule = context.config.evolution.schedule;
-  const auto shared = [&](evolution::Purpose purpose) {
-    return std::make_shared<const std::string>(problem.shared_bytes(purpose, statistics));
-  };
-  auto items = evolution::partition(batch, evolution::make_candidates(rows, n, candidates), samples,
-                                    schedule.members_per_item, schedule.samples_per_item,
-                                    shared(evolution::Purpose::validation));
-  const auto shifted = items.size();
-  if (problem.needs_reference()) {
-    const evolution::ItemId reference{batch.stage, evolution::Purpose::reference, generation, 1, 0};
-    for (auto& item : evolution::partition(reference, nullptr, samples, 1, schedule.samples_per_item,
-                                           shared(evolution::Purpose::reference))) {
-      items.push_back(std::move(item));
-    }
-  }
+  const auto items = evolution::partition(batch, evolution::make_candidates(rows, n, candidates), samples,
+                                          schedule.members_per_item, schedule.samples_per_item,
+                                          std::make_shared<const std::string>(problem.shared_bytes(
+                                              evolution::Purpose::validation, outcome.statistics)));
   const auto results = coordinator.run_batch(items);
-  const std::span all_items(items);
-  const std::span all_results(results);
-  std::optional<evolution::RecordTable> reference;
-  if (problem.needs_reference()) {
-    reference = evolution::assemble(all_items.subspan(shifted), all_results.subspan(shifted), 1, samples);
-  }
-  const auto reduction = problem.reduce_validation(
-      evolution::assemble(all_items.first(shifted), all_results.first(shifted), rows, samples),
-      reference ? &*reference : nullptr);
+  const auto reduction =
+      problem.reduce_validation(evolution::assemble(items, results, rows, samples),
+                                outcome.validation_reference ? &*outcome.validation_reference : nullptr);
   std::string report;
   for (size_t i = 0; i < shifts.size(); ++i) {
     report += format_text("{}{}: {}", i == 0 ? "" : ", ", shifts[i], reduction.fitness[i]);
@@ -232,7 +227,6 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   // The checkpoint of a stage that has begun holds all that its start gave.
   const bool begun = context.saved_stage == static_cast<int64_t>(index);
   const Start start = begun ? start_from_zero(context.config.memory) : start_of(context, stage);
-  const EvolvedTasks evolved_on = evolved_tasks(context.config, index);
   const auto& schedule = context.config.evolution.schedule;
   const MemoryProblem problem(stage, SamplePlan(context.config.seed, context.stage_tasks[index]->pointers()),
                               start.statistics);
@@ -262,6 +256,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   options.schedule = schedule;
   options.stage = static_cast<int32_t>(index);
   options.first_generation = before;
+  options.origin = text_of(tasks_of_answer(start.tasks, stage));
   options.stop_requested = interrupt_requested;
   options.on_progress = [&](const evolution::ItemId& batch, int64_t done, int64_t total) {
     // Calibration comes before the first population, validation after one.
@@ -293,8 +288,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   auto answer = outcome.best.mean.empty() ? outcome.mean : outcome.best.mean;
   double shift = 0;
   if (!stage.validation.bias_shifts.empty()) {
-    shift = choose_shift(context, problem, coordinator, index, answer, outcome.statistics, outcome.generation,
-                         stage.validation.bias_shifts);
+    shift = choose_shift(context, problem, coordinator, index, answer, outcome, stage.validation.bias_shifts);
     answer[static_cast<size_t>(context.config.memory.layout().back().offset)] += shift;
   }
   progress.finish();
@@ -316,7 +310,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                      {"config_sha256", context.identity},
                      {"model_sha256", context.evaluation->archive().sha256()},
                      {"git_revision", build_info().git_revision}};
-  set_evolved_tasks(file, evolved_on);
+  set_evolved_tasks(file, parse_tasks(outcome.origin));
   file.save(answer_path);
   publish_answer(context, directory, file, index);
   evolution::discard_journal(directory, shift_batch(index, outcome.generation));

@@ -52,8 +52,9 @@ class MemoryProblem : public evolution::EvolutionProblem {
   std::vector<evolution::SampleId> validation_samples() const override;
   std::vector<evolution::SampleId> calibration_samples() const override;
   evolution::NamedArrays merge_calibration(std::span<const evolution::WorkResult> results) const override;
-  bool needs_reference() const override {
-    return stage_.fitness.needs_reference() || stage_.validation_fitness().needs_reference();
+  bool needs_reference(evolution::Purpose purpose) const override {
+    return purpose == evolution::Purpose::validation ? stage_.validation_fitness().needs_reference()
+                                                     : stage_.fitness.needs_reference();
   }
   std::string shared_bytes(evolution::Purpose purpose,
                            const evolution::NamedArrays& statistics) const override;

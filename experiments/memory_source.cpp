@@ -15,6 +15,7 @@ namespace namm::experiments {
 namespace {
 
 const char* const kShippedMemory = "models/tiny/namm.h5";
+const char* const kTasks = "tasks";
 
 /// A checkpoint lies in RUN/checkpoints.
 std::filesystem::path run_of_checkpoint(const std::filesystem::path& checkpoint) {
@@ -34,50 +35,8 @@ memory::MemoryFile memory_of_checkpoint(const std::filesystem::path& path) {
   file.provenance = {{"run", run_of_checkpoint(path).filename().string()},
                      {"checkpoint", path.filename().string()},
                      {"config_sha256", checkpoint.config_sha256}};
-  set_evolved_tasks(file, evolved_tasks(config, static_cast<size_t>(checkpoint.stage)));
+  set_evolved_tasks(file, parse_tasks(checkpoint.origin));
   return file;
-}
-
-/// Runs may start from each other in a circle only where files were replaced.
-constexpr int kMostAncestors = 100;
-
-EvolvedTasks tasks_of_stage(const ExperimentConfig& config, size_t index, int depth);
-
-EvolvedTasks tasks_of_file(const std::filesystem::path& start, int depth) {
-  try {
-    auto path = start;
-    std::error_code error;
-    if (std::filesystem::is_directory(start, error)) {
-      const auto newest = RunDirectory::open_to_read(start).newest_checkpoint();
-      if (!newest) return std::nullopt;
-      path = newest->path;
-    }
-    if (!is_checkpoint(path)) return evolved_tasks(memory::MemoryFile::load(path));
-    const auto stage = static_cast<size_t>(evolution::read_checkpoint(path).stage);
-    return tasks_of_stage(config_of_checkpoint(path), stage, depth + 1);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
-
-EvolvedTasks tasks_of_stage(const ExperimentConfig& config, size_t index, int depth) {
-  if (depth > kMostAncestors || index >= config.stages.size() || !config.stages[index].evolve) {
-    return std::nullopt;
-  }
-  const EvolveConfig& stage = *config.stages[index].evolve;
-  EvolvedTasks tasks = std::vector<std::string>();
-  if (stage.start.kind == "file") {
-    tasks = tasks_of_file(stage.start.file.value, depth);
-  } else if (stage.start.kind != "zero") {
-    size_t before = index;
-    while (before > 0 && !config.stages[before - 1].evolve) --before;
-    if (before > 0) tasks = tasks_of_stage(config, before - 1, depth + 1);
-  }
-  if (!tasks) return std::nullopt;
-  for (const auto& task : stage.tasks) {
-    if (std::find(tasks->begin(), tasks->end(), task) == tasks->end()) tasks->push_back(task);
-  }
-  return tasks;
 }
 
 }  // namespace
@@ -99,20 +58,24 @@ ExperimentConfig config_of_checkpoint(const std::filesystem::path& checkpoint) {
   return read_config<ExperimentConfig>(ConfigDocument::load(file));
 }
 
-EvolvedTasks evolved_tasks(const memory::MemoryFile& file) {
-  const auto found = file.provenance.find("tasks");
-  if (found == file.provenance.end() || found->second.empty()) return std::nullopt;
+EvolvedTasks parse_tasks(const std::string& text) {
+  if (text.empty()) return std::nullopt;
   std::vector<std::string> tasks;
-  for (const auto& task : split(found->second, ',')) tasks.emplace_back(trim(task));
+  for (const auto& task : split(text, ',')) tasks.emplace_back(trim(task));
   return tasks;
 }
 
-EvolvedTasks evolved_tasks(const ExperimentConfig& config, size_t index) {
-  return tasks_of_stage(config, index, 0);
+std::string text_of(const EvolvedTasks& tasks) {
+  return tasks ? join(*tasks, ", ") : "";
+}
+
+EvolvedTasks evolved_tasks(const memory::MemoryFile& file) {
+  const auto found = file.provenance.find(kTasks);
+  return found == file.provenance.end() ? std::nullopt : parse_tasks(found->second);
 }
 
 void set_evolved_tasks(memory::MemoryFile& file, const EvolvedTasks& tasks) {
-  if (tasks) file.provenance["tasks"] = join(*tasks, ", ");
+  if (tasks) file.provenance[kTasks] = text_of(tasks);
 }
 
 std::filesystem::path shipped_memory() {

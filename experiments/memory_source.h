@@ -23,13 +23,14 @@ bool is_checkpoint(const std::filesystem::path& path);
 /// config.yaml of the run that a checkpoint belongs to. Throws DataError when it is missing.
 ExperimentConfig config_of_checkpoint(const std::filesystem::path& checkpoint);
 
-/// Tasks on which a memory and its ancestors were evolved; nothing where that is not known.
+/// Tasks on which a memory and its ancestors were evolved; nothing where that is not known. As text, in
+/// memory files and checkpoints: separated by commas, "" where not known.
 using EvolvedTasks = std::optional<std::vector<std::string>>;
+EvolvedTasks parse_tasks(const std::string& text);
+std::string text_of(const EvolvedTasks& tasks);
 /// As the file's provenance says.
 EvolvedTasks evolved_tasks(const memory::MemoryFile& file);
 void set_evolved_tasks(memory::MemoryFile& file, const EvolvedTasks& tasks);
-/// Of the answer of evolve stage `index`, following its start, where need be into other files and runs.
-EvolvedTasks evolved_tasks(const ExperimentConfig& config, size_t index);
 
 /// A memory from a memory file, a checkpoint (its best mean on validation, else its mean; constants from the
 /// run's config.yaml), or a run directory (its memory.h5, else its newest checkpoint).

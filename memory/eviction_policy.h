@@ -39,6 +39,7 @@ struct RowView {
 
 /// The cached tokens of the due rows in one layer, packed: the segment of (row r, KV head h) is
 /// [offsets[r * Hk + h], offsets[r * Hk + h + 1]), oldest token first. N = offsets.back().
+/// Attention is rounded to the spectrogram's attention_dtype wherever a spectrogram is needed too.
 struct LayerView {
   int64_t layer = 0;
   std::vector<int64_t> offsets;  ///< [rows * Hk + 1]

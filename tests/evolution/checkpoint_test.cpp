@@ -32,6 +32,7 @@ Checkpoint sample_checkpoint(const std::string& kind, int64_t generation) {
                            scalar_array("count", int64_t{12})};
   checkpoint.best = {2, 0.75, std::vector<double>(40, 0.5)};
   checkpoint.log_row = "{\"generation\": 1}";
+  checkpoint.origin = "a, b";
   return checkpoint;
 }
 
@@ -52,6 +53,7 @@ TEST(Checkpoint, ComesBackBitForBit) {
     EXPECT_EQ(back.best.validation, 0.75);
     EXPECT_EQ(back.best.mean, checkpoint.best.mean);
     EXPECT_EQ(back.log_row, checkpoint.log_row);
+    EXPECT_EQ(back.origin, checkpoint.origin);
     EXPECT_EQ(back.state_sha256(), checkpoint.state_sha256());
   }
 }

@@ -70,7 +70,11 @@ TEST(Fitness, ValidationIsNormalisedAsTheFitness) {
   stage.validation.shortfall_weight = 3;
   const FitnessConfig expected{"exact", 0, 3, "full_cache"};
   EXPECT_EQ(stage.validation_fitness(), expected);
-  EXPECT_TRUE(MemoryProblem(stage, SamplePlan(1, {}), {}).needs_reference());
+  EXPECT_TRUE(MemoryProblem(stage, SamplePlan(1, {}), {}).needs_reference(evolution::Purpose::population));
+  stage.fitness.normalize = "none";
+  const MemoryProblem problem(stage, SamplePlan(1, {}), {});
+  EXPECT_FALSE(problem.needs_reference(evolution::Purpose::population));
+  EXPECT_TRUE(problem.needs_reference(evolution::Purpose::validation));
 }
 
 TEST(Fitness, WhatIsNoNumberBecomesNaN) {

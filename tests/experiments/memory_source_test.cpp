@@ -6,6 +6,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "evolution/checkpoint.h"
+#include "experiments/fitness.h"
 #include "tests/support/temporary_directory.h"
 
 namespace namm::experiments {
@@ -19,13 +20,6 @@ ExperimentConfig config_of(const std::string& stages) {
       ConfigDocument::from_text("name: x\nmodel: {archive: m.pt}\nstages:\n" + stages, "x.yaml"));
 }
 
-memory::MemoryFile memory_of(const EvolvedTasks& tasks) {
-  memory::MemoryFile file;
-  file.parameters.assign(static_cast<size_t>(file.config.parameters()), 0.0F);
-  set_evolved_tasks(file, tasks);
-  return file;
-}
-
 /// A run of two evolve stages, of which a checkpoint of the second one is left.
 std::filesystem::path make_run(const std::filesystem::path& run) {
   make_directories(run / "checkpoints");
@@ -34,42 +28,27 @@ std::filesystem::path make_run(const std::filesystem::path& run) {
   evolution::Checkpoint checkpoint;
   checkpoint.stage = 1;
   checkpoint.generation = 7;
+  checkpoint.optimizer = {"cr-fm-nes", {evolution::vector_array("mean", std::vector<double>(4172, 0.5))}};
+  checkpoint.statistics = to_arrays(memory::FeatureStatistics().to_values());
+  checkpoint.origin = "needle/hop, needle/stale";
   evolution::write_checkpoint(run / "checkpoints/generation_000007.h5", checkpoint);
   return run;
 }
 
-TEST(EvolvedTasks, ThoseOfTheStartCountToo) {
-  const namm::testing::TemporaryDirectory folder;
-  const auto config = config_of(
-      "  - evolve: {tasks: [needle/hop, needle/stale]}\n"
-      "  - evaluate: {tasks: [needle/hop], policies: [full]}\n"
-      "  - evolve: {tasks: [needle/classify, needle/hop]}\n"
-      "  - evolve: {tasks: [needle/passage], start: zero}\n");
-  EXPECT_THAT(evolved_tasks(config, 0).value(), ElementsAre("needle/hop", "needle/stale"));
-  EXPECT_FALSE(evolved_tasks(config, 1));
-  EXPECT_THAT(evolved_tasks(config, 2).value(), ElementsAre("needle/hop", "needle/stale", "needle/classify"));
-  EXPECT_THAT(evolved_tasks(config, 3).value(), ElementsAre("needle/passage"));
-  EXPECT_FALSE(evolved_tasks(config, 4));
+TEST(EvolvedTasks, AreKeptAsText) {
+  for (const EvolvedTasks& tasks :
+       {EvolvedTasks(), EvolvedTasks({"needle/hop"}), EvolvedTasks({"needle/hop", "needle/stale"})}) {
+    memory::MemoryFile file;
+    set_evolved_tasks(file, tasks);
+    EXPECT_EQ(evolved_tasks(file), tasks);
+    EXPECT_EQ(parse_tasks(text_of(tasks)), tasks);
+  }
 }
 
-TEST(EvolvedTasks, AFileBringsItsOwnAndNotThoseOfTheStageBefore) {
+TEST(EvolvedTasks, ACheckpointBringsThoseOfItsStageAndOfItsStart) {
   const namm::testing::TemporaryDirectory folder;
-  const auto from = [&](const std::filesystem::path& start) {
-    return evolved_tasks(
-        config_of("  - evolve: {tasks: [needle/hop]}\n  - evolve: {tasks: [needle/passage], start: " +
-                  start.string() + "}\n"),
-        1);
-  };
-  memory_of({{"needle/classify", "needle/key_value"}}).save(folder / "known.h5");
-  EXPECT_THAT(from(folder / "known.h5").value(),
-              ElementsAre("needle/classify", "needle/key_value", "needle/passage"));
-  memory_of(std::nullopt).save(folder / "unknown.h5");
-  EXPECT_FALSE(from(folder / "unknown.h5"));
-  EXPECT_FALSE(from(folder / "missing.h5"));
-  const auto run = make_run(folder / "run");
-  EXPECT_THAT(from(run).value(), ElementsAre("needle/hop", "needle/stale", "needle/passage"));
-  EXPECT_THAT(from(run / "checkpoints/generation_000007.h5").value(),
-              ElementsAre("needle/hop", "needle/stale", "needle/passage"));
+  const auto file = read_memory_of(make_run(folder / "run"));
+  EXPECT_THAT(evolved_tasks(file).value(), ElementsAre("needle/hop", "needle/stale"));
 }
 
 TEST(MemorySource, CheckpointOutsideOfItsRunIsRefused) {

@@ -46,7 +46,7 @@ class FakeProblem : public EvolutionProblem {
     }
     return {scalar_array("count", count), scalar_array("sum", sum)};
   }
-  bool needs_reference() const override { return with_reference; }
+  bool needs_reference(Purpose) const override { return with_reference; }
   Reduction reduce(const RecordTable& table, const RecordTable* reference) const override {
     Reduction reduction;
     reduction.cache_fraction = 0;
