@@ -130,6 +130,12 @@ void append_durably(const std::filesystem::path& path, std::string_view bytes) {
   }
 }
 
+std::filesystem::path plain_path(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::path plain = std::filesystem::absolute(path, error).lexically_normal();
+  return plain.has_filename() ? plain : plain.parent_path();
+}
+
 void make_directories(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

@@ -18,6 +18,9 @@ void write_atomically(const std::filesystem::path& path, std::string_view bytes)
 /// InfrastructureError is thrown.
 void append_durably(const std::filesystem::path& path, std::string_view bytes);
 
+/// The absolute path without "." and without a slash at its end.
+std::filesystem::path plain_path(const std::filesystem::path& path);
+
 /// Creates the directory and its parents. Throws InfrastructureError.
 void make_directories(const std::filesystem::path& path);
 

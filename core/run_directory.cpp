@@ -169,9 +169,7 @@ RunDirectory::~RunDirectory() {
 }
 
 std::string RunDirectory::name() const {
-  std::error_code error;
-  const fs::path absolute = fs::absolute(path_, error).lexically_normal();
-  return (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+  return plain_path(path_).filename().string();
 }
 
 fs::path RunDirectory::memory(size_t stage) const {

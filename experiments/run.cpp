@@ -135,12 +135,6 @@ void refuse_existing(const std::filesystem::path& path) {
   if (std::filesystem::exists(path, error)) RunDirectory::create(path);  // throws with its advice
 }
 
-/// `path` without "." and a slash at its end.
-std::filesystem::path plain_path(const std::filesystem::path& path) {
-  const auto plain = std::filesystem::absolute(path).lexically_normal();
-  return plain.has_filename() ? plain : plain.parent_path();
-}
-
 std::filesystem::path free_path(const ExperimentConfig& config) {
   return plain_path(RunDirectory::next_free(std::filesystem::path("runs") / config.name));
 }

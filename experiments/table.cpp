@@ -436,8 +436,7 @@ std::string to_markdown(const Table& table) {
   std::string text = scores.markdown();
   text +=
       "\nScores are means over contexts (n), 0 to 100, with 95 % t intervals; tokens are a mean over layers "
-      "and heads "
-      "at the end of the context; the mean columns weigh every task the same.\n";
+      "and heads at the end of the context; the mean columns weigh every task the same.\n";
   for (const auto& budget : table.budgets) {
     if (!budget.empty()) text += "Cache budget: " + budget + ".\n";
   }
@@ -489,8 +488,7 @@ std::string to_markdown(const Table& table) {
   if (table.has_validation) {
     text +=
         "\nMeasured on validation samples, of which some may have chosen the memory or the settings: these "
-        "are "
-        "not held-out scores.\n";
+        "are not held-out scores.\n";
   }
   if (!table.notes.empty()) {
     text += "\nWhat this shows and what it does not:\n";

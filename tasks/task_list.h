@@ -74,8 +74,7 @@ struct TaskConfig {
           "max_positions leave beside the answer");
     visit("truncation", self.truncation, one_of({"official", "released"}),
           "official: LongBench's rule; released: that of the released NAMM code (room for the answer left, "
-          "BOS not "
-          "counted, samsum cut at a new line afterwards)");
+          "BOS not counted, samsum cut at a new line afterwards)");
     visit("record_splits", self.record_splits, one_of({"test", "disjoint", "shared"}),
           "test: every record is a test sample; disjoint: 40 % train, 10 % validation, 50 % test; shared: "
           "all records in "

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "memory/selection.h"
+
 namespace namm::memory {
 
 BudgetedPolicy::BudgetedPolicy(BaselineArguments arguments) : arguments_(std::move(arguments)) {
@@ -26,6 +28,13 @@ std::vector<int64_t> BudgetedPolicy::budgets(const UpdateView& view, const Layer
     }
   }
   return result;
+}
+
+KeepDecision BudgetedPolicy::keep_best(const at::Tensor& scores, const UpdateView& view,
+                                       const LayerView& layer) const {
+  std::vector<SegmentBudget> segments;
+  for (const int64_t tokens : budgets(view, layer)) segments.push_back({.tokens = tokens});
+  return select_top(scores, layer, view.shape.kv_heads, segments);
 }
 
 }  // namespace namm::memory

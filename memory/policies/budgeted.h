@@ -26,6 +26,8 @@ class BudgetedPolicy : public PerLayerPolicy {
  protected:
   /// Tokens that each segment of the layer may keep, [rows * Hk], at least 1.
   std::vector<int64_t> budgets(const UpdateView& view, const LayerView& layer) const;
+  /// The tokens of the highest scores, and the newest, within each segment's budget. scores float32 [N].
+  KeepDecision keep_best(const at::Tensor& scores, const UpdateView& view, const LayerView& layer) const;
 
  private:
   BaselineArguments arguments_;

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "memory/selection.h"
-
 namespace namm::memory {
 
 L2Policy::L2Policy(BaselineArguments arguments, Keep keep)
@@ -18,11 +16,8 @@ Needs L2Policy::needs() const {
 }
 
 KeepDecision L2Policy::decide_layer(const UpdateView& view, const LayerView& layer) const {
-  std::vector<SegmentBudget> segments;
-  for (const int64_t tokens : budgets(view, layer)) segments.push_back({.tokens = tokens});
   TORCH_CHECK(layer.key_norms.defined(), "[l2] the view has no key norms");
-  const at::Tensor scores = keep_ == Keep::low_norms ? layer.key_norms.neg() : layer.key_norms;
-  return select_top(scores, layer, view.shape.kv_heads, segments);
+  return keep_best(keep_ == Keep::low_norms ? layer.key_norms.neg() : layer.key_norms, view, layer);
 }
 
 }  // namespace namm::memory

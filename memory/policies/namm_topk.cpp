@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "memory/selection.h"
-
 namespace namm::memory {
 
 NammTopkPolicy::NammTopkPolicy(BaselineArguments arguments, const NammConfig& config, at::Tensor theta,
@@ -11,9 +9,7 @@ NammTopkPolicy::NammTopkPolicy(BaselineArguments arguments, const NammConfig& co
     : BudgetedPolicy(std::move(arguments)), namm_(config, std::move(theta), std::move(statistics)) {}
 
 KeepDecision NammTopkPolicy::decide_layer(const UpdateView& view, const LayerView& layer) const {
-  std::vector<SegmentBudget> segments;
-  for (const int64_t tokens : budgets(view, layer)) segments.push_back({.tokens = tokens});
-  return select_top(namm_.scores(view, layer), layer, view.shape.kv_heads, segments);
+  return keep_best(namm_.scores(view, layer), view, layer);
 }
 
 }  // namespace namm::memory

@@ -1,7 +1,5 @@
 #include "memory/policies/tova.h"
 
-#include "memory/selection.h"
-
 namespace namm::memory {
 
 KeepDecision TovaPolicy::decide_layer(const UpdateView& view, const LayerView& layer) const {
@@ -24,9 +22,7 @@ KeepDecision TovaPolicy::decide_layer(const UpdateView& view, const LayerView& l
     const size_t next = row + static_cast<size_t>(heads);
     part(scores, row, next).copy_((sums / holders).index_select(0, part(layer.positions, row, next)));
   }
-  std::vector<SegmentBudget> segments;
-  for (const int64_t tokens : budgets(view, layer)) segments.push_back({.tokens = tokens});
-  return select_top(scores, layer, heads, segments);
+  return keep_best(scores, view, layer);
 }
 
 }  // namespace namm::memory

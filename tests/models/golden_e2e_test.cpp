@@ -282,8 +282,7 @@ TEST(GoldenEndToEnd, EveryCaseOfEveryRecording) {
   }
   std::printf(
       "golden_e2e: %zu files, %zu cases (alone and together, two chunk sizes), %lld numbers compared, "
-      "largest "
-      "deviation %.2f of its tolerance\n",
+      "largest deviation %.2f of its tolerance\n",
       files.size(), cases, static_cast<long long>(compared.values), compared.worst);
 }
 
