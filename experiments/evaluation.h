@@ -35,7 +35,8 @@ struct Outcome {
 class Evaluation {
  public:
   /// `chunk_tokens`: most tokens of a row in one step.
-  Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens);
+  Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens,
+             memory::Backend backend = memory::Backend::automatic);
 
   const models::Archive& archive() const { return *archive_; }
 
@@ -70,6 +71,7 @@ class Evaluation {
  private:
   std::shared_ptr<const models::Archive> archive_;
   int64_t chunk_tokens_;
+  memory::Backend backend_;
 };
 
 }  // namespace namm::experiments

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include <ATen/Version.h>
 #include <torch/version.h>
 
 #include "core/build_info.h"
@@ -23,6 +22,7 @@
 #include "experiments/model_check.h"
 #include "experiments/run_context.h"
 #include "experiments/table.h"
+#include "memory/backend.h"
 #include "models/device.h"
 
 namespace namm::experiments {
@@ -72,7 +72,8 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
   }
   context.threads = options.threads > 0 ? options.threads : default_threads();
   const auto archive = load_model(config.model, options.device);
-  context.evaluation = std::make_shared<Evaluation>(archive, config.model.chunk_tokens);
+  context.evaluation = std::make_shared<Evaluation>(archive, config.model.chunk_tokens,
+                                                    memory::backend(config.memory.backend));
   if (needs_given_memory(config)) context.given_memory = find_memory(config.memory);
   const std::string memory_sha256 = context.given_memory ? context.given_memory->sha256() : "";
   context.identity = identity_of(config, archive->sha256(), memory_sha256);
@@ -99,7 +100,7 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
 /// What decides the last bits of results beside the configuration.
 nlohmann::json machine(const RunOptions& options) {
   return {{"libtorch", TORCH_VERSION},
-          {"cpu_capability", at::get_cpu_capability()},
+          {"cpu_capability", memory::cpu_capability()},
           {"device", options.device.str()}};
 }
 
@@ -179,7 +180,7 @@ void check_same_machine(const RunDirectory& directory, const nlohmann::json& now
   };
   const std::pair<const char*, const char*> facts[] = {
       {"device", "go on with --device as it began"},
-      {"cpu_capability", "go on on such a processor, or set ATEN_CPU_CAPABILITY to it in small letters"},
+      {"cpu_capability", "go on on such a processor"},
       {"libtorch", "go on with a program built with that version"}};
   for (const auto& [key, advice] : facts) {
     const std::string then = text_of(begun, key);

@@ -1,31 +1,42 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <ATen/ATen.h>
 
+#include "memory/backend.h"
 #include "memory/kv_cache.h"
 #include "memory/spectrogram.h"
 
 namespace namm::memory {
 
-/// Causal attention of one row over its cache in one layer. A key counts for a query iff pos[key] <=
-/// pos[query] and, with a window, pos[key] > pos[query] - window_tokens: by positions, for indices move at
-/// evictions. No more than a tile of scores exists at a time; accumulation in float32.
-///   queries [T, H, d], at positions first_position, first_position + 1, ...; query head r reads KV head r /
-///   G. The newest T tokens of `cache` are the queries' own, so every query sees at least its own key. output
-///   [T, H, d], contiguous in its last two dimensions, is written; log_sum_exp, where not null, becomes
-///   float32 [H, T]: natural logarithm of the sum of exp(scale * q k) over the keys that count.
-void attention(const at::Tensor& queries, int64_t first_position, const LayerCache& cache, double scale,
-               int64_t window_tokens, const at::Tensor& output, at::Tensor* log_sum_exp);
+/// One row of a packed step in one layer: its `tokens` queries stand at [offset, offset + tokens) of the step
+/// and at positions first_position, first_position + 1, ...; the newest `tokens` of its cache are their own.
+struct AttentionRow {
+  const LayerCache* cache = nullptr;
+  int64_t first_position = 0;
+  int64_t offset = 0;
+  int64_t tokens = 0;
+};
+
+/// Causal attention of the rows of a step, each over its own cache, prefill and decode side by side. A key
+/// counts for a query iff pos[key] <= pos[query] and, with a window, pos[key] > pos[query] - window_tokens: by
+/// positions, for indices move at evictions. No more than a tile of scores exists at a time; accumulation in
+/// float32. A row's bits do not depend on the other rows nor on the number of threads.
+///   queries [S, H, d]; query head r reads KV head r / G. output [S, H, d], contiguous in its last two
+///   dimensions, is written; log_sum_exp, where not null, becomes float32 [H, S]: natural logarithm of the sum
+///   of exp(scale * q k) over the keys that count.
+void attention(const at::Tensor& queries, std::span<const AttentionRow> rows, double scale,
+               int64_t window_tokens, const at::Tensor& output, at::Tensor* log_sum_exp,
+               Backend backend = Backend::automatic);
 
 namespace cpu {
 
-/// The same by LibTorch's flash kernel of the processor, which knows no window: one call a segment and form
-/// of mask, their results merged by log-sum-exp.
-void attention(const at::Tensor& queries, const LayerCache& cache, double scale, const at::Tensor& output,
-               at::Tensor* log_sum_exp);
+/// The same by the kernel of attention_kernel.h, arguments checked; log_sum_exp [H, S] contiguous.
+void attention(const at::Tensor& queries, std::span<const AttentionRow> rows, double scale,
+               int64_t window_tokens, const at::Tensor& output, const at::Tensor& log_sum_exp);
 
 }  // namespace cpu
 

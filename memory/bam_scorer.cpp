@@ -1,6 +1,10 @@
 #include "memory/bam_scorer.h"
 
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
 #include "memory/bam_weights.h"
+#include "memory/cpu/bam_scorer.h"
 
 namespace namm::memory {
 
@@ -35,37 +39,50 @@ int64_t bam_parameters(const BamConfig& config, int64_t features) {
 
 namespace {
 
-// Attention of q, k, v [1, heads, n, width] in which token i sees 0 ... i.
-at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  if (q.device().is_cpu())
-    return std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, true));
-  return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true);
+// Attention of q, k, v [heads, n, width] in which token i sees itself and newer ones.
+at::Tensor attend_to_newer(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  // Newest first, "itself and newer" becomes "itself and earlier": the causal kernel, and no mask of n x n.
+  const auto reversed = [](const at::Tensor& x) { return x.flip(1).unsqueeze(0); };
+  return at::scaled_dot_product_attention(reversed(q), reversed(k), reversed(v), {}, 0.0, /*is_causal=*/true)
+      .squeeze(0)
+      .flip(1);
 }
 
-at::Tensor segment_scores(const at::Tensor& features, const BamWeights& weights, const BamConfig& config) {
-  // Newest first, "itself and newer" becomes "itself and earlier": the causal kernel, and no mask of n x n.
-  const at::Tensor reversed = features.flip(0);
+at::Tensor segment_scores(const at::Tensor& features, const BamWeights& weights, const BamConfig& config,
+                          bool kernels) {
   const int64_t n = features.size(0), heads = config.heads, width = config.hidden_dim / heads;
-  const at::Tensor qkv = affine(reversed, weights.qkv_weight, weights.qkv_bias).view({1, n, 3, heads, width});
-  const at::Tensor parts = qkv.permute({2, 0, 3, 1, 4});  // [3, 1, heads, n, width]
-  const at::Tensor attended = causal_attention(parts.select(0, 0), parts.select(0, 1), parts.select(0, 2));
-  return bam_head(reversed, attended.transpose(1, 2).reshape({n, config.hidden_dim}), weights, config)
-      .flip(0);
+  const at::Tensor qkv = affine(features, weights.qkv_weight, weights.qkv_bias)
+                             .view({n, 3, heads, width})
+                             .permute({1, 2, 0, 3})
+                             .contiguous();  // [3, heads, n, width]
+  const at::Tensor q = qkv.select(0, 0), k = qkv.select(0, 1), v = qkv.select(0, 2);
+  const at::Tensor attended = kernels ? cpu::attend_to_newer(q, k, v) : attend_to_newer(q, k, v);
+  return bam_head(features, attended.transpose(0, 1).reshape({n, config.hidden_dim}), weights, config);
 }
 
 }  // namespace
 
 at::Tensor bam_scores(const at::Tensor& features, const std::vector<BamSegment>& segments,
-                      const at::Tensor& theta, const BamConfig& config) {
+                      const at::Tensor& theta, const BamConfig& config, Backend backend) {
+  if (backend == Backend::reference) return bam_scores_reference(features, segments, theta, config);
   check_bam(features, segments, theta, config);
   at::Tensor scores = at::empty({features.size(0)}, features.options());
-  for (const BamSegment& segment : segments) {
+  const bool kernels = uses_cpu_kernels(backend, features) && features.scalar_type() == at::kFloat;
+  const auto score = [&](const BamSegment& segment) {
     const int64_t n = segment.end - segment.begin;
-    if (n == 0) continue;
+    if (n == 0) return;
     const BamWeights weights = bam_weights(theta.select(0, segment.member), config, features.size(1));
     scores.narrow(0, segment.begin, n)
-        .copy_(segment_scores(features.narrow(0, segment.begin, n), weights, config));
+        .copy_(segment_scores(features.narrow(0, segment.begin, n), weights, config, kernels));
+  };
+  if (!kernels) {
+    for (const BamSegment& segment : segments) score(segment);
+    return scores;
   }
+  at::parallel_for(0, static_cast<int64_t>(segments.size()), 1, [&](int64_t begin, int64_t end) {
+    const c10::InferenceMode guard;  // threads of the pool do not inherit the caller's
+    for (int64_t i = begin; i < end; ++i) score(segments[static_cast<size_t>(i)]);
+  });
   return scores;
 }
 

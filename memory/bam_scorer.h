@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "core/config.h"
+#include "memory/backend.h"
 
 namespace namm::memory {
 
@@ -57,7 +58,8 @@ struct BamSegment {
 ///   features [N, F] float32, theta [members, n] float32 on the same device; segments cover [0, N). Returns
 ///   float32 [N].
 at::Tensor bam_scores(const at::Tensor& features, const std::vector<BamSegment>& segments,
-                      const at::Tensor& theta, const BamConfig& config);
+                      const at::Tensor& theta, const BamConfig& config,
+                      Backend backend = Backend::automatic);
 
 /// The same by the formulas, with an explicit mask; also in float64 where the inputs are.
 at::Tensor bam_scores_reference(const at::Tensor& features, const std::vector<BamSegment>& segments,

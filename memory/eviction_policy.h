@@ -7,6 +7,7 @@
 
 #include <ATen/ATen.h>
 
+#include "memory/backend.h"
 #include "memory/shape.h"
 #include "memory/spectrogram.h"
 
@@ -58,6 +59,7 @@ struct LayerView {
 /// Everything a policy may look at: all layers of the rows that are due.
 struct UpdateView {
   TransformerShape shape;
+  Backend backend = Backend::automatic;  ///< of what the policy computes itself
   std::vector<RowView> rows;
   std::vector<LayerView> layers;
 };
@@ -66,6 +68,7 @@ struct UpdateView {
 struct KeepDecision {
   at::Tensor keep;     ///< bool [N], packed as LayerView
   at::Tensor lengths;  ///< int32 [rows, Hk], tokens kept, on the device of `keep`
+  at::Tensor scores = {};  ///< float32 [N], what the policy computed by the backend to decide; may be undefined
 };
 
 /// A rule that says which cached tokens to forget (design 3.2). Implementations are immutable and shared

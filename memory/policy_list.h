@@ -23,6 +23,7 @@ struct MemoryConfig : NammConfig {
   int64_t snapkv_window_tokens = 32;
   int64_t snapkv_pool_tokens = 5;
   uint64_t seed = 1;  ///< random, namm-counts-random
+  std::string backend = "auto";
   ConfigPath
       file;  ///< memory file that the policy `namm` reads where no stage evolved one; empty: the shipped one
 
@@ -37,6 +38,8 @@ struct MemoryConfig : NammConfig {
     visit("snapkv_pool_tokens", self.snapkv_pool_tokens, between(1, 1 << 20),
           "policy snapkv: neighbours that attention is averaged over, an odd number; 1: none");
     visit("seed", self.seed, "policies random and namm-counts-random: key of the draws");
+    visit("backend", self.backend, one_of({"auto", "reference", "cpu", "check"}),
+          "how attention and the update are computed; check runs two and compares them");
     visit("file", self.file, "evolved memory that the policy namm reads where no stage evolved one");
   }
   void check(const ConfigNode& node) const;  ///< as NammConfig; an odd pool

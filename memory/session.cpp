@@ -8,6 +8,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "memory/attention.h"
+#include "memory/check.h"
 #include "memory/kv_cache.h"
 #include "memory/session_table.h"
 #include "memory/token_features.h"
@@ -247,19 +248,25 @@ at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::T
   const bool last_layer = s.next_layer == s.options.shape.layers;
   const bool records = s.records();
   at::Tensor output = at::empty_like(q, at::MemoryFormat::Contiguous);
-  const auto part = [&](const at::Tensor& x, const StepRow& r) {
-    return s.step.size() == 1 ? x : x.narrow(0, r.offset, r.length);
-  };
+  std::vector<AttentionRow> rows;
   for (const StepRow& r : s.step) {
-    LayerState& state = r.row->layers[layer];
-    state.cache.append(part(k, r), part(v, r), r.row->tokens);
-    const at::Tensor queries = part(q, r);
-    at::Tensor log_sum_exp;
-    attention(queries, r.row->tokens, state.cache, scale, window_tokens, part(output, r),
-              records ? &log_sum_exp : nullptr);
+    LayerCache& cache = r.row->layers[layer].cache;
+    cache.append(k.narrow(0, r.offset, r.length), v.narrow(0, r.offset, r.length), r.row->tokens);
+    rows.push_back({&cache, r.row->tokens, r.offset, r.length});
+  }
+  at::Tensor log_sum_exp;
+  attention(q, rows, scale, window_tokens, output, &log_sum_exp, s.options.backend);
+  if (s.options.backend == Backend::check) {
+    const at::Tensor expected = at::empty_like(output);
+    at::Tensor expected_sums;
+    attention(q, rows, scale, window_tokens, expected, &expected_sums, Backend::reference);
+    check_attention(layer, output, expected, log_sum_exp, expected_sums);
+  }
+  for (const StepRow& r : s.step) {
     if (records) {
-      state.record.blocks.push_back(
-          {queries.clone(at::MemoryFormat::Contiguous), std::move(log_sum_exp), r.row->tokens});
+      r.row->layers[layer].record.blocks.push_back(
+          {q.narrow(0, r.offset, r.length).clone(at::MemoryFormat::Contiguous),
+           log_sum_exp.narrow(1, r.offset, r.length).clone(at::MemoryFormat::Contiguous), r.row->tokens});
     }
     if (last_layer) r.row->tokens += r.length;
   }
@@ -277,7 +284,14 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
     positions.push_back(state.cache.packed_positions());
     TokenFeatures features =
-        token_features(state.cache, state.record, attention[layer], row->tokens - row->updated_tokens, needs);
+        token_features(state.cache, state.record, attention[layer], row->tokens - row->updated_tokens, needs,
+                       options.backend);
+    if (options.backend == Backend::check) {
+      check_features(layer, features,
+                     token_features(state.cache, state.record, attention[layer],
+                                    row->tokens - row->updated_tokens, needs, Backend::reference),
+                     state.cache.lengths(), positions.back(), needs);
+    }
     ema.push_back(std::move(features.ema));
     column_sums.push_back(std::move(features.column_sums));
     key_norms.push_back(std::move(features.key_norms));
@@ -395,12 +409,21 @@ void Session::update() {
   const c10::InferenceMode guard;
   UpdateView view;
   view.shape = s.options.shape;
+  view.backend = s.options.backend;
   for (const Row* row : due_rows) view.rows.push_back({row->member, row->tag, row->tokens, row->updates});
   for (int64_t l = 0; l < s.options.shape.layers; ++l) view.layers.push_back(s.layer_view(due_rows, l));
+  check_finite(view);
   if (s.observer) s.observer(view);
   std::vector<KeepDecision> decisions;
   if (s.evicts) {
     decisions = s.options.policy->decide(view);
+    if (view.backend == Backend::check) {
+      UpdateView plain = view;
+      plain.backend = Backend::reference;
+      const std::vector<KeepDecision> expected = s.options.policy->decide(plain);
+      for (size_t l = 0; l < std::min(decisions.size(), expected.size()); ++l)
+        check_scores(view.layers[l], s.options.shape.kv_heads, decisions[l].scores, expected[l].scores);
+    }
   } else {
     const auto rows = static_cast<int64_t>(due_rows.size());
     for (const LayerView& layer : view.layers) {

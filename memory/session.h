@@ -8,6 +8,7 @@
 
 #include <ATen/ATen.h>
 
+#include "memory/backend.h"
 #include "memory/eviction_policy.h"
 #include "memory/shape.h"
 
@@ -19,8 +20,9 @@ struct SessionOptions {
   TransformerShape shape;
   at::ScalarType dtype = at::kFloat;  ///< of the cached keys and values
   at::Device device = at::kCPU;
+  Backend backend = Backend::automatic;
   std::shared_ptr<const EvictionPolicy> policy;
-  Needs extra_needs;  ///< computed for the observer beside what the policy needs (calibration under `full`)
+  Needs extra_needs = {};  ///< computed for the observer beside what the policy needs (calibration under `full`)
   int64_t extra_period_tokens = 0;  ///< period of these updates where the policy itself has none
 };
 

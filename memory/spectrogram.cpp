@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "memory/cpu/spectrogram.h"
+#include "memory/cpu/spectrogram_kernel.h"
 #include "memory/ema_weights.h"
 
 namespace namm::memory {
@@ -36,10 +37,6 @@ void check_previous(const at::Tensor& previous, int64_t tokens, const Spectrogra
               previous.scalar_type(), " ", previous.sizes());
 }
 
-bool use_cpu(const at::Tensor& signal, const SpectrogramConfig& config) {
-  return signal.device().is_cpu() && cpu::supports_spectrogram(config);
-}
-
 }  // namespace
 
 at::Tensor round_attention(const at::Tensor& attention, const SpectrogramConfig& config) {
@@ -48,7 +45,12 @@ at::Tensor round_attention(const at::Tensor& attention, const SpectrogramConfig&
 
 at::Tensor spectrogram(const at::Tensor& signal, const SpectrogramConfig& config) {
   check_signal(signal, config);
-  return use_cpu(signal, config) ? cpu::spectrogram(signal, config) : spectrogram_reference(signal, config);
+  const int64_t frame_count = (signal.size(1) - config.context_queries()) / config.hop_length;
+  if (signal.size(0) == 0 || frame_count == 0)
+    return at::zeros({signal.size(0), frame_count, config.bins()}, signal.options());
+  const at::Tensor window = at::hann_window(config.n_fft, /*periodic=*/true, signal.options());
+  const at::Tensor frames = signal.unfold(/*dimension=*/1, config.n_fft, config.hop_length);
+  return at::fft_rfft(frames * window).abs();
 }
 
 std::vector<float> ema_weights(int64_t frames, const SpectrogramConfig& config) {
@@ -80,12 +82,11 @@ at::Tensor ema_update(const at::Tensor& magnitudes, const at::Tensor& previous,
 }
 
 at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
-                           const SpectrogramConfig& config) {
+                           const SpectrogramConfig& config, Backend backend) {
   check_signal(signal, config);
   check_previous(previous, signal.size(0), config);
-  if (use_cpu(signal, config)) {
+  if (uses_cpu_kernels(backend, signal) && cpu::has_fourier_kernel(config.n_fft))
     return cpu::spectrogram_ema(signal, previous, config);
-  }
   // Tiles bound the magnitudes to about 64 MiB.
   const int64_t frames = (signal.size(1) - config.context_queries()) / config.hop_length;
   const int64_t tile =
@@ -94,7 +95,7 @@ at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
   for (int64_t begin = 0; begin < signal.size(0); begin += tile) {
     const int64_t count = std::min(tile, signal.size(0) - begin);
     result.narrow(0, begin, count)
-        .copy_(ema_update(spectrogram_reference(signal.narrow(0, begin, count), config),
+        .copy_(ema_update(spectrogram(signal.narrow(0, begin, count), config),
                           previous.narrow(0, begin, count), config));
   }
   return result;

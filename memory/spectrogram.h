@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "core/config.h"
+#include "memory/backend.h"
 
 namespace namm::memory {
 
@@ -41,14 +42,12 @@ struct SpectrogramConfig {
 at::Tensor round_attention(const at::Tensor& attention, const SpectrogramConfig& config);
 
 /// Magnitudes of the frames of `signal`: frame t covers signal[hop * t, hop * t + n_fft) under a periodic
-/// Hann window, one sided, no centring, no normalisation (namm-semantics 2.3). A history shorter than the
-/// window is padded on the left with zeros, by whoever makes the signal.
+/// Hann window, one sided, no centring, no normalisation (namm-semantics 2.3), by the obvious route (frames,
+/// window, at::fft_rfft, abs; on CUDA the transform is cuFFT's). A history shorter than the window is padded on
+/// the left with zeros, by whoever makes the signal.
 ///   signal [K, (n_fft - hop) + m] float32: attention to K tokens by the context queries, then by the m new
 ///   queries; m a multiple of hop_length. Returns [K, m / hop, bins] float32 on the signal's device.
 at::Tensor spectrogram(const at::Tensor& signal, const SpectrogramConfig& config);
-
-/// The same by the obvious route (frames, window, at::fft_rfft, abs); on CUDA the transform is cuFFT's.
-at::Tensor spectrogram_reference(const at::Tensor& signal, const SpectrogramConfig& config);
 
 /// E of namm-semantics 2.4: sum over frames t of c_t * magnitudes[:, t] + gamma^m * previous, c_t =
 /// beta^(R-1-t) (1 - beta), beta = gamma^hop.
@@ -56,10 +55,9 @@ at::Tensor spectrogram_reference(const at::Tensor& signal, const SpectrogramConf
 at::Tensor ema_update(const at::Tensor& magnitudes, const at::Tensor& previous,
                       const SpectrogramConfig& config);
 
-/// ema_update(spectrogram(signal), previous) without holding more than a tile of magnitudes: what a session
-/// calls.
+/// ema_update(spectrogram(signal), previous) without holding more than a tile of magnitudes.
 ///   signal as in `spectrogram`, previous [K, D]. Returns [K, D] float32.
 at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
-                           const SpectrogramConfig& config);
+                           const SpectrogramConfig& config, Backend backend = Backend::automatic);
 
 }  // namespace namm::memory

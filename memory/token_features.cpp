@@ -3,32 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "memory/attention.h"
-
 namespace namm::memory {
 namespace {
-
-constexpr int64_t kKeyTile = 512;
-
-// The recorded queries of one row and layer, side by side.
-struct Queries {
-  at::Tensor queries;      // [T, H, d]
-  at::Tensor log_sum_exp;  // [H, T]
-  at::Tensor positions;    // int64 [T]
-};
-
-Queries concatenate(const std::vector<QueryBlock>& blocks) {
-  std::vector<at::Tensor> queries, log_sum_exps;
-  int64_t tokens = 0;
-  for (const QueryBlock& block : blocks) {
-    queries.push_back(block.queries);
-    log_sum_exps.push_back(block.log_sum_exp);
-    tokens += block.queries.size(0);
-  }
-  const int64_t first = blocks.front().first_position;
-  return {at::cat(queries), at::cat(log_sum_exps, 1),
-          at::arange(first, first + tokens, blocks.front().queries.options().dtype(at::kLong))};
-}
 
 // Cosine of every key and the mean of its head's unit keys, [tokens].
 at::Tensor key_similarity(const at::Tensor& keys, const std::vector<int64_t>& lengths) {
@@ -43,6 +19,18 @@ at::Tensor key_similarity(const at::Tensor& keys, const std::vector<int64_t>& le
 }
 
 }  // namespace
+
+at::Tensor AttentionRecord::queries() const {
+  std::vector<at::Tensor> pieces;
+  for (const QueryBlock& block : blocks) pieces.push_back(block.queries);
+  return pieces.size() == 1 ? pieces[0] : at::cat(pieces);
+}
+
+at::Tensor AttentionRecord::log_sum_exp() const {
+  std::vector<at::Tensor> pieces;
+  for (const QueryBlock& block : blocks) pieces.push_back(block.log_sum_exp);
+  return pieces.size() == 1 ? pieces[0] : at::cat(pieces, 1);
+}
 
 void AttentionRecord::keep_context(int64_t context_queries) {
   int64_t surplus = -context_queries;
@@ -59,65 +47,62 @@ void AttentionRecord::keep_context(int64_t context_queries) {
            first.first_position + surplus};
 }
 
-TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& record,
-                             const LayerAttention& attention, int64_t new_queries, const Needs& needs) {
-  TokenFeatures features;
-  const at::Tensor keys = needs.keys() ? cache.packed_keys() : at::Tensor();
-  if (needs.key_norms)
-    features.key_norms = at::linalg_vector_norm(keys, 2, at::IntArrayRef{1}, false, at::kFloat);
-  if (needs.key_similarity) features.key_similarity = key_similarity(keys, cache.lengths());
-  if (!needs.attention()) return features;
+namespace {
 
-  const int64_t tokens = cache.tokens(), heads = cache.kv_heads();
-  const at::TensorOptions options = keys.options().dtype(at::kFloat);
-  if (needs.spectrogram) features.ema = at::zeros({tokens, needs.spectrogram->bins()}, options);
-  if (needs.column_sums) features.column_sums = at::zeros({tokens}, options);
-  if (needs.recent_queries > 0) features.recent_attention = at::empty({tokens}, options);
-
-  const Queries asked = concatenate(record.blocks);
-  const int64_t queries = asked.queries.size(0), group = asked.queries.size(1) / heads;
-  TORCH_INTERNAL_ASSERT(queries >= new_queries);
-  const int64_t context = needs.spectrogram ? needs.spectrogram->context_queries() : 0;
-  // Before the first update there are no context queries: zeros stand for them.
-  const int64_t absent = std::max<int64_t>(0, new_queries + context - queries);
-  const SpectrogramConfig* const rounding = needs.spectrogram ? &*needs.spectrogram : nullptr;
-  const at::Tensor positions = cache.packed_positions();
-
+// The features carried over from the last update, in the order of the cache; zeros for tokens read since.
+void carry_over(const LayerCache& cache, const AttentionRecord& record, const at::Tensor& before,
+                at::Tensor& now) {
+  if (!before.defined()) return;
   int64_t start = 0, known_start = 0;
-  for (int64_t h = 0; h < heads; ++h) {
-    const int64_t n = cache.lengths()[h];
-    const int64_t known = record.known.empty() ? 0 : record.known[h];
-    const auto carry = [&](at::Tensor& now, const at::Tensor& before) {
-      if (known > 0 && before.defined())
-        now.narrow(0, start, known).copy_(before.narrow(0, known_start, known));
-    };
-    if (needs.spectrogram) carry(features.ema, record.ema);
-    if (needs.column_sums) carry(features.column_sums, record.column_sums);
-    const at::Tensor head_queries = asked.queries.narrow(1, h * group, group);
-    const at::Tensor head_lse = asked.log_sum_exp.narrow(0, h * group, group).t();
-    for (int64_t k0 = 0; k0 < n; k0 += kKeyTile) {
-      const int64_t tk = std::min(kKeyTile, n - k0);
-      const int64_t row = start + k0;
-      const at::Tensor mean = group_mean_attention(head_queries, head_lse, asked.positions,
-                                                   keys.narrow(0, row, tk), positions.narrow(0, row, tk),
-                                                   attention.scale, attention.window_tokens, rounding);
-      if (needs.column_sums) {
-        features.column_sums.narrow(0, row, tk)
-            .add_(mean.narrow(1, queries - new_queries, new_queries).sum(1));
-      }
-      if (needs.recent_queries > 0) {
-        const int64_t recent = std::min(needs.recent_queries, new_queries);
-        features.recent_attention.narrow(0, row, tk).copy_(mean.narrow(1, queries - recent, recent).sum(1));
-      }
-      if (needs.spectrogram) {
-        const at::Tensor signal = at::constant_pad_nd(mean, {absent, 0});
-        at::Tensor ema = features.ema.narrow(0, row, tk);
-        ema.copy_(ema_update(spectrogram(signal, *needs.spectrogram), ema, *needs.spectrogram));
-      }
-    }
-    start += n;
+  for (int64_t h = 0; h < cache.kv_heads(); ++h) {
+    const int64_t known = record.known[h];
+    now.narrow(0, start, known).copy_(before.narrow(0, known_start, known));
+    start += cache.lengths()[h];
     known_start += known;
   }
+}
+
+}  // namespace
+
+TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& record,
+                             const LayerAttention& attention, int64_t new_queries, const Needs& needs,
+                             Backend backend) {
+  TokenFeatures features;
+  if (needs.key_norms || needs.key_similarity) {
+    const at::Tensor keys = cache.packed_keys();
+    if (needs.key_norms)
+      features.key_norms = at::linalg_vector_norm(keys, 2, at::IntArrayRef{1}, false, at::kFloat);
+    if (needs.key_similarity) features.key_similarity = key_similarity(keys, cache.lengths());
+  }
+  if (!needs.attention()) return features;
+
+  AttentionFeatureInput input;
+  input.queries = record.queries();
+  input.log_sum_exp = record.log_sum_exp();
+  input.first_position = record.blocks.front().first_position;
+  input.new_queries = new_queries;
+  input.attention = &attention;
+  input.needs = &needs;
+  const int64_t queries = input.queries.size(0);
+  const int64_t context = needs.spectrogram ? needs.spectrogram->context_queries() : 0;
+  TORCH_INTERNAL_ASSERT(queries >= new_queries && queries <= new_queries + context);
+  input.absent_queries = new_queries + context - queries;
+
+  const at::TensorOptions options = input.queries.options().dtype(at::kFloat);
+  const int64_t tokens = cache.tokens();
+  if (needs.spectrogram) {
+    features.ema = at::zeros({tokens, needs.spectrogram->bins()}, options);
+    carry_over(cache, record, record.ema, features.ema);
+  }
+  if (needs.column_sums) {
+    features.column_sums = at::zeros({tokens}, options);
+    carry_over(cache, record, record.column_sums, features.column_sums);
+  }
+  if (needs.recent_queries > 0) features.recent_attention = at::empty({tokens}, options);
+  if (uses_cpu_kernels(backend, input.queries))
+    cpu::attention_features(cache, input, features);
+  else
+    attention_features_reference(cache, input, features);
   return features;
 }
 

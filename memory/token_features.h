@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include "memory/backend.h"
 #include "memory/eviction_policy.h"
 #include "memory/kv_cache.h"
 
@@ -28,6 +29,10 @@ struct AttentionRecord {
   at::Tensor ema;          ///< float32 [sum of known, D], packed by head; undefined before the first update
   at::Tensor column_sums;  ///< float32 [sum of known]; the same
 
+  /// All recorded queries side by side, [T, H, d] and [H, T].
+  at::Tensor queries() const;
+  at::Tensor log_sum_exp() const;
+
   /// Drops all but the last `context_queries` queries.
   void keep_context(int64_t context_queries);
 };
@@ -50,6 +55,31 @@ struct LayerAttention {
 /// Features at an update after `new_queries` queries since the last one, by tiles of keys: attention is
 /// recomputed from queries and log-sum-exps (exact for every token that is still cached), never held whole.
 TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& record,
-                             const LayerAttention& attention, int64_t new_queries, const Needs& needs);
+                             const LayerAttention& attention, int64_t new_queries, const Needs& needs,
+                             Backend backend = Backend::automatic);
+
+/// What the recorded queries of one row and layer say of its tokens, and what is wanted of it.
+struct AttentionFeatureInput {
+  at::Tensor queries;        ///< [T, H, d], the last ones
+  at::Tensor log_sum_exp;    ///< float32 [H, T]
+  int64_t first_position = 0;  ///< of the queries
+  int64_t new_queries = 0;     ///< the last of them, asked since the last update
+  int64_t absent_queries = 0;  ///< context of the first frame that no query gave: zeros stand for it
+  const LayerAttention* attention = nullptr;
+  const Needs* needs = nullptr;
+};
+
+/// Adds to `features`, whose numbers are those carried over from the last update (ema, column_sums; 0 for new
+/// tokens), what the queries say. By plain tensor operations, on any device.
+void attention_features_reference(const LayerCache& cache, const AttentionFeatureInput& input,
+                                  TokenFeatures& features);
+
+namespace cpu {
+
+/// The same by the kernels: a tile of keys meets all queries, its attention is transformed and averaged before
+/// the next one comes.
+void attention_features(const LayerCache& cache, const AttentionFeatureInput& input, TokenFeatures& features);
+
+}  // namespace cpu
 
 }  // namespace namm::memory

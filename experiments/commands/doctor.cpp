@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include <ATen/Functions.h>
-#include <ATen/Version.h>
 #include <torch/version.h>
 
 #include "core/build_info.h"
@@ -14,6 +13,7 @@
 #include "experiments/commands/command.h"
 #include "experiments/places.h"
 #include "experiments/run.h"
+#include "memory/backend.h"
 #include "memory/memory_file.h"
 #include "models/archive.h"
 #include "models/device.h"
@@ -40,7 +40,7 @@ Check check_libtorch() {
   Check check{"LibTorch", true, false, "", "./setup.sh"};
   const at::Tensor sum = at::ones({8, 8}).matmul(at::ones({8, 8})).sum();
   check.there = sum.item<float>() == 512;
-  check.detail = format_text("{}, CPU capability {}, {} cores", TORCH_VERSION, at::get_cpu_capability(),
+  check.detail = format_text("{}, CPU capability {}, {} cores", TORCH_VERSION, memory::cpu_capability(),
                              default_threads());
   return check;
 }

@@ -1,98 +1,95 @@
 #include "memory/attention.h"
 
-#include <optional>
-#include <utility>
+#include <algorithm>
+#include <vector>
+
+#include <ATen/Parallel.h>
+
+#include "memory/cpu/attention_kernel.h"
+#include "memory/cpu/cached_tokens.h"
 
 namespace namm::memory::cpu {
 namespace {
 
-struct Partial {
-  at::Tensor output;       // [Hk, G, T, d]
-  at::Tensor log_sum_exp;  // [Hk, G, T]
+// Rows of a task: many, so that packing a tile of keys is small beside its use, and few enough that two
+// threads share the work of one KV head.
+constexpr int64_t kTaskRows = 768;
+
+struct Task {
+  const AttentionRow* row;
+  const std::vector<Tokens>* tokens;
+  int64_t kv_head;
+  int64_t first;  // token of the row
+  int64_t count;
 };
 
-// The keys or values of `count` tokens of heads [head, head + heads), standing `stride` rows apart, as
-// [heads, G, count, d]: the query heads of a group read the same memory.
-at::Tensor grouped(const at::Tensor& rows, int64_t heads, int64_t group, int64_t first_row, int64_t stride,
-                   int64_t count) {
-  const int64_t dim = rows.size(1);
-  return rows.as_strided({heads, group, count, dim}, {stride * dim, 0, dim, 1},
-                         rows.storage_offset() + first_row * dim);
-}
-
-Partial flash(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, bool causal,
-              double scale) {
-  auto [output, log_sum_exp] = at::_scaled_dot_product_flash_attention_for_cpu(queries, keys, values, 0.0,
-                                                                               causal, std::nullopt, scale);
-  return {std::move(output), std::move(log_sum_exp)};
-}
-
-// Tokens [first, first + count) of every head of an even segment.
-Partial even_part(const at::Tensor& queries, const CacheSegment& segment, int64_t first, int64_t count,
-                  bool causal, double scale) {
-  const int64_t heads = queries.size(0), group = queries.size(1);
-  const int64_t stride = heads > 1 ? segment.starts[1] - segment.starts[0] : 0;
-  const int64_t row = segment.starts[0] + first;
-  return flash(queries, grouped(segment.keys, heads, group, row, stride, count),
-               grouped(segment.values, heads, group, row, stride, count), causal, scale);
-}
-
-// All tokens of a segment whose heads differ in length.
-Partial ragged_part(const at::Tensor& queries, const CacheSegment& segment, double scale) {
-  const int64_t heads = queries.size(0), group = queries.size(1);
-  std::vector<at::Tensor> outputs, log_sum_exps;
-  for (int64_t h = 0; h < heads; ++h) {
-    Partial part = flash(
-        queries.narrow(0, h, 1), grouped(segment.keys, 1, group, segment.starts[h], 0, segment.lengths[h]),
-        grouped(segment.values, 1, group, segment.starts[h], 0, segment.lengths[h]), false, scale);
-    outputs.push_back(std::move(part.output));
-    log_sum_exps.push_back(std::move(part.log_sum_exp));
+template <class Element>
+void attend(const at::Tensor& queries, const Task& task, int64_t group, double scale, int64_t window_tokens,
+            const at::Tensor& output, const at::Tensor& log_sum_exp) {
+  const int64_t dim = queries.size(2), rows = task.count * group;
+  std::vector<float> q(static_cast<size_t>(rows * dim)), out(q.size()), sums(static_cast<size_t>(rows));
+  std::vector<int64_t> positions(static_cast<size_t>(rows));
+  const auto factor = static_cast<float>(scale);
+  const int64_t token = task.row->offset + task.first;
+  const Element* in = queries.const_data_ptr<Element>() + token * queries.stride(0) +
+                      task.kv_head * group * queries.stride(1);
+  for (int64_t t = 0; t < task.count; ++t) {
+    for (int64_t g = 0; g < group; ++g) {
+      const Element* query = in + t * queries.stride(0) + g * queries.stride(1);
+      float* row = q.data() + (t * group + g) * dim;
+      for (int64_t k = 0; k < dim; ++k) row[k] = static_cast<float>(query[k]) * factor;
+      positions[static_cast<size_t>(t * group + g)] = task.row->first_position + task.first + t;
+    }
   }
-  return {at::cat(outputs), at::cat(log_sum_exps)};
+  attend_rows({.queries = q.data(),
+               .positions = positions.data(),
+               .rows = static_cast<size_t>(rows),
+               .head_dim = static_cast<size_t>(dim),
+               .tokens = *task.tokens,
+               .visibility = {Visibility::Rule::older, window_tokens},
+               .output = out.data(),
+               .log_sum_exp = sums.data()});
+  Element* target =
+      output.mutable_data_ptr<Element>() + token * output.stride(0) + task.kv_head * group * dim;
+  float* target_sums = log_sum_exp.mutable_data_ptr<float>() + token;
+  const int64_t step_tokens = log_sum_exp.size(1);
+  for (int64_t t = 0; t < task.count; ++t) {
+    const float* row = out.data() + t * group * dim;
+    for (int64_t k = 0; k < group * dim; ++k)
+      target[t * output.stride(0) + k] = static_cast<Element>(row[k]);
+    for (int64_t g = 0; g < group; ++g)
+      target_sums[(task.kv_head * group + g) * step_tokens + t] = sums[static_cast<size_t>(t * group + g)];
+  }
 }
 
 }  // namespace
 
-void attention(const at::Tensor& queries, const LayerCache& cache, double scale, const at::Tensor& output,
-               at::Tensor* log_sum_exp) {
-  const int64_t tokens = queries.size(0), heads = cache.kv_heads(), dim = queries.size(2);
-  const int64_t group = queries.size(1) / heads;
-  const at::Tensor rows = queries.stride(2) == 1 && queries.stride(1) == dim ? queries : queries.contiguous();
-  const at::Tensor q = rows.as_strided({heads, group, tokens, dim}, {group * dim, dim, rows.stride(0), 1});
-  at::Tensor target = output.as_strided({heads, group, tokens, dim}, {group * dim, dim, output.stride(0), 1});
-
-  // Every cached token but the newest T comes before all queries, so only the square of the chunk itself
-  // needs a mask, and the kernel's own (aligned top left) fits it.
-  std::vector<Partial> parts;
-  const auto& segments = cache.segments();
-  const CacheSegment& last = *segments.back();
-  TORCH_INTERNAL_ASSERT(last.growing() && last.lengths[0] >= tokens);
-  const int64_t before = tokens == 1 ? 0 : last.lengths[0] - tokens;
-  parts.push_back(even_part(q, last, before, last.lengths[0] - before, tokens > 1, scale));
-  if (before > 0) parts.push_back(even_part(q, last, 0, before, false, scale));
-  for (size_t s = segments.size() - 1; s-- > 0;) {
-    const CacheSegment& segment = *segments[s];
-    parts.push_back(segment.even() ? even_part(q, segment, 0, segment.lengths[0], false, scale)
-                                   : ragged_part(q, segment, scale));
-  }
-
-  // Weight of a part: its share of the sum of exponentials so far, a sigmoid of the difference of logarithms.
-  at::Tensor merged = parts[0].output;
-  at::Tensor merged_lse = parts[0].log_sum_exp.to(at::kFloat);
-  for (size_t p = 1; p < parts.size(); ++p) {
-    const at::Tensor part_lse = parts[p].log_sum_exp.to(at::kFloat);
-    const at::Tensor weight = at::sigmoid(part_lse - merged_lse).unsqueeze(-1);
-    const bool last_part = p + 1 == parts.size();
-    if (last_part && target.scalar_type() == at::kFloat) {
-      at::lerp_out(target, merged, parts[p].output, weight);
-    } else {
-      merged = at::lerp(merged.to(at::kFloat), parts[p].output.to(at::kFloat), weight);
-      if (last_part) target.copy_(merged);
+void attention(const at::Tensor& queries, std::span<const AttentionRow> rows, double scale,
+               int64_t window_tokens, const at::Tensor& output, const at::Tensor& log_sum_exp) {
+  TORCH_INTERNAL_ASSERT(output.stride(2) == 1 && output.stride(1) == output.size(2));
+  const at::Tensor q = queries.stride(2) == 1 ? queries : queries.contiguous();
+  const int64_t heads = rows.empty() ? 1 : rows.front().cache->kv_heads();
+  const int64_t group = q.size(1) / heads, task_tokens = std::max<int64_t>(1, kTaskRows / group);
+  std::vector<std::vector<Tokens>> tokens;  // of every row and KV head
+  tokens.reserve(rows.size() * static_cast<size_t>(heads));
+  std::vector<Task> tasks;
+  for (const AttentionRow& row : rows) {
+    TORCH_INTERNAL_ASSERT(row.cache->kv_heads() == heads && row.offset + row.tokens <= q.size(0));
+    for (int64_t h = 0; h < heads; ++h) {
+      tokens.push_back(tokens_of(*row.cache, h));
+      for (int64_t first = 0; first < row.tokens; first += task_tokens)
+        tasks.push_back({&row, &tokens.back(), h, first, std::min(task_tokens, row.tokens - first)});
     }
-    if (!last_part || log_sum_exp) merged_lse = at::logaddexp(merged_lse, part_lse);
   }
-  if (parts.size() == 1) target.copy_(merged);
-  if (log_sum_exp) *log_sum_exp = merged_lse.reshape({heads * group, tokens});
+  at::parallel_for(0, static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Task& task = tasks[static_cast<size_t>(i)];
+      if (q.scalar_type() == at::kFloat)
+        attend<float>(q, task, group, scale, window_tokens, output, log_sum_exp);
+      else
+        attend<at::BFloat16>(q, task, group, scale, window_tokens, output, log_sum_exp);
+    }
+  });
 }
 
 }  // namespace namm::memory::cpu

@@ -72,7 +72,7 @@ at::Tensor NammPolicy::scores(const UpdateView& view, const at::Tensor& features
     const RowView& row = view.rows[s / static_cast<size_t>(view.shape.kv_heads)];
     segments.push_back({layer.offsets[s], layer.offsets[s + 1], row.member});
   }
-  return bam_scores(features, segments, theta_.to(features.device()), config_.bam);
+  return bam_scores(features, segments, theta_.to(features.device()), config_.bam, view.backend);
 }
 
 at::Tensor NammPolicy::features(const UpdateView& view, const LayerView& layer) const {
@@ -95,6 +95,7 @@ std::vector<KeepDecision> NammPolicy::decide(const UpdateView& view) const {
     const at::Tensor all_scores = scores(view, features(layer, ages[l], table), layer);
     decisions.push_back(
         select_threshold(all_scores, layer.offsets, view.shape.kv_heads, mode_, config_.cache_cap));
+    decisions.back().scores = all_scores;
   }
   return decisions;
 }

@@ -9,7 +9,10 @@ NammTopkPolicy::NammTopkPolicy(BaselineArguments arguments, const NammConfig& co
     : BudgetedPolicy(std::move(arguments)), namm_(config, std::move(theta), std::move(statistics)) {}
 
 KeepDecision NammTopkPolicy::decide_layer(const UpdateView& view, const LayerView& layer) const {
-  return keep_best(namm_.scores(view, layer), view, layer);
+  const at::Tensor scores = namm_.scores(view, layer);
+  KeepDecision decision = keep_best(scores, view, layer);
+  decision.scores = scores;
+  return decision;
 }
 
 }  // namespace namm::memory

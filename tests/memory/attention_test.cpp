@@ -52,6 +52,14 @@ void evict_some(LayerCache& cache) {
   cache.compact(longs(index), lengths);
 }
 
+// One row's step, all its tokens.
+void attend(const at::Tensor& queries, int64_t first_position, const LayerCache& cache, double scale,
+            int64_t window_tokens, const at::Tensor& output, at::Tensor* log_sum_exp,
+            Backend backend = Backend::automatic) {
+  const AttentionRow row{&cache, first_position, 0, queries.size(0)};
+  attention(queries, {&row, 1}, scale, window_tokens, output, log_sum_exp, backend);
+}
+
 // Output and log-sum-exp of the production path against the oracle.
 void expect_exact(const TransformerShape& shape, const LayerCache& cache, int64_t tokens,
                   int64_t first_position, int64_t window, at::ScalarType dtype, const std::string& what) {
@@ -59,7 +67,7 @@ void expect_exact(const TransformerShape& shape, const LayerCache& cache, int64_
   const double scale = 1.3 / std::sqrt(static_cast<double>(shape.head_dim));
   at::Tensor output = at::empty_like(queries);
   at::Tensor log_sum_exp;
-  attention(queries, first_position, cache, scale, window, output, &log_sum_exp);
+  attend(queries, first_position, cache, scale, window, output, &log_sum_exp);
   const at::Tensor positions = at::arange(first_position, first_position + tokens, at::kLong);
   const at::Tensor keys = cache.packed_keys(), values = cache.packed_values(),
                    key_positions = cache.packed_positions();
@@ -164,8 +172,8 @@ TEST(Attention, QueriesMayBeStridedViews) {
   const at::Tensor wide = normal({20, 4, 40}, 9);
   const at::Tensor view = wide.narrow(2, 8, 16);
   at::Tensor from_view = at::empty({20, 4, 16}), from_copy = at::empty({20, 4, 16});
-  attention(view, 0, cache, 0.25, 0, from_view, nullptr);
-  attention(view.contiguous(), 0, cache, 0.25, 0, from_copy, nullptr);
+  attend(view, 0, cache, 0.25, 0, from_view, nullptr);
+  attend(view.contiguous(), 0, cache, 0.25, 0, from_copy, nullptr);
   EXPECT_TRUE(at::equal(from_view, from_copy));
 }
 
@@ -201,11 +209,11 @@ TEST(Attention, CachedPrefixIsSeen) {
   cache.append(at::zeros({2, 1, 4}), values.narrow(0, 0, 2), 0);
   cache.append(at::zeros({2, 1, 4}), values.narrow(0, 2, 2), 2);
   at::Tensor output = at::empty({2, 1, 4});
-  attention(at::zeros({2, 1, 4}), 2, cache, 1.0, 0, output, nullptr);
+  attend(at::zeros({2, 1, 4}), 2, cache, 1.0, 0, output, nullptr);
   EXPECT_NEAR(output[0][0][0].item<double>(), 1.0, 1e-6);
   EXPECT_NEAR(output[1][0][0].item<double>(), 1.5, 1e-6);
   at::Tensor one = at::empty({1, 1, 4});
-  attention(at::zeros({1, 1, 4}), 3, cache, 1.0, 0, one, nullptr);
+  attend(at::zeros({1, 1, 4}), 3, cache, 1.0, 0, one, nullptr);
   EXPECT_NEAR(one[0][0][0].item<double>(), 1.5, 1e-6);
 }
 
@@ -220,7 +228,7 @@ TEST(Attention, ShorterHeadIsNotPadded) {
   cache.compact(longs({0, 4, 5, 6, 7}), {1, 4});
   cache.append(at::tensor({2.0f, 7.0f}).view({1, 2, 1}), at::tensor({20.0f, 5.0f}).view({1, 2, 1}), 4);
   at::Tensor output = at::empty({1, 2, 1});
-  attention(at::ones({1, 2, 1}), 4, cache, 1.0, 0, output, nullptr);
+  attend(at::ones({1, 2, 1}), 4, cache, 1.0, 0, output, nullptr);
   EXPECT_NEAR(output[0][0][0].item<double>(), 17.310586, 1e-5);
 }
 

@@ -35,15 +35,15 @@ TEST(Spectrogram, EqualsTheReferenceForManyShapes) {
   for (const Case& c : cases) {
     SpectrogramConfig config{.n_fft = c.n_fft, .hop_length = c.hop};
     const at::Tensor signal = random_signal(c.tokens, config.context_queries() + c.queries, 7);
-    const at::Tensor expected = spectrogram_reference(signal, config);
     const std::string what = std::to_string(c.n_fft) + "/" + std::to_string(c.hop);
-    compared.near(spectrogram(signal, config), expected, tolerances::implementations::spectrogram, true,
-                  what);
     const at::Tensor previous = random_signal(c.tokens, config.bins(), 8);
-    compared.near(spectrogram_ema(signal, previous, config), ema_update(expected, previous, config),
-                  tolerances::implementations::ema, true, what + " average");
+    const at::Tensor expected = ema_update(spectrogram(signal, config), previous, config);
+    for (const Backend backend : {Backend::automatic, Backend::reference}) {
+      compared.near(spectrogram_ema(signal, previous, config, backend), expected,
+                    tolerances::implementations::ema, true, what + ", " + to_string(backend));
+    }
   }
-  EXPECT_GT(compared.values, 90000);
+  EXPECT_GT(compared.values, 15000);
 }
 
 TEST(Spectrogram, ASegmentHasTheSameBitsWhateverStandsBesideIt) {
@@ -105,7 +105,6 @@ TEST(Spectrogram, ShortHistoriesArePaddedWithZerosOnTheLeft) {
   EXPECT_THROW(spectrogram(at::rand({3, 4 + 10}), config), c10::Error);
   EXPECT_EQ(spectrogram(at::rand({3, 4}), config).sizes(), (std::vector<int64_t>{3, 0, 5}));
   EXPECT_EQ(spectrogram(at::zeros({0, 4 + 12}), config).sizes(), (std::vector<int64_t>{0, 3, 5}));
-  EXPECT_EQ(spectrogram_reference(at::zeros({0, 4 + 12}), config).sizes(), (std::vector<int64_t>{0, 3, 5}));
   EXPECT_THROW(spectrogram(at::rand({3, 3}), config), c10::Error);
   const at::Tensor previous = at::rand({3, 5});
   EXPECT_TRUE(at::equal(spectrogram_ema(at::rand({3, 4}), previous, config), previous));

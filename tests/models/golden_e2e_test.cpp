@@ -88,8 +88,9 @@ struct Recording {
   bool exported = false;
   std::shared_ptr<const Archive> archive;
 
-  Session session(std::shared_ptr<const memory::EvictionPolicy> policy) const {
+  Session session(std::shared_ptr<const memory::EvictionPolicy> policy, memory::Backend backend) const {
     SessionOptions options;
+    options.backend = backend;
     options.shape = archive->contract().shape;
     options.policy = std::move(policy);
     return Session(options);
@@ -97,8 +98,9 @@ struct Recording {
 };
 
 // Running statistics of the full cache, update by update, layer by layer.
-void check_calibration(const Recording& recording, Comparison& compared) {
+void check_calibration(const Recording& recording, memory::Backend backend, Comparison& compared) {
   SessionOptions options;
+  options.backend = backend;
   options.shape = recording.archive->contract().shape;
   options.policy = std::make_shared<memory::FullPolicy>();
   options.extra_needs.spectrogram = recording.config.spectrogram;
@@ -211,9 +213,9 @@ void check_output(const Recording& recording, const Run& run, std::size_t row, c
 
 // Every number of `cases`, read and continued together as rows of one session.
 void check_cases(const Recording& recording, const std::vector<Case>& cases, int64_t chunk_tokens,
-                 Comparison& compared) {
+                 memory::Backend backend, Comparison& compared) {
   const auto policy = std::make_shared<NammPolicy>(recording.config, recording.theta, recording.statistics);
-  Session session = recording.session(policy);
+  Session session = recording.session(policy, backend);
   session.set_decision_observer([&](const UpdateView& view, const std::vector<KeepDecision>& decisions) {
     for (std::size_t l = 0; l < view.layers.size(); ++l) {
       const LayerView& layer = view.layers[l];
@@ -226,7 +228,7 @@ void check_cases(const Recording& recording, const std::vector<Case>& cases, int
     }
   });
   const Run run = generate(recording, session, cases, chunk_tokens);
-  Session full_session = recording.session(std::make_shared<memory::FullPolicy>());
+  Session full_session = recording.session(std::make_shared<memory::FullPolicy>(), backend);
   const Run full = generate(recording, full_session, cases, chunk_tokens);
 
   const memory::TransformerShape& shape = session.options().shape;
@@ -269,19 +271,23 @@ TEST(GoldenEndToEnd, EveryCaseOfEveryRecording) {
     const Recording recording(path);
     ASSERT_TRUE(recording.exported) << "the exporter failed on " << path;
     ASSERT_FALSE(recording.cases.empty()) << "no case in " << path;
-    check_calibration(recording, compared);
-    for (const int64_t chunk_tokens : {recording.chunk_tokens, recording.config.period_tokens}) {
-      SCOPED_TRACE("chunk of " + std::to_string(chunk_tokens));
-      for (const Case& single : recording.cases) check_cases(recording, {single}, chunk_tokens, compared);
-      std::vector<Case> together = recording.cases;
-      together.push_back(recording.cases.front());
-      check_cases(recording, together, chunk_tokens, compared);
+    for (const memory::Backend backend : {memory::Backend::reference, memory::Backend::cpu}) {
+      SCOPED_TRACE("backend " + to_string(backend));
+      check_calibration(recording, backend, compared);
+      for (const int64_t chunk_tokens : {recording.chunk_tokens, recording.config.period_tokens}) {
+        SCOPED_TRACE("chunk of " + std::to_string(chunk_tokens));
+        for (const Case& single : recording.cases)
+          check_cases(recording, {single}, chunk_tokens, backend, compared);
+        std::vector<Case> together = recording.cases;
+        together.push_back(recording.cases.front());
+        check_cases(recording, together, chunk_tokens, backend, compared);
+      }
     }
     if (HasFatalFailure()) return;
     cases += recording.cases.size();
   }
   std::printf(
-      "golden_e2e: %zu files, %zu cases (alone and together, two chunk sizes), %lld numbers compared, "
+      "golden_e2e: %zu files, %zu cases (alone and together, two chunk sizes, two backends), %lld numbers compared, "
       "largest deviation %.2f of its tolerance\n",
       files.size(), cases, static_cast<long long>(compared.values), compared.worst);
 }

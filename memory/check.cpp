@@ -1,0 +1,112 @@
+#include "memory/check.h"
+
+#include <algorithm>
+#include <string>
+
+namespace namm::memory {
+namespace {
+
+// Two float32 implementations of one formula; bfloat16 results and roundings may fall on neighbouring numbers.
+constexpr double kAttention = 2e-5, kFeatures = 1e-5, kScores = 2e-5, kBfloat16 = 1e-2;
+
+// Flat index of the first element with |a - b| > tolerance (1 + |b|), NaN counted as a difference; -1: none.
+int64_t first_difference(const at::Tensor& a, const at::Tensor& b, double tolerance) {
+  const at::Tensor x = a.to(at::kDouble), y = b.to(at::kDouble);
+  const at::Tensor off = ((x - y).abs() <= tolerance * (1 + y.abs())).logical_not().flatten();
+  if (!off.any().item<bool>()) return -1;
+  return off.to(at::kByte).argmax().item<int64_t>();
+}
+
+[[noreturn]] void fail(int64_t layer, const std::string& where, const char* what, const at::Tensor& a,
+                       const at::Tensor& b, int64_t index, double tolerance) {
+  const auto number = [&](const at::Tensor& x) { return x.flatten()[index].item<double>(); };
+  TORCH_CHECK(false, "[check] layer ", layer, ", ", where, ": ", what, " ", number(a),
+              ", the reference backend has ", number(b), " (tolerance ", tolerance, " * (1 + |x|))");
+}
+
+// "KV head h, token at position p" of a packed index.
+std::string place(const std::vector<int64_t>& lengths, const at::Tensor& positions, int64_t token) {
+  int64_t head = 0;
+  for (int64_t end = lengths[0]; token >= end; end += lengths[static_cast<size_t>(++head)]) {
+  }
+  return "KV head " + std::to_string(head) + ", token at position " +
+         std::to_string(positions[token].item<int64_t>());
+}
+
+}  // namespace
+
+void check_attention(int64_t layer, const at::Tensor& output, const at::Tensor& reference_output,
+                     const at::Tensor& log_sum_exp, const at::Tensor& reference_log_sum_exp) {
+  const double tolerance = output.scalar_type() == at::kFloat ? kAttention : kBfloat16;
+  const int64_t heads = output.size(1), dim = output.size(2), tokens = output.size(0);
+  if (const int64_t i = first_difference(output, reference_output, tolerance); i >= 0) {
+    fail(layer, "head " + std::to_string(i / dim % heads) + ", token " + std::to_string(i / dim / heads) +
+                    " of the step",
+         "attention gives", output, reference_output, i, tolerance);
+  }
+  if (const int64_t i = first_difference(log_sum_exp, reference_log_sum_exp, tolerance); i >= 0) {
+    fail(layer, "head " + std::to_string(i / tokens) + ", token " + std::to_string(i % tokens) +
+                    " of the step",
+         "the log-sum-exp is", log_sum_exp, reference_log_sum_exp, i, tolerance);
+  }
+}
+
+void check_features(int64_t layer, const TokenFeatures& features, const TokenFeatures& reference,
+                    const std::vector<int64_t>& lengths, const at::Tensor& positions, const Needs& needs) {
+  const bool rounded = needs.spectrogram && needs.spectrogram->attention_dtype == "bfloat16";
+  const double tolerance = rounded ? kBfloat16 : kFeatures;
+  const auto compare = [&](const char* what, const at::Tensor& a, const at::Tensor& b) {
+    if (!a.defined()) return;
+    const int64_t i = first_difference(a, b, tolerance);
+    if (i < 0) return;
+    fail(layer, place(lengths, positions, a.dim() == 1 ? i : i / a.size(1)), what, a, b, i, tolerance);
+  };
+  compare("the spectrogram's average is", features.ema, reference.ema);
+  compare("the column sum is", features.column_sums, reference.column_sums);
+  compare("the recent attention is", features.recent_attention, reference.recent_attention);
+}
+
+void check_scores(const LayerView& layer, int64_t kv_heads, const at::Tensor& scores,
+                  const at::Tensor& reference) {
+  if (!scores.defined() || !reference.defined()) return;
+  const int64_t i = first_difference(scores, reference, kScores);
+  if (i < 0) return;
+  const auto after = std::upper_bound(layer.offsets.begin(), layer.offsets.end(), i);
+  const int64_t segment = after - layer.offsets.begin() - 1;
+  fail(layer.layer, "row " + std::to_string(segment / kv_heads) + ", KV head " +
+                        std::to_string(segment % kv_heads) + ", token at position " +
+                        std::to_string(layer.positions[i].item<int64_t>()),
+       "the score is", scores, reference, i, kScores);
+}
+
+void check_finite(const UpdateView& view) {
+  std::vector<at::Tensor> flags;
+  const auto numbers_of = [](const LayerView& layer) {
+    std::vector<at::Tensor> numbers;
+    for (const at::Tensor& x :
+         {layer.ema, layer.column_sums, layer.recent_attention, layer.key_norms, layer.key_similarity}) {
+      if (x.defined()) numbers.push_back(x);
+    }
+    return numbers;
+  };
+  for (const LayerView& layer : view.layers) {
+    for (const at::Tensor& x : numbers_of(layer)) flags.push_back(x.isfinite().all());
+  }
+  if (flags.empty() || at::stack(flags).all().item<bool>()) return;
+  for (const LayerView& layer : view.layers) {
+    for (const at::Tensor& x : numbers_of(layer)) {
+      for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
+        const at::Tensor part = x.narrow(0, layer.offsets[s], layer.offsets[s + 1] - layer.offsets[s]);
+        if (part.isfinite().all().item<bool>()) continue;
+        const size_t heads = static_cast<size_t>(view.shape.kv_heads);
+        const RowView& row = view.rows[s / heads];
+        TORCH_CHECK(false, "[update] layer ", layer.layer, ", KV head ", s % heads, ", sequence ", row.tag,
+                    " after ", row.tokens_processed,
+                    " tokens: the attention or the keys are not finite, so nothing can be said of its tokens; "
+                    "the model is broken here");
+      }
+    }
+  }
+}
+
+}  // namespace namm::memory
