@@ -1,10 +1,8 @@
 #include "memory/bam_scorer.h"
 
-#include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
-
 #include "memory/bam_weights.h"
 #include "memory/cpu/bam_scorer.h"
+#include "memory/cpu/parallel.h"
 
 namespace namm::memory {
 
@@ -79,10 +77,8 @@ at::Tensor bam_scores(const at::Tensor& features, const std::vector<BamSegment>&
     for (const BamSegment& segment : segments) score(segment);
     return scores;
   }
-  at::parallel_for(0, static_cast<int64_t>(segments.size()), 1, [&](int64_t begin, int64_t end) {
-    const c10::InferenceMode guard;  // threads of the pool do not inherit the caller's
-    for (int64_t i = begin; i < end; ++i) score(segments[static_cast<size_t>(i)]);
-  });
+  cpu::parallel_tasks(static_cast<int64_t>(segments.size()),
+                      [&](int64_t i, cpu::Scratch&) { score(segments[static_cast<size_t>(i)]); });
   return scores;
 }
 
