@@ -75,7 +75,8 @@ float exponentials(float* HWY_RESTRICT scores, size_t count, const VisibleRange&
     hn::Store(weight, d, scores + j);
     total = hn::Add(total, weight);
   }
-  const float factor = std::exp(peak - new_peak);
+  // The peak seldom moves after the first tiles.
+  const float factor = new_peak == peak ? 1.0f : std::exp(peak - new_peak);
   sum = sum * factor + hn::GetLane(hn::SumOfLanes(d, total));
   peak = new_peak;
   return factor;
