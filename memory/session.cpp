@@ -283,9 +283,8 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
     positions.push_back(state.cache.packed_positions());
-    TokenFeatures features =
-        token_features(state.cache, state.record, attention[layer], row->tokens - row->updated_tokens, needs,
-                       options.backend);
+    TokenFeatures features = token_features(state.cache, state.record, attention[layer],
+                                            row->tokens - row->updated_tokens, needs, options.backend);
     if (options.backend == Backend::check) {
       check_features(layer, features,
                      token_features(state.cache, state.record, attention[layer],

@@ -22,15 +22,16 @@ void attention_features_reference(const LayerCache& cache, const AttentionFeatur
     for (int64_t row = start; row < end; row += kKeyTile) {
       const int64_t count = std::min(kKeyTile, end - row);
       const at::Tensor mean = group_mean_attention(
-          head_queries, head_sums, query_positions, keys.narrow(0, row, count), positions.narrow(0, row, count),
-          input.attention->scale, input.attention->window_tokens, spectrum);
+          head_queries, head_sums, query_positions, keys.narrow(0, row, count),
+          positions.narrow(0, row, count), input.attention->scale, input.attention->window_tokens, spectrum);
       if (needs.column_sums) {
         features.column_sums.narrow(0, row, count)
             .add_(mean.narrow(1, queries - input.new_queries, input.new_queries).sum(1));
       }
       if (needs.recent_queries > 0) {
         const int64_t recent = std::min(needs.recent_queries, input.new_queries);
-        features.recent_attention.narrow(0, row, count).copy_(mean.narrow(1, queries - recent, recent).sum(1));
+        features.recent_attention.narrow(0, row, count)
+            .copy_(mean.narrow(1, queries - recent, recent).sum(1));
       }
       if (spectrum) {
         const at::Tensor signal = at::constant_pad_nd(mean, {input.absent_queries, 0});
