@@ -112,9 +112,10 @@ void EvaluateConfig::check(const ConfigNode& node) const {
     if (!memory::needs_counts(policy, budget)) continue;
     node.fail_entry(
         "policies", "[" + join(policies, ", ") + "]",
-        format_text("{} needs to know how much namm kept: add namm, or give a budget {tokens: N} or "
-                    "{fraction: F}",
-                    policy));
+        format_text(
+            "{} needs to know how much namm kept: add namm, or give a budget {tokens: N}, {bytes: B} or "
+            "{fraction: F}",
+            policy));
   }
 }
 

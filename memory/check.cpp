@@ -85,8 +85,8 @@ void check_finite(const UpdateView& view) {
   std::vector<at::Tensor> flags;
   const auto numbers_of = [](const LayerView& layer) {
     std::vector<at::Tensor> numbers;
-    for (const at::Tensor& x :
-         {layer.ema, layer.column_sums, layer.recent_attention, layer.key_norms, layer.key_similarity}) {
+    for (const at::Tensor& x : {layer.ema, layer.column_sums, layer.recent_attention, layer.key_norms,
+                                layer.key_similarity, layer.expected_attention}) {
       if (x.defined()) numbers.push_back(x);
     }
     return numbers;

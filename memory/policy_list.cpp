@@ -4,11 +4,14 @@
 
 #include "core/errors.h"
 #include "core/text.h"
+#include "memory/policies/adakv.h"
+#include "memory/policies/expected_attention.h"
 #include "memory/policies/full.h"
 #include "memory/policies/h2o.h"
 #include "memory/policies/keydiff.h"
 #include "memory/policies/l2.h"
 #include "memory/policies/namm_topk.h"
+#include "memory/policies/pyramidkv.h"
 #include "memory/policies/random.h"
 #include "memory/policies/recency.h"
 #include "memory/policies/snapkv.h"
@@ -64,6 +67,20 @@ const Entry kPolicies[] = {
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<SnapKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
                                              a.config.snapkv_pool_tokens);
+     }},
+    {"pyramidkv", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<PyramidKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
+                                                a.config.snapkv_pool_tokens, a.config.pyramidkv_beta);
+     }},
+    {"adakv", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<AdaKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
+                                            a.config.snapkv_pool_tokens, a.config.adakv_own_fraction);
+     }},
+    {"expected-attention", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<ExpectedAttentionPolicy>(baseline(a), a.config.sinks);
      }},
     {"keydiff", true, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {

@@ -56,7 +56,8 @@ Needs merged(const Needs& a, const Needs& b) {
           .column_sums = a.column_sums || b.column_sums,
           .key_norms = a.key_norms || b.key_norms,
           .recent_queries = std::max(a.recent_queries, b.recent_queries),
-          .key_similarity = a.key_similarity || b.key_similarity};
+          .key_similarity = a.key_similarity || b.key_similarity,
+          .expected_attention = a.expected_attention || b.expected_attention};
 }
 
 }  // namespace
@@ -278,7 +279,7 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
   LayerView view;
   view.layer = layer;
   view.offsets = {0};
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity;
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity, expected;
   for (Row* row : due_rows) {
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
@@ -296,6 +297,7 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
     key_norms.push_back(std::move(features.key_norms));
     recent_attention.push_back(std::move(features.recent_attention));
     key_similarity.push_back(std::move(features.key_similarity));
+    expected.push_back(std::move(features.expected_attention));
   }
   const auto packed = [](const std::vector<at::Tensor>& x) { return x.size() == 1 ? x[0] : at::cat(x); };
   view.positions = packed(positions);
@@ -304,6 +306,7 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
   if (needs.key_norms) view.key_norms = packed(key_norms);
   if (needs.recent_queries > 0) view.recent_attention = packed(recent_attention);
   if (needs.key_similarity) view.key_similarity = packed(key_similarity);
+  if (needs.expected_attention) view.expected_attention = packed(expected);
   return view;
 }
 
@@ -408,6 +411,7 @@ void Session::update() {
   const c10::InferenceMode guard;
   UpdateView view;
   view.shape = s.options.shape;
+  view.token_bytes = 2 * s.options.shape.head_dim * static_cast<int64_t>(c10::elementSize(s.options.dtype));
   view.backend = s.options.backend;
   for (const Row* row : due_rows) view.rows.push_back({row->member, row->tag, row->tokens, row->updates});
   for (int64_t l = 0; l < s.options.shape.layers; ++l) view.layers.push_back(s.layer_view(due_rows, l));

@@ -39,11 +39,12 @@ struct AttentionRecord {
 
 /// Per-token numbers of one row and layer in the order of LayerCache::packed_*. Undefined where not needed.
 struct TokenFeatures {
-  at::Tensor ema;               ///< float32 [tokens, D]
-  at::Tensor column_sums;       ///< float32 [tokens]
-  at::Tensor key_norms;         ///< float32 [tokens]
-  at::Tensor recent_attention;  ///< float32 [tokens]
-  at::Tensor key_similarity;    ///< float32 [tokens]
+  at::Tensor ema;                 ///< float32 [tokens, D]
+  at::Tensor column_sums;         ///< float32 [tokens]
+  at::Tensor key_norms;           ///< float32 [tokens]
+  at::Tensor recent_attention;    ///< float32 [tokens]
+  at::Tensor key_similarity;      ///< float32 [tokens]
+  at::Tensor expected_attention;  ///< float32 [tokens]
 };
 
 /// Attention settings of the layer, as the model passed them to namm::attend.
@@ -60,8 +61,8 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
 
 /// What the recorded queries of one row and layer say of its tokens, and what is wanted of it.
 struct AttentionFeatureInput {
-  at::Tensor queries;        ///< [T, H, d], the last ones
-  at::Tensor log_sum_exp;    ///< float32 [H, T]
+  at::Tensor queries;          ///< [T, H, d], the last ones
+  at::Tensor log_sum_exp;      ///< float32 [H, T]
   int64_t first_position = 0;  ///< of the queries
   int64_t new_queries = 0;     ///< the last of them, asked since the last update
   int64_t absent_queries = 0;  ///< context of the first frame that no query gave: zeros stand for it
@@ -76,8 +77,8 @@ void attention_features_reference(const LayerCache& cache, const AttentionFeatur
 
 namespace cpu {
 
-/// The same by the kernels: a tile of keys meets all queries, its attention is transformed and averaged before
-/// the next one comes.
+/// The same by the kernels: a tile of keys meets all queries, its attention is transformed and averaged
+/// before the next one comes.
 void attention_features(const LayerCache& cache, const AttentionFeatureInput& input, TokenFeatures& features);
 
 }  // namespace cpu

@@ -66,7 +66,7 @@ std::vector<int64_t> parse_ids(const std::string& text, int64_t vocabulary) {
 
 memory::Budget parse_budget(const std::string& policy, const std::string& text) {
   const std::string advice =
-      "policy " + policy + ": give its cache size with --budget tokens=N or --budget fraction=F";
+      "policy " + policy + ": give its cache size with --budget tokens=N, fraction=F or bytes=B";
   if (text.empty()) throw ConfigError(advice);
   const auto node = ConfigDocument::from_text("{}", "--budget", {text}).root();
   const memory::Budget budget = memory::Budget::from_config(node);
@@ -263,7 +263,8 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
                       "Memory file, checkpoint or run directory [the shipped memory]");
   command->add_option("--prompt", options->prompt, "File whose bytes are the prompt; - reads standard input");
   command->add_option("--ids", options->ids, "Prompt as token ids, fed as they are: 1,2,3");
-  command->add_option("--budget", options->budget, "Cache of the other policies: tokens=N or fraction=F");
+  command->add_option("--budget", options->budget,
+                      "Cache of the other policies: tokens=N, fraction=F or bytes=B");
   command
       ->add_option("--period-tokens", options->period_tokens,
                    "Tokens between two updates; 0: the memory's, else 512")

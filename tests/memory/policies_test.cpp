@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -8,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "memory/policies/adakv.h"
+#include "memory/policies/expected_attention.h"
 #include "memory/policies/h2o.h"
 #include "memory/policies/keydiff.h"
 #include "memory/policies/l2.h"
@@ -27,8 +31,8 @@ const TransformerShape kShape{.layers = 3, .heads = 4, .kv_heads = 2, .head_dim 
 // A row with made-up tokens: a function of its tag alone, so that it is the same in every batch.
 struct Row {
   RowView view;
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention,
-      key_similarity;  // [layer * Hk + head]
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity,
+      expected_attention;  // [layer * Hk + head]
 };
 
 Row make_row(int64_t tag, int64_t member, int64_t tokens) {
@@ -48,6 +52,7 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
     row.key_norms.push_back(at::rand({positions.size(0)}));
     row.recent_attention.push_back(at::rand({positions.size(0)}));
     row.key_similarity.push_back(at::rand({positions.size(0)}));
+    row.expected_attention.push_back(at::rand({positions.size(0)}));
   }
   return row;
 }
@@ -55,12 +60,13 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
 UpdateView make_view(const std::vector<Row>& rows) {
   UpdateView view;
   view.shape = kShape;
+  view.token_bytes = 64;
   for (const Row& row : rows) view.rows.push_back(row.view);
   for (int64_t l = 0; l < kShape.layers; ++l) {
     LayerView layer;
     layer.layer = l;
     layer.offsets = {0};
-    std::vector<at::Tensor> positions, ema, sums, norms, recent, similarity;
+    std::vector<at::Tensor> positions, ema, sums, norms, recent, similarity, expected;
     for (const Row& row : rows) {
       for (int64_t h = 0; h < kShape.kv_heads; ++h) {
         const auto s = static_cast<size_t>(l * kShape.kv_heads + h);
@@ -70,6 +76,7 @@ UpdateView make_view(const std::vector<Row>& rows) {
         norms.push_back(row.key_norms[s]);
         recent.push_back(row.recent_attention[s]);
         similarity.push_back(row.key_similarity[s]);
+        expected.push_back(row.expected_attention[s]);
         layer.offsets.push_back(layer.offsets.back() + row.positions[s].size(0));
       }
     }
@@ -79,6 +86,7 @@ UpdateView make_view(const std::vector<Row>& rows) {
     layer.key_norms = at::cat(norms);
     layer.recent_attention = at::cat(recent);
     layer.key_similarity = at::cat(similarity);
+    layer.expected_attention = at::cat(expected);
     view.layers.push_back(layer);
   }
   return view;
@@ -180,24 +188,34 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
   for (const Budget& budget :
        {Budget::match_namm(), Budget{Kind::match_namm_layers, 0, 0}, Budget{Kind::match_namm_heads, 0, 0},
         Budget::of_tokens(1), Budget::of_tokens(2), Budget::of_tokens(9), Budget::of_tokens(10000),
-        Budget::of_fraction(0.25)}) {
+        Budget::of_fraction(0.25), Budget::of_bytes(6 * 64 * 7 + 70)}) {
     PolicyArguments with = arguments();
     with.budget = budget;
     const std::vector<KeepDecision> decisions = make(with)->decide(view);
     // namm-counts-random brings its own.
     const Budget spent = GetParam() == "namm-counts-random" ? Budget{Kind::match_namm_heads, 0, 0} : budget;
     for (size_t r = 0; r < view.rows.size(); ++r) {
-      const Indices allowed = budget_counts(spent, with.recorded.get(), view.rows[r], kShape);
+      const Indices allowed =
+          budget_counts(spent, with.recorded.get(), view.rows[r], kShape, view.token_bytes);
+      // Over what a policy may split its budget otherwise: nothing, the heads of a layer, or all of them.
+      std::map<int64_t, std::array<int64_t, 3>> groups;  // kept, budget, tokens there are
       for (size_t l = 0; l < decisions.size(); ++l) {
         for (int64_t h = 0; h < kShape.kv_heads; ++h) {
           const size_t s = r * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h);
+          const size_t place = l * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h);
+          auto& [kept, budgeted, tokens] = groups[GetParam() == "pyramidkv" ? 0
+                                                  : GetParam() == "adakv"   ? static_cast<int64_t>(l)
+                                                                            : static_cast<int64_t>(place)];
           const int64_t length = view.layers[l].offsets[s + 1] - view.layers[l].offsets[s];
-          EXPECT_EQ(
-              decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>(),
-              std::min(length, allowed[l * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h)]))
-              << budget.text();
+          kept += decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>();
+          // adakv shares what the heads together can use of their own budgets.
+          budgeted += GetParam() == "adakv" ? std::min(std::max<int64_t>(1, allowed[place]), length)
+                                            : std::max<int64_t>(1, allowed[place]);
+          tokens += length;
         }
       }
+      for (const auto& [group, numbers] : groups)
+        EXPECT_EQ(numbers[0], std::min(numbers[1], numbers[2])) << budget.text() << ", group " << group;
     }
   }
 }
@@ -205,7 +223,7 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
 TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
   Row row = make_row(3, 0, 64);
   for (auto* tensors : {&row.positions, &row.ema, &row.column_sums, &row.key_norms, &row.recent_attention,
-                        &row.key_similarity}) {
+                        &row.key_similarity, &row.expected_attention}) {
     for (at::Tensor& tensor : *tensors) tensor = tensor.narrow(0, tensor.size(0) - 1, 1);
   }
   const UpdateView view = make_view({row});
@@ -310,6 +328,36 @@ TEST(SnapKvPolicy, PoolsOverNeighboursBeforeTheWindow) {
   EXPECT_EQ(keep(SnapKvPolicy(tokens(1), 2, 3), recently_attended(sums)), (Indices{7}))
       << "a window beyond the budget";
   EXPECT_THROW(SnapKvPolicy(tokens(1), 2, 4), c10::Error);
+}
+
+// Two heads of a layer, five tokens each, windows of one: scores of the older four.
+UpdateView two_heads(const at::Tensor& attention) {
+  UpdateView view = single(5);
+  view.shape = {.layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 1};
+  LayerView& layer = view.layers[0];
+  layer.offsets = {0, 5, 10};
+  layer.positions = at::arange(5).repeat({2});
+  layer.recent_attention = attention;
+  return view;
+}
+
+TEST(AdaKvPolicy, TheBestTokensOfAllHeadsShareTheBudget) {
+  const UpdateView view = two_heads(at::tensor({0.1f, 0.2f, 0.1f, 0.05f, 1.f, 0.9f, 0.8f, 0.7f, 0.6f, 1.f}));
+  // Three tokens a head: the windows, then the four best of the other eight, all of head 1.
+  EXPECT_EQ(keep(AdaKvPolicy(tokens(3), 1, 1, 0), view), (Indices{4, 5, 6, 7, 8, 9}));
+  // Half of what is beyond the window stays each head's own.
+  EXPECT_EQ(keep(AdaKvPolicy(tokens(3), 1, 1, 0.5), view), (Indices{1, 4, 5, 6, 7, 9}));
+  EXPECT_EQ(keep(AdaKvPolicy(tokens(3), 1, 1, 1), view), (Indices{0, 1, 4, 5, 6, 9}));
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 1, 1), view), (Indices{0, 1, 4, 5, 6, 9}));
+  EXPECT_THROW(AdaKvPolicy(tokens(3), 1, 1, 1.5), c10::Error);
+}
+
+TEST(ExpectedAttentionPolicy, SinksThenTheExpected) {
+  UpdateView view = single(6);
+  view.layers[0].expected_attention = at::tensor({0.f, 0.1f, 0.9f, 0.3f, 0.8f, 0.f});
+  EXPECT_EQ(keep(ExpectedAttentionPolicy(tokens(4), 1), view), (Indices{0, 2, 4, 5}));
+  EXPECT_EQ(keep(ExpectedAttentionPolicy(tokens(4), 0), view), (Indices{2, 3, 4, 5}));
+  EXPECT_TRUE(ExpectedAttentionPolicy(tokens(4), 0).needs().attention());
 }
 
 TEST(KeyDiffPolicy, ForgetsTheKeysThatAreLikeTheOthers) {
