@@ -10,8 +10,8 @@
 #include "core/config.h"
 #include "memory/budget.h"
 #include "memory/eviction_policy.h"
+#include "memory/namm_config.h"
 #include "memory/normalisation.h"
-#include "memory/policies/namm.h"
 
 namespace namm::memory {
 
@@ -23,8 +23,7 @@ struct MemoryConfig : NammConfig {
   int64_t snapkv_window_tokens = 32;
   int64_t snapkv_pool_tokens = 5;
   uint64_t seed = 1;  ///< random, namm-counts-random
-  ConfigPath
-      file;  ///< memory file that the policy `namm` reads where no stage evolved one; empty: the shipped one
+  ConfigPath file;    ///< evolved memory where no stage evolves one; empty: the shipped one
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
@@ -37,7 +36,7 @@ struct MemoryConfig : NammConfig {
     visit("snapkv_pool_tokens", self.snapkv_pool_tokens, between(1, 1 << 20),
           "policy snapkv: neighbours that attention is averaged over, an odd number; 1: none");
     visit("seed", self.seed, "policies random and namm-counts-random: key of the draws");
-    visit("file", self.file, "evolved memory that the policy namm reads where no stage evolved one");
+    visit("file", self.file, "evolved memory where no stage evolves one");
   }
   void check(const ConfigNode& node) const;  ///< as NammConfig; an odd pool
 
@@ -54,14 +53,21 @@ struct PolicyArguments {
       recorded;  ///< baselines whose budget needs what NAMM kept; filled before they run
 };
 
-/// full, recency, random, h2o, l2, l2-high, tova, snapkv, keydiff, namm, namm-counts-random, namm-topk.
+/// full, recency, random, h2o, l2, l2-high, tova, snapkv, keydiff, namm, namm-mix, namm-counts-random,
+/// namm-topk.
 std::vector<std::string> policy_names();
 
-/// Whether the policy takes a budget (all but full and namm); namm-counts-random brings its own,
+/// Whether the policy takes a budget (all but full, namm and namm-mix); namm-counts-random brings its own,
 /// match_namm_heads.
 bool takes_budget(const std::string& name);
 /// Whether the policy is made from an evolved memory.
 bool needs_memory(const std::string& name);
+/// Whether what the policy kept is what others match: namm and namm-mix, of which a memory fits one.
+bool gives_counts(const std::string& name);
+/// The policy that applies a memory of these constants: namm-mix for scorer mix, else namm.
+std::string memory_policy(const NammConfig& config);
+/// Whether a memory of these constants fits the policy, which needs one.
+bool fits_memory(const std::string& name, const NammConfig& config);
 /// Whether the policy cannot run before NAMM's counts were recorded.
 bool needs_counts(const std::string& name, const Budget& budget);
 
