@@ -10,6 +10,8 @@
 #include "memory/policies/h2o.h"
 #include "memory/policies/keydiff.h"
 #include "memory/policies/l2.h"
+#include "memory/policies/namm.h"
+#include "memory/policies/namm_mix.h"
 #include "memory/policies/namm_topk.h"
 #include "memory/policies/pyramidkv.h"
 #include "memory/policies/random.h"
@@ -90,6 +92,10 @@ const Entry kPolicies[] = {
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<NammPolicy>(a.config, a.parameters, a.statistics);
      }},
+    {"namm-mix", false, true,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<NammMixPolicy>(a.config, a.parameters, a.statistics);
+     }},
     {"namm-counts-random", true, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        BaselineArguments own = baseline(a);
@@ -134,6 +140,18 @@ bool takes_budget(const std::string& name) {
 
 bool needs_memory(const std::string& name) {
   return entry(name).needs_memory;
+}
+
+bool gives_counts(const std::string& name) {
+  return entry(name).needs_memory && !entry(name).takes_budget;
+}
+
+std::string memory_policy(const NammConfig& config) {
+  return config.mixes_heads() ? "namm-mix" : "namm";
+}
+
+bool fits_memory(const std::string& name, const NammConfig& config) {
+  return config.mixes_heads() == (name == "namm-mix");
 }
 
 bool needs_counts(const std::string& name, const Budget& budget) {

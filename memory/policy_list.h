@@ -10,8 +10,8 @@
 #include "core/config.h"
 #include "memory/budget.h"
 #include "memory/eviction_policy.h"
+#include "memory/namm_config.h"
 #include "memory/normalisation.h"
-#include "memory/policies/namm.h"
 
 namespace namm::memory {
 
@@ -26,8 +26,7 @@ struct MemoryConfig : NammConfig {
   double adakv_own_fraction = 0.2;
   uint64_t seed = 1;  ///< random, namm-counts-random
   std::string backend = "auto";
-  ConfigPath
-      file;  ///< memory file that the policy `namm` reads where no stage evolved one; empty: the shipped one
+  ConfigPath file;  ///< evolved memory where no stage evolves one; empty: the shipped one
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
@@ -47,7 +46,7 @@ struct MemoryConfig : NammConfig {
     visit("seed", self.seed, "policies random and namm-counts-random: key of the draws");
     visit("backend", self.backend, one_of({"auto", "reference", "cpu", "check"}),
           "how attention and the update are computed; check runs two and compares them");
-    visit("file", self.file, "evolved memory that the policy namm reads where no stage evolved one");
+    visit("file", self.file, "evolved memory where no stage evolves one");
   }
   void check(const ConfigNode& node) const;  ///< as NammConfig; an odd pool
 
@@ -65,14 +64,20 @@ struct PolicyArguments {
 };
 
 /// full, recency, random, h2o, l2, l2-high, tova, snapkv, pyramidkv, adakv, keydiff, expected-attention,
-/// namm, namm-counts-random, namm-topk.
+/// namm, namm-mix, namm-counts-random, namm-topk.
 std::vector<std::string> policy_names();
 
-/// Whether the policy takes a budget (all but full and namm); namm-counts-random brings its own,
+/// Whether the policy takes a budget (all but full, namm and namm-mix); namm-counts-random brings its own,
 /// match_namm_heads.
 bool takes_budget(const std::string& name);
 /// Whether the policy is made from an evolved memory.
 bool needs_memory(const std::string& name);
+/// Whether what the policy kept is what others match: namm and namm-mix, of which a memory fits one.
+bool gives_counts(const std::string& name);
+/// The policy that applies a memory of these constants: namm-mix for scorer mix, else namm.
+std::string memory_policy(const NammConfig& config);
+/// Whether a memory of these constants fits the policy, which needs one.
+bool fits_memory(const std::string& name, const NammConfig& config);
 /// Whether the policy cannot run before NAMM's counts were recorded.
 bool needs_counts(const std::string& name, const Budget& budget);
 

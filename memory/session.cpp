@@ -21,6 +21,17 @@ struct LayerState {
   AttentionRecord record;
 };
 
+// Whether two rows hold the same tokens and the same record of them, as forks do until one goes on.
+bool is_shared(const LayerState& a, const LayerState& b) {
+  const auto same = [](const at::Tensor& x, const at::Tensor& y) { return x.is_same(y); };
+  return a.cache.segments() == b.cache.segments() && a.record.known == b.record.known &&
+         same(a.record.ema, b.record.ema) && same(a.record.column_sums, b.record.column_sums) &&
+         std::equal(a.record.blocks.begin(), a.record.blocks.end(), b.record.blocks.begin(),
+                    b.record.blocks.end(), [&](const QueryBlock& x, const QueryBlock& y) {
+                      return same(x.queries, y.queries) && same(x.log_sum_exp, y.log_sum_exp);
+                    });
+}
+
 struct Row {
   int64_t member = 0;
   int64_t tag = 0;
@@ -280,24 +291,32 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
   view.layer = layer;
   view.offsets = {0};
   std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity, expected;
-  for (Row* row : due_rows) {
+  TokenFeatures features;
+  const Row* previous = nullptr;
+  for (const Row* row : due_rows) {
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
     positions.push_back(state.cache.packed_positions());
-    TokenFeatures features = token_features(state.cache, state.record, attention[layer],
-                                            row->tokens - row->updated_tokens, needs, options.backend);
-    if (options.backend == Backend::check) {
-      check_features(layer, features,
-                     token_features(state.cache, state.record, attention[layer],
-                                    row->tokens - row->updated_tokens, needs, Backend::reference),
-                     state.cache.lengths(), positions.back(), needs);
+    // The members of a population come to their first update with one and the same context.
+    if (previous == nullptr || previous->updated_tokens != row->updated_tokens ||
+        !is_shared(state, previous->layers[layer])) {
+      const int64_t new_queries = row->tokens - row->updated_tokens;
+      features =
+          token_features(state.cache, state.record, attention[layer], new_queries, needs, options.backend);
+      if (options.backend == Backend::check) {
+        check_features(layer, features,
+                       token_features(state.cache, state.record, attention[layer], new_queries, needs,
+                                      Backend::reference),
+                       state.cache.lengths(), positions.back(), needs);
+      }
     }
-    ema.push_back(std::move(features.ema));
-    column_sums.push_back(std::move(features.column_sums));
-    key_norms.push_back(std::move(features.key_norms));
-    recent_attention.push_back(std::move(features.recent_attention));
-    key_similarity.push_back(std::move(features.key_similarity));
-    expected.push_back(std::move(features.expected_attention));
+    previous = row;
+    ema.push_back(features.ema);
+    column_sums.push_back(features.column_sums);
+    key_norms.push_back(features.key_norms);
+    recent_attention.push_back(features.recent_attention);
+    key_similarity.push_back(features.key_similarity);
+    expected.push_back(features.expected_attention);
   }
   const auto packed = [](const std::vector<at::Tensor>& x) { return x.size() == 1 ? x[0] : at::cat(x); };
   view.positions = packed(positions);

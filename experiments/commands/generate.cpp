@@ -74,20 +74,28 @@ memory::Budget parse_budget(const std::string& policy, const std::string& text) 
   return budget;
 }
 
-std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options, c10::Device device) {
-  const std::string name = !options.policy.empty()  ? options.policy
-                           : options.memory.empty() ? "full"
-                                                    : "namm";
+std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options,
+                                                          const models::Archive& archive) {
+  std::string name = !options.policy.empty() ? options.policy : "full";
   memory::PolicyArguments arguments;
   arguments.config.seed = options.seed;
-  const bool from_memory = memory::needs_memory(name);
-  if (from_memory || !options.memory.empty()) {
-    const auto file =
-        read_memory_of(options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory));
+  if (memory::needs_memory(name) || !options.memory.empty()) {
+    const auto path = options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory);
+    const auto file = read_memory_of(path);
+    const std::string fitting = memory::memory_policy(file.config);
+    if (options.policy.empty()) name = fitting;
+    if (memory::needs_memory(name)) {
+      if (!memory::fits_memory(name, file.config)) {
+        throw ConfigError(format_text("--policy {}: {} for this memory, whose scorer is {}: {}", name,
+                                      fitting, file.config.scorer, path.string()));
+      }
+      file.config.require_transformer(archive.contract().shape, path.string());
+    }
     static_cast<memory::NammConfig&>(arguments.config) = file.config;
-    arguments.parameters = file.theta().to(device);
+    arguments.parameters = file.theta().to(archive.device());
     arguments.statistics = file.statistics;
   }
+  const bool from_memory = memory::needs_memory(name);
   if (options.period_tokens > 0) arguments.config.period_tokens = options.period_tokens;
   if (from_memory && arguments.config.period_tokens % arguments.config.spectrogram.hop_length != 0) {
     throw ConfigError(format_text("--period-tokens {}: a multiple of the memory's hop_length = {}",
@@ -172,7 +180,7 @@ void generate(const Options& options) {
   model.archive.value = options.model;
   const auto archive = load_model(model, device);
   const std::vector<int64_t> ids = prompt_ids(options, *archive);
-  const auto policy = make_policy(options, device);
+  const auto policy = make_policy(options, *archive);
   const models::Contract& contract = archive->contract();
   const auto prompt_tokens = static_cast<int64_t>(ids.size());
   if (contract.max_positions > 0 && prompt_tokens + options.max_new_tokens > contract.max_positions) {
@@ -257,8 +265,9 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
   auto* command = app.add_subcommand("generate", "Answer one prompt with a memory");
   auto options = std::make_shared<Options>();
   command->add_option("--model", options->model, "Model archive (.pt)")->required();
-  command->add_option("--policy", options->policy,
-                      join(memory::policy_names(), ", ") + " [full; namm where a memory is named]");
+  command->add_option(
+      "--policy", options->policy,
+      join(memory::policy_names(), ", ") + " [full; namm or namm-mix where a memory is named]");
   command->add_option("--memory", options->memory,
                       "Memory file, checkpoint or run directory [the shipped memory]");
   command->add_option("--prompt", options->prompt, "File whose bytes are the prompt; - reads standard input");

@@ -297,6 +297,54 @@ TEST(SessionUpdate, BatchOfRaggedRowsAtDifferentPhases) {
   }
 }
 
+// Forks come to an update with one context: its features are computed once, and are those of each alone.
+TEST(SessionUpdate, ForksOfADueRowSeeWhatEachWouldAlone) {
+  const SpectrogramConfig config;
+  const int64_t period = 64;
+  const at::Tensor first = normal({period, toy().hidden}, 8), other = normal({period, toy().hidden}, 9);
+  std::vector<std::vector<at::Tensor>> seen;  // [update][layer * 3], of all rows
+  SessionOptions options;
+  options.shape = toy().shape;
+  options.policy = std::make_shared<TestPolicy>(period, all_needs(config), stays);
+  Session session(options);
+  session.set_observer([&](const UpdateView& view) {
+    seen.emplace_back();
+    for (const LayerView& layer : view.layers)
+      seen.back().insert(seen.back().end(), {layer.positions, layer.ema, layer.column_sums});
+  });
+  const std::vector<RowId> rows = {session.add_row(), session.add_row()};
+  toy().step(session, rows, {first, other});
+  std::vector<RowId> forks;
+  for (const RowId row : {rows[0], rows[0], rows[1]}) forks.push_back(session.fork(row, 0, 0));
+  for (const RowId row : rows) session.drop(row);
+  session.update();
+  // The forks read on, each its own tokens: nothing is shared at the second update.
+  std::vector<at::Tensor> inputs;
+  for (const uint64_t seed : {20, 21, 22}) inputs.push_back(normal({period, toy().hidden}, seed));
+  toy().step(session, forks, inputs);
+  session.update();
+  ASSERT_EQ(seen.size(), 2u);
+
+  const auto alone = [&](const at::Tensor& start, const at::Tensor& next) {
+    return run(toy(), {at::cat({start, next})}, {period}, {0}, period, config)[0];
+  };
+  const std::vector<RowSeen> expected = {alone(first, inputs[0]), alone(first, inputs[1]),
+                                         alone(other, inputs[2])};
+  for (size_t u = 0; u < 2; ++u) {
+    for (size_t l = 0; l < 2; ++l) {
+      std::vector<at::Tensor> ema, sums;
+      for (const RowSeen& row : expected) {
+        for (size_t h = 0; h < 2; ++h) {
+          ema.push_back(row.updates[u][l * 2 + h].ema);
+          sums.push_back(row.updates[u][l * 2 + h].column_sums);
+        }
+      }
+      EXPECT_TRUE(at::equal(seen[u][l * 3 + 1], at::cat(ema))) << "update " << u << ", layer " << l;
+      EXPECT_TRUE(at::equal(seen[u][l * 3 + 2], at::cat(sums))) << "update " << u << ", layer " << l;
+    }
+  }
+}
+
 TEST(SessionUpdate, AttentionIsRoundedToBfloat16WhereConfigured) {
   SpectrogramConfig exact, rounded;
   rounded.attention_dtype = "bfloat16";
