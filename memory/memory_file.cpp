@@ -115,10 +115,11 @@ MemoryFile MemoryFile::load(const std::filesystem::path& path) {
 
 void MemoryFile::require_same_network(const NammConfig& wanted, const std::string& where) const {
   NammConfig here = config;
-  // These say when and how many, not what the parameters mean.
+  // These say when, how many and where they stand, not what the parameters mean.
   here.period_tokens = wanted.period_tokens;
   here.heads = wanted.heads;
   here.cache_cap = wanted.cache_cap;
+  here.positions = wanted.positions;
   if (here == wanted) return;
   std::string difference;
   if (here.bam != wanted.bam) difference = "bam";
@@ -136,7 +137,12 @@ void MemoryFile::require_same_network(const NammConfig& wanted, const std::strin
 
 std::string MemoryFile::sha256() const {
   Sha256 hash;
-  hash.update(config_sha256(config));
+  ConfigValue constants = write_config(config);
+  // Files from before this constant existed were hashed without it.
+  if (config.positions == NammConfig{}.positions)
+    std::erase_if(constants.entries,
+                  [](const ConfigValue::Entry& entry) { return entry.key == "positions"; });
+  hash.update(config_sha256(constants));
   hash.update_integer(parameters.size());
   hash.update(parameters.data(), parameters.size() * sizeof(float));
   const std::vector<double> numbers = statistics.to_values();

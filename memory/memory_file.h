@@ -32,7 +32,7 @@ struct MemoryFile {
   static MemoryFile load(const std::filesystem::path& path);
 
   /// Throws DataError naming the first constant in which `wanted` differs in a way that changes what the
-  /// parameters mean (features, scorer); period, head mode and cap may differ.
+  /// parameters mean (features, scorer); period, head mode, cap and positions may differ.
   void require_same_network(const NammConfig& wanted, const std::string& where) const;
 
   /// SHA-256 of constants, parameters and statistics; provenance does not count.
