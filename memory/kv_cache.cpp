@@ -3,6 +3,8 @@
 #include <numeric>
 #include <utility>
 
+#include "memory/held_tensor.h"
+
 namespace namm::memory {
 namespace {
 
@@ -28,7 +30,8 @@ bool CacheSegment::even() const {
 }
 
 int64_t CacheSegment::bytes() const {
-  return static_cast<int64_t>(keys.nbytes() + values.nbytes());
+  return static_cast<int64_t>(keys.nbytes() + values.nbytes() +
+                              (read_keys.defined() ? read_keys.nbytes() : 0));
 }
 
 at::Tensor CacheSegment::keys_of(int64_t kv_head) const {
@@ -46,8 +49,19 @@ at::Tensor CacheSegment::positions_of(int64_t kv_head) const {
   return positions.narrow(0, starts[kv_head], lengths[kv_head]);
 }
 
-LayerCache::LayerCache(const TransformerShape& shape, const at::TensorOptions& options)
-    : head_dim_(shape.head_dim), options_(options), lengths_(shape.kv_heads, 0) {}
+LayerCache::LayerCache(const TransformerShape& shape, const at::TensorOptions& options, CacheMoves moves)
+    : head_dim_(shape.head_dim), options_(options), moves_(std::move(moves)), lengths_(shape.kv_heads, 0) {}
+
+LayerCache::LayerCache(const TransformerShape& shape, const at::TensorOptions& options, CacheMoves moves,
+                       std::vector<std::shared_ptr<CacheSegment>> segments)
+    : LayerCache(shape, options, std::move(moves)) {
+  segments_ = std::move(segments);
+  for (const auto& segment : segments_) {
+    for (int64_t h = 0; h < kv_heads(); ++h) lengths_[h] += segment->lengths[h];
+    next_position_ = segment->growing() ? segment->first_position + segment->lengths[0]
+                                        : segment->positions_of(0)[-1].item<int64_t>() + 1;
+  }
+}
 
 void LayerCache::append(const at::Tensor& keys, const at::Tensor& values, int64_t first_position) {
   const int64_t tokens = keys.size(0);
@@ -65,7 +79,7 @@ void LayerCache::append(const at::Tensor& keys, const at::Tensor& values, int64_
   if (used + tokens > segment.capacity) {
     const int64_t capacity = grown_capacity(used + tokens);
     for (at::Tensor* field : {&segment.keys, &segment.values}) {
-      at::Tensor grown = at::empty({heads * capacity, head_dim_}, options_);
+      at::Tensor grown = held_empty({heads * capacity, head_dim_}, options_);
       if (used > 0) by_head(grown, heads).narrow(1, 0, used).copy_(by_head(*field, heads).narrow(1, 0, used));
       *field = std::move(grown);
     }
@@ -76,6 +90,7 @@ void LayerCache::append(const at::Tensor& keys, const at::Tensor& values, int64_
   by_head(segment.values, heads).narrow(1, used, tokens).copy_(values.transpose(0, 1));
   for (int64_t& n : segment.lengths) n += tokens;
   for (int64_t& n : lengths_) n += tokens;
+  next_position_ = first_position + tokens;
 }
 
 int64_t LayerCache::tokens() const {
@@ -88,44 +103,100 @@ int64_t LayerCache::bytes() const {
   return sum;
 }
 
-at::Tensor LayerCache::packed(at::Tensor CacheSegment::*field) const {
-  if (segments_.size() == 1 && !segments_[0]->growing()) return (*segments_[0]).*field;
+bool LayerCache::moved() const {
+  return !segments_.empty() && segments_.front()->places.defined();
+}
+
+at::Tensor LayerCache::packed(const Piece& piece) const {
   std::vector<at::Tensor> pieces;
   for (int64_t h = 0; h < kv_heads(); ++h) {
-    for (const auto& segment : segments_) {
-      pieces.push_back(((*segment).*field).narrow(0, segment->starts[h], segment->lengths[h]));
-    }
+    for (const auto& segment : segments_) pieces.push_back(piece(*segment, h));
   }
-  if (pieces.empty()) return at::empty({0, head_dim_}, options_);
   return at::cat(pieces);
 }
 
 at::Tensor LayerCache::packed_keys() const {
-  return packed(&CacheSegment::keys);
+  if (segments_.empty()) return at::empty({0, head_dim_}, options_);
+  if (segments_.size() == 1 && !segments_[0]->growing()) return segments_[0]->keys;
+  return packed([](const CacheSegment& segment, int64_t h) { return segment.keys_of(h); });
 }
 
 at::Tensor LayerCache::packed_values() const {
-  return packed(&CacheSegment::values);
+  if (segments_.empty()) return at::empty({0, head_dim_}, options_);
+  if (segments_.size() == 1 && !segments_[0]->growing()) return segments_[0]->values;
+  return packed([](const CacheSegment& segment, int64_t h) { return segment.values_of(h); });
 }
 
 at::Tensor LayerCache::packed_positions() const {
+  if (segments_.empty()) return at::empty({0}, options_.dtype(at::kLong));
   if (segments_.size() == 1 && !segments_[0]->growing()) return segments_[0]->positions;
-  std::vector<at::Tensor> pieces;
+  return packed([](const CacheSegment& segment, int64_t h) { return segment.positions_of(h); });
+}
+
+at::Tensor LayerCache::places_of(const CacheSegment& segment, int64_t h) const {
+  if (segment.places.defined()) return segment.places.narrow(0, segment.starts[h], segment.lengths[h]);
+  return segment.positions_of(h).unsqueeze(1).expand({-1, 1 + moves_.remembered_updates});
+}
+
+at::Tensor LayerCache::packed_places() const {
+  if (!moved()) return packed_positions();
+  return packed(
+      [this](const CacheSegment& segment, int64_t h) { return places_of(segment, h).select(1, 0); });
+}
+
+at::Tensor LayerCache::moved_keys_before(int64_t updates) const {
+  TORCH_INTERNAL_ASSERT(moved() && updates >= 1 && updates <= moves_.remembered_updates);
+  const CacheSegment& segment = *segments_.front();
+  return rotated(segment.read_keys, segment.positions, segment.places.select(1, updates),
+                 moves_.inverse_frequencies);
+}
+
+// Head by head, so that no more than one head's tokens are copied beside the old and the new rows.
+at::Tensor LayerCache::gathered(const Piece& piece, const at::Tensor& index,
+                                const std::vector<int64_t>& lengths) const {
+  at::Tensor rows;
+  int64_t first = 0, head_first = 0;
   for (int64_t h = 0; h < kv_heads(); ++h) {
-    for (const auto& segment : segments_) pieces.push_back(segment->positions_of(h));
+    std::vector<at::Tensor> pieces;
+    for (const auto& segment : segments_) pieces.push_back(piece(*segment, h));
+    const at::Tensor head = pieces.size() == 1 ? pieces[0] : at::cat(pieces);
+    if (!rows.defined()) {
+      std::vector<int64_t> sizes = head.sizes().vec();
+      sizes[0] = index.size(0);
+      rows = held_empty(sizes, head.options());
+    }
+    at::Tensor target = rows.narrow(0, first, lengths[h]);
+    at::index_select_out(target, head, 0, index.narrow(0, first, lengths[h]) - head_first);
+    first += lengths[h];
+    head_first += lengths_[h];
   }
-  if (pieces.empty()) return at::empty({0}, options_.dtype(at::kLong));
-  return at::cat(pieces);
+  return rows;
 }
 
 void LayerCache::compact(const at::Tensor& index, std::vector<int64_t> lengths) {
   auto segment = std::make_shared<CacheSegment>();
-  segment->keys = packed_keys().index_select(0, index);
-  segment->values = packed_values().index_select(0, index);
-  segment->positions = packed_positions().index_select(0, index);
   segment->starts.resize(lengths.size());
   std::exclusive_scan(lengths.begin(), lengths.end(), segment->starts.begin(), int64_t{0});
   segment->lengths = lengths;
+  const auto gather = [&](const Piece& piece) { return gathered(piece, index, lengths); };
+  segment->values = gather([](const CacheSegment& s, int64_t h) { return s.values_of(h); });
+  segment->positions = gather([](const CacheSegment& s, int64_t h) { return s.positions_of(h); });
+  if (moves_.moves()) {
+    segment->read_keys = gather([](const CacheSegment& s, int64_t h) {
+      return s.read_keys.defined() ? s.read_keys.narrow(0, s.starts[h], s.lengths[h]) : s.keys_of(h);
+    });
+    std::vector<at::Tensor> now;
+    for (const int64_t n : lengths)
+      now.push_back(at::arange(next_position_ - n, next_position_, index.options()));
+    segment->places = gather([this](const CacheSegment& s, int64_t h) { return places_of(s, h); });
+    const at::Tensor earlier = segment->places.narrow(1, 0, moves_.remembered_updates).clone();
+    segment->places.narrow(1, 1, moves_.remembered_updates).copy_(earlier);
+    segment->places.select(1, 0).copy_(at::cat(now));
+    segment->keys = rotated(segment->read_keys, segment->positions, segment->places.select(1, 0),
+                            moves_.inverse_frequencies);
+  } else {
+    segment->keys = gather([](const CacheSegment& s, int64_t h) { return s.keys_of(h); });
+  }
   lengths_ = std::move(lengths);
   segments_.assign(1, std::move(segment));
 }

@@ -115,10 +115,11 @@ MemoryFile MemoryFile::load(const std::filesystem::path& path) {
 
 void MemoryFile::require_same_network(const NammConfig& wanted, const std::string& where) const {
   NammConfig here = config;
-  // These say when and how many, not what the parameters mean.
+  // These say when, how many and where they stand, not what the parameters mean.
   here.period_tokens = wanted.period_tokens;
   here.heads = wanted.heads;
   here.cache_cap = wanted.cache_cap;
+  here.positions = wanted.positions;
   here.mix.sinks = wanted.mix.sinks;
   here.mix.recent_tokens = wanted.mix.recent_tokens;
   here.mix.keep_fraction = wanted.mix.keep_fraction;

@@ -99,7 +99,7 @@ void NammConfig::require_transformer(const TransformerShape& shape, const std::s
 }
 
 ConfigValue stored_form(ConfigValue resolved) {
-  constexpr std::array later = {"features", "scorer", "parameters", "transformer", "mlp", "mix"};
+  constexpr std::array later = {"positions", "features", "scorer", "parameters", "transformer", "mlp", "mix"};
   static const ConfigValue defaults = write_config(NammConfig{});
   std::erase_if(resolved.entries, [&](const ConfigValue::Entry& entry) {
     return std::find(later.begin(), later.end(), entry.key) != later.end() &&

@@ -54,6 +54,7 @@ struct NammConfig {
   int64_t period_tokens = 512;
   std::string heads = "ragged";
   int64_t cache_cap = 0;
+  std::string positions = "original";
   SpectrogramConfig spectrogram;
   RecencyConfig recency;
   std::string spectral = "magnitude";
@@ -71,6 +72,9 @@ struct NammConfig {
           "ragged: every head keeps its own number of tokens; parity: one number a layer, as the released "
           "code");
     visit("cache_cap", self.cache_cap, at_least(0), "most tokens a head keeps at an update; 0: no cap");
+    visit("positions", self.positions, one_of({"original", "compacted"}),
+          "original: keys keep the rotation of the position they were read at; compacted: at an update each "
+          "head's are rotated to consecutive positions");
     visit("spectrogram", self.spectrogram, "features: transform of the attention a token receives");
     visit("recency", self.recency, "features: embedding of a token's age");
     visit("features", self.spectral, one_of(spectral_feature_kinds()),

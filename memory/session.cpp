@@ -9,17 +9,15 @@
 
 #include "memory/attention.h"
 #include "memory/check.h"
-#include "memory/kv_cache.h"
+#include "memory/held_tensor.h"
+#include "memory/row_state.h"
 #include "memory/session_table.h"
-#include "memory/token_features.h"
 
 namespace namm::memory {
 namespace {
 
-struct LayerState {
-  LayerCache cache;
-  AttentionRecord record;
-};
+// An update that frees so much has made as large a mess of temporaries.
+constexpr int64_t kLargeReleaseBytes = 64 << 20;
 
 // Whether two rows hold the same tokens and the same record of them, as forks do until one goes on.
 bool is_shared(const LayerState& a, const LayerState& b) {
@@ -32,19 +30,8 @@ bool is_shared(const LayerState& a, const LayerState& b) {
                     });
 }
 
-struct Row {
-  int64_t member = 0;
-  int64_t tag = 0;
-  int64_t tokens = 0;          // read so far
-  int64_t updated_tokens = 0;  // of these, before the last update
-  int64_t updates = 0;
-  bool torn = false;  // a step or an update was given up half-way: its layers disagree about its tokens
-  std::vector<LayerState> layers;
-  std::vector<std::vector<int64_t>> kept_history;
-};
-
 struct StepRow {
-  Row* row = nullptr;
+  RowState* row = nullptr;
   int64_t offset = 0;  // of its tokens among the packed tokens of the step
   int64_t length = 0;
 };
@@ -73,13 +60,46 @@ Needs merged(const Needs& a, const Needs& b) {
 
 }  // namespace
 
+UpdateSchedule::UpdateSchedule(const SessionOptions& options) {
+  check_shape(options.shape);
+  TORCH_CHECK(options.policy, "[session] a policy is missing; `full` keeps everything");
+  TORCH_CHECK(at::isFloatingType(options.dtype), "[session] keys and values cannot be stored as ",
+              options.dtype);
+  needs = merged(options.policy->needs(), options.extra_needs);
+  const int64_t policy_period = options.policy->schedule().period_tokens;
+  evicts = policy_period > 0;
+  period_tokens = evicts ? policy_period : options.extra_period_tokens;
+  TORCH_CHECK(period_tokens >= 0, "[session] a period of ", period_tokens, " tokens cannot be");
+  if (!needs.spectrogram || period_tokens == 0) return;
+  const SpectrogramConfig& config = *needs.spectrogram;
+  TORCH_CHECK(
+      config.hop_length > 0 && config.hop_length <= config.n_fft && period_tokens % config.hop_length == 0,
+      "[session] the hop of ", config.hop_length, " queries must divide the period of ", period_tokens,
+      " tokens and not exceed the window of ", config.n_fft);
+}
+
+CacheMoves cache_moves(const SessionOptions& options) {
+  if (options.positions == PositionMode::original) return {};
+  const at::Tensor& frequencies = options.inverse_frequencies;
+  TORCH_CHECK(frequencies.defined() && frequencies.scalar_type() == at::kFloat && frequencies.dim() == 1 &&
+                  2 * frequencies.size(0) == options.shape.head_dim,
+              "[session] compacted positions need the model's rotary frequencies, float32 [",
+              options.shape.head_dim, " / 2]");
+  const UpdateSchedule schedule(options);
+  const int64_t context =
+      schedule.records() && schedule.needs.spectrogram ? schedule.needs.spectrogram->context_queries() : 0;
+  return {frequencies.to(options.device),
+          context > 0 ? (context + schedule.period_tokens - 1) / schedule.period_tokens : 0};
+}
+
 struct Session::State {
+  explicit State(const SessionOptions& o) : options(o), schedule(o), moves(cache_moves(o)) {}
+
   SessionOptions options;
-  Needs needs;
-  int64_t period = 0;   // of updates; 0: never
-  bool evicts = false;  // the policy decides at updates; else they only serve the observer
+  UpdateSchedule schedule;
+  CacheMoves moves;
   at::Tensor handle;
-  std::map<RowId, Row> rows;
+  std::map<RowId, RowState> rows;
   RowId next_row = 0;
   std::vector<LayerAttention> attention;  // [L], as the model passed it last
 
@@ -92,47 +112,34 @@ struct Session::State {
   Observer observer;
   DecisionObserver decision_observer;
 
-  Row& row(RowId id) {
+  RowState& row(RowId id) {
     const auto it = rows.find(id);
     TORCH_CHECK(it != rows.end(), "[session] there is no row ", id);
     return it->second;
   }
 
-  bool records() const { return period > 0 && needs.attention(); }
-  bool due(const Row& r) const { return period > 0 && r.tokens > r.updated_tokens && r.tokens % period == 0; }
+  LayerCache empty_cache() const {
+    return {options.shape, at::TensorOptions(options.dtype).device(options.device), moves};
+  }
+  bool due(const RowState& r) const {
+    const int64_t period = schedule.period_tokens;
+    return period > 0 && r.tokens > r.updated_tokens && r.tokens % period == 0;
+  }
   bool in_step() const { return attending || (next_layer > 0 && next_layer < options.shape.layers); }
   void close_step();
 
   void check_tensor(const char* name, const at::Tensor& x, int64_t heads) const;
   void check_decision(const LayerView& layer, const KeepDecision& decision, int64_t segments) const;
-  LayerView layer_view(const std::vector<Row*>& due_rows, int64_t layer) const;
+  LayerView layer_view(const std::vector<RowState*>& due_rows, int64_t layer) const;
   std::vector<std::vector<int64_t>> kept_counts(const UpdateView& view,
                                                 const std::vector<KeepDecision>& decisions) const;
-  void compact(const std::vector<Row*>& due_rows, const UpdateView& view,
+  void compact(const std::vector<RowState*>& due_rows, const UpdateView& view,
                const std::vector<KeepDecision>& decisions);
 };
 
-Session::Session(const SessionOptions& options) : state_(std::make_unique<State>()) {
-  State& s = *state_;
-  check_shape(options.shape);
-  TORCH_CHECK(options.policy, "[session] a policy is missing; `full` keeps everything");
-  TORCH_CHECK(at::isFloatingType(options.dtype), "[session] keys and values cannot be stored as ",
-              options.dtype);
-  s.options = options;
-  s.needs = merged(options.policy->needs(), options.extra_needs);
-  const int64_t policy_period = options.policy->schedule().period_tokens;
-  s.evicts = policy_period > 0;
-  s.period = s.evicts ? policy_period : options.extra_period_tokens;
-  TORCH_CHECK(s.period >= 0, "[session] a period of ", s.period, " tokens cannot be");
-  if (s.needs.spectrogram && s.period > 0) {
-    const SpectrogramConfig& config = *s.needs.spectrogram;
-    TORCH_CHECK(
-        config.hop_length > 0 && config.hop_length <= config.n_fft && s.period % config.hop_length == 0,
-        "[session] the hop of ", config.hop_length, " queries must divide the period of ", s.period,
-        " tokens and not exceed the window of ", config.n_fft);
-  }
-  s.attention.resize(options.shape.layers);
-  s.handle = at::full({1}, SessionTable::insert(this), at::kLong);
+Session::Session(const SessionOptions& options) : state_(std::make_unique<State>(options)) {
+  state_->attention.resize(options.shape.layers);
+  state_->handle = at::full({1}, SessionTable::insert(this), at::kLong);
 }
 
 Session::~Session() {
@@ -145,11 +152,10 @@ at::Tensor Session::handle() const {
 
 RowId Session::add_row(int64_t member, int64_t tag) {
   State& s = *state_;
-  Row row;
+  RowState row;
   row.member = member;
   row.tag = tag;
-  const LayerState empty{
-      LayerCache(s.options.shape, at::TensorOptions(s.options.dtype).device(s.options.device)), {}};
+  const LayerState empty{s.empty_cache(), {}};
   row.layers.assign(s.options.shape.layers, empty);
   s.rows.emplace(s.next_row, std::move(row));
   return s.next_row++;
@@ -159,16 +165,32 @@ RowId Session::fork(RowId id, int64_t member, int64_t tag) {
   State& s = *state_;
   TORCH_CHECK(!s.in_step() && !s.row(id).torn, "[session] row ", id,
               " cannot be forked in the middle of a step");
-  Row row = s.row(id);
+  RowState row = s.row(id);
   row.member = member;
   row.tag = tag;
   s.rows.emplace(s.next_row, std::move(row));
   return s.next_row++;
 }
 
+const RowState& Session::state(RowId id) const {
+  const RowState& row = state_->row(id);
+  TORCH_CHECK(!state_->in_step() && !row.torn, "[session] row ", id, " is in the middle of a step");
+  return row;
+}
+
+RowId Session::adopt(RowState row) {
+  State& s = *state_;
+  TORCH_CHECK(!row.torn && static_cast<int64_t>(row.layers.size()) == s.options.shape.layers &&
+                  !row.layers.empty() && row.layers[0].cache.kv_heads() == s.options.shape.kv_heads &&
+                  row.layers[0].cache.head_dim() == s.options.shape.head_dim,
+              "[session] a row of another session's shape cannot go on here");
+  s.rows.emplace(s.next_row, std::move(row));
+  return s.next_row++;
+}
+
 void Session::drop(RowId id) {
   State& s = *state_;
-  Row* row = &s.row(id);
+  RowState* row = &s.row(id);
   for (const StepRow& step : s.step) {
     if (step.row != row) continue;
     s.close_step();  // the packed tokens of a step cannot lose a row: it is over for all of them
@@ -196,7 +218,7 @@ void Session::begin_step(std::span<const RowId> rows, std::span<const int64_t> l
   std::vector<StepRow> step;
   int64_t offset = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
-    Row& row = s.row(rows[i]);
+    RowState& row = s.row(rows[i]);
     TORCH_CHECK(!row.torn, "[session] begin_step: a step of row ", rows[i],
                 " was given up before its end; drop the row and read it again");
     TORCH_CHECK(lengths[i] > 0, "[session] begin_step: row ", rows[i], " brings ", lengths[i], " tokens");
@@ -205,10 +227,10 @@ void Session::begin_step(std::span<const RowId> rows, std::span<const int64_t> l
     }
     TORCH_CHECK(!s.due(row), "[session] begin_step: row ", rows[i], " is due for update() after ", row.tokens,
                 " tokens");
-    if (s.period > 0) {
-      TORCH_CHECK(row.tokens % s.period + lengths[i] <= s.period, "[session] begin_step: ", lengths[i],
-                  " tokens after ", row.tokens, " carry row ", rows[i],
-                  " across a multiple of the period of ", s.period,
+    if (s.schedule.period_tokens > 0) {
+      TORCH_CHECK(row.tokens % s.schedule.period_tokens + lengths[i] <= s.schedule.period_tokens,
+                  "[session] begin_step: ", lengths[i], " tokens after ", row.tokens, " carry row ", rows[i],
+                  " across a multiple of the period of ", s.schedule.period_tokens,
                   "; tokens_until_update() says how many fit");
     }
     step.push_back({&row, offset, lengths[i]});
@@ -258,7 +280,7 @@ at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::T
   s.attending = true;
   s.attention[layer] = {scale, window_tokens};
   const bool last_layer = s.next_layer == s.options.shape.layers;
-  const bool records = s.records();
+  const bool records = s.schedule.records();
   at::Tensor output = at::empty_like(q, at::MemoryFormat::Contiguous);
   std::vector<AttentionRow> rows;
   for (const StepRow& r : s.step) {
@@ -276,9 +298,9 @@ at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::T
   }
   for (const StepRow& r : s.step) {
     if (records) {
-      r.row->layers[layer].record.blocks.push_back(
-          {q.narrow(0, r.offset, r.length).clone(at::MemoryFormat::Contiguous),
-           log_sum_exp.narrow(1, r.offset, r.length).clone(at::MemoryFormat::Contiguous), r.row->tokens});
+      r.row->layers[layer].record.blocks.push_back({held_copy(q.narrow(0, r.offset, r.length)),
+                                                    held_copy(log_sum_exp.narrow(1, r.offset, r.length)),
+                                                    r.row->tokens});
     }
     if (last_layer) r.row->tokens += r.length;
   }
@@ -286,14 +308,14 @@ at::Tensor Session::attend(const at::Tensor& q, const at::Tensor& k, const at::T
   return output;
 }
 
-LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t layer) const {
+LayerView Session::State::layer_view(const std::vector<RowState*>& due_rows, int64_t layer) const {
   LayerView view;
   view.layer = layer;
   view.offsets = {0};
   std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity, expected;
   TokenFeatures features;
-  const Row* previous = nullptr;
-  for (const Row* row : due_rows) {
+  const RowState* previous = nullptr;
+  for (const RowState* row : due_rows) {
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
     positions.push_back(state.cache.packed_positions());
@@ -301,13 +323,13 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
     if (previous == nullptr || previous->updated_tokens != row->updated_tokens ||
         !is_shared(state, previous->layers[layer])) {
       const int64_t new_queries = row->tokens - row->updated_tokens;
-      features =
-          token_features(state.cache, state.record, attention[layer], new_queries, needs, options.backend);
+      features = token_features(state.cache, state.record, attention[layer], new_queries, schedule.needs,
+                                options.backend);
       if (options.backend == Backend::check) {
         check_features(layer, features,
-                       token_features(state.cache, state.record, attention[layer], new_queries, needs,
-                                      Backend::reference),
-                       state.cache.lengths(), positions.back(), needs);
+                       token_features(state.cache, state.record, attention[layer], new_queries,
+                                      schedule.needs, Backend::reference),
+                       state.cache.lengths(), positions.back(), schedule.needs);
       }
     }
     previous = row;
@@ -320,12 +342,12 @@ LayerView Session::State::layer_view(const std::vector<Row*>& due_rows, int64_t 
   }
   const auto packed = [](const std::vector<at::Tensor>& x) { return x.size() == 1 ? x[0] : at::cat(x); };
   view.positions = packed(positions);
-  if (needs.spectrogram) view.ema = packed(ema);
-  if (needs.column_sums) view.column_sums = packed(column_sums);
-  if (needs.key_norms) view.key_norms = packed(key_norms);
-  if (needs.recent_queries > 0) view.recent_attention = packed(recent_attention);
-  if (needs.key_similarity) view.key_similarity = packed(key_similarity);
-  if (needs.expected_attention) view.expected_attention = packed(expected);
+  if (schedule.needs.spectrogram) view.ema = packed(ema);
+  if (schedule.needs.column_sums) view.column_sums = packed(column_sums);
+  if (schedule.needs.key_norms) view.key_norms = packed(key_norms);
+  if (schedule.needs.recent_queries > 0) view.recent_attention = packed(recent_attention);
+  if (schedule.needs.key_similarity) view.key_similarity = packed(key_similarity);
+  if (schedule.needs.expected_attention) view.expected_attention = packed(expected);
   return view;
 }
 
@@ -378,12 +400,12 @@ std::vector<std::vector<int64_t>> Session::State::kept_counts(
   return kept;
 }
 
-void Session::State::compact(const std::vector<Row*>& due_rows, const UpdateView& view,
+void Session::State::compact(const std::vector<RowState*>& due_rows, const UpdateView& view,
                              const std::vector<KeepDecision>& decisions) {
   const int64_t heads = options.shape.kv_heads;
   const auto kept = kept_counts(view, decisions);
   if (decision_observer) decision_observer(view, decisions);
-  for (Row* row : due_rows) row->torn = true;  // until all layers agree again
+  for (RowState* row : due_rows) row->torn = true;  // until all layers agree again
   for (size_t l = 0; l < decisions.size(); ++l) {
     const LayerView& layer = view.layers[l];
     int64_t total = 0;
@@ -400,17 +422,22 @@ void Session::State::compact(const std::vector<Row*>& due_rows, const UpdateView
       const int64_t row_tokens = layer.offsets[(r + 1) * heads] - row_first;
       int64_t row_kept = 0;
       for (const int64_t n : lengths) row_kept += n;
+      const at::Tensor kept_rows =
+          whole ? at::arange(row_first, row_first + row_tokens, layer.positions.options())
+                : index.narrow(0, first, row_kept);
       // The row's own copies: a slice would hold the features of the whole batch.
       const auto carry = [&](const at::Tensor& x) {
         if (!x.defined()) return x;
-        return row_kept == row_tokens ? x.narrow(0, row_first, row_tokens).clone()
-                                      : x.index_select(0, index.narrow(0, first, row_kept));
+        std::vector<int64_t> sizes = x.sizes().vec();
+        sizes[0] = row_kept;
+        at::Tensor own = held_empty(sizes, x.options());
+        return at::index_select_out(own, x, 0, kept_rows);
       };
       state.record.ema = carry(layer.ema);
       state.record.column_sums = carry(layer.column_sums);
       state.record.known = lengths;
-      if (row_kept != row_tokens) {
-        state.cache.compact(index.narrow(0, first, row_kept) - row_first, std::move(lengths));
+      if (row_kept != row_tokens || state.cache.moved()) {
+        state.cache.compact(kept_rows - row_first, std::move(lengths));
       }
       first += row_kept;
     }
@@ -419,7 +446,7 @@ void Session::State::compact(const std::vector<Row*>& due_rows, const UpdateView
 
 void Session::update() {
   State& s = *state_;
-  std::vector<Row*> due_rows;
+  std::vector<RowState*> due_rows;
   for (auto& [id, row] : s.rows) {
     if (!row.torn && s.due(row)) due_rows.push_back(&row);
   }
@@ -432,12 +459,13 @@ void Session::update() {
   view.shape = s.options.shape;
   view.token_bytes = 2 * s.options.shape.head_dim * static_cast<int64_t>(c10::elementSize(s.options.dtype));
   view.backend = s.options.backend;
-  for (const Row* row : due_rows) view.rows.push_back({row->member, row->tag, row->tokens, row->updates});
+  for (const RowState* row : due_rows)
+    view.rows.push_back({row->member, row->tag, row->tokens, row->updates});
   for (int64_t l = 0; l < s.options.shape.layers; ++l) view.layers.push_back(s.layer_view(due_rows, l));
   check_finite(view);
   if (s.observer) s.observer(view);
   std::vector<KeepDecision> decisions;
-  if (s.evicts) {
+  if (s.schedule.evicts) {
     decisions = s.options.policy->decide(view);
     if (view.backend == Backend::check) {
       UpdateView plain = view;
@@ -457,10 +485,18 @@ void Session::update() {
                            at::tensor(lengths).view({rows, -1}).to(s.options.device)});
     }
   }
+  const auto cached = [&] {
+    int64_t bytes = 0;
+    for (const RowState* row : due_rows) {
+      for (const LayerState& layer : row->layers) bytes += layer.cache.bytes();
+    }
+    return bytes;
+  };
+  const int64_t bytes_before = cached();
   s.compact(due_rows, view, decisions);
 
-  const int64_t context = s.needs.spectrogram ? s.needs.spectrogram->context_queries() : 0;
-  for (Row* row : due_rows) {
+  const int64_t context = s.schedule.needs.spectrogram ? s.schedule.needs.spectrogram->context_queries() : 0;
+  for (RowState* row : due_rows) {
     std::vector<int64_t> kept;
     for (LayerState& layer : row->layers) {
       layer.record.keep_context(context);
@@ -471,13 +507,18 @@ void Session::update() {
     ++row->updates;
     row->torn = false;
   }
+  if (bytes_before - cached() >= kLargeReleaseBytes) {
+    view = {};
+    decisions.clear();
+    return_freed_memory();
+  }
 }
 
 int64_t Session::tokens_until_update(RowId id) const {
   const State& s = *state_;
-  if (s.period == 0) return std::numeric_limits<int64_t>::max();
-  const Row& row = state_->row(id);
-  return s.due(row) ? 0 : s.period - row.tokens % s.period;
+  if (s.schedule.period_tokens == 0) return std::numeric_limits<int64_t>::max();
+  const RowState& row = state_->row(id);
+  return s.due(row) ? 0 : s.schedule.period_tokens - row.tokens % s.schedule.period_tokens;
 }
 
 int64_t Session::tokens_processed(RowId id) const {
@@ -507,7 +548,7 @@ void Session::set_decision_observer(DecisionObserver observer) {
 }
 
 Session::Segment Session::segment(RowId id, int64_t layer, int64_t kv_head) const {
-  const Row& row = state_->row(id);
+  const RowState& row = state_->row(id);
   TORCH_CHECK(layer >= 0 && layer < state_->options.shape.layers && kv_head >= 0 &&
                   kv_head < state_->options.shape.kv_heads,
               "[session] there is no layer ", layer, " with KV head ", kv_head);
@@ -517,7 +558,8 @@ Session::Segment Session::segment(RowId id, int64_t layer, int64_t kv_head) cons
   const auto head = [&](const at::Tensor& packed) {
     return packed.narrow(0, start, cache.lengths()[kv_head]).clone();
   };
-  return {head(cache.packed_keys()), head(cache.packed_values()), head(cache.packed_positions())};
+  return {head(cache.packed_keys()), head(cache.packed_values()), head(cache.packed_positions()),
+          head(cache.packed_places())};
 }
 
 const SessionOptions& Session::options() const {

@@ -10,6 +10,8 @@
 
 #include "memory/backend.h"
 #include "memory/eviction_policy.h"
+#include "memory/kv_cache.h"
+#include "memory/rotation.h"
 #include "memory/shape.h"
 
 namespace namm::memory {
@@ -22,15 +24,36 @@ struct SessionOptions {
   at::Device device = at::kCPU;
   Backend backend = Backend::automatic;
   std::shared_ptr<const EvictionPolicy> policy;
-  Needs extra_needs = {};  ///< computed for the observer beside what the policy needs (calibration under `full`)
+  Needs extra_needs =
+      {};  ///< computed for the observer beside what the policy needs (calibration under `full`)
   int64_t extra_period_tokens = 0;  ///< period of these updates where the policy itself has none
+  PositionMode positions = PositionMode::original;
+  at::Tensor inverse_frequencies = {};  ///< float32 [d / 2] of the model's rotary embedding; compacted
+                                        ///< positions need it
 };
+
+/// When a session of these options updates, and what it computes for that. TORCH_CHECK: options that no
+/// session can have.
+struct UpdateSchedule {
+  Needs needs;                ///< the policy's and the extra ones
+  int64_t period_tokens = 0;  ///< 0: never
+  bool evicts = false;        ///< the policy decides at updates; else they only serve the observer
+
+  explicit UpdateSchedule(const SessionOptions& options);
+  bool records() const { return period_tokens > 0 && needs.attention(); }  ///< queries and log-sum-exps
+};
+
+/// What the caches of such a session are made with.
+CacheMoves cache_moves(const SessionOptions& options);
+
+struct RowState;
 
 /// What one row holds now.
 struct CacheUsage {
   std::vector<int64_t> lengths;  ///< [L * Hk], tokens, layer major
   int64_t tokens = 0;            ///< sum of `lengths`
-  int64_t cache_bytes = 0;  ///< bytes allocated for keys and values of this row (shared parts count fully)
+  int64_t cache_bytes = 0;       ///< allocated for keys (twice where they were moved) and values of this row;
+                                 ///< shared parts count fully
 };
 
 /// Owns everything that grows with a sequence (design 3.2): keys, values and positions per (row, layer, KV
@@ -53,6 +76,12 @@ class Session {
   /// either changes them. Several questions about one context are asked from one prefill this way.
   RowId fork(RowId row, int64_t member, int64_t tag);
   void drop(RowId row);
+
+  /// What the session holds of a row, to be stored (cache_file.h). While a copy of it lives, the row starts a
+  /// new segment of its cache where it would have extended its last one.
+  const RowState& state(RowId row) const;
+  /// A new row that goes on from `state`, which a session of the same options must have left.
+  RowId adopt(RowState state);
 
   /// Names the rows of the next step and how many new tokens each brings; the packed tokens of `attend` come
   /// in this order. Positions of the new tokens continue each row's own count.
@@ -89,10 +118,10 @@ class Session {
   void set_observer(Observer observer);
   void set_decision_observer(DecisionObserver observer);
 
-  /// Copies of one segment's cache, oldest token first: keys, values [n, d], positions int64 [n]. For tests
-  /// and reports.
+  /// Copies of one segment's cache, oldest token first: keys, values [n, d], positions and the places that
+  /// the keys are rotated to int64 [n]. For tests and reports.
   struct Segment {
-    at::Tensor keys, values, positions;
+    at::Tensor keys, values, positions, places;
   };
   Segment segment(RowId row, int64_t layer, int64_t kv_head) const;
 

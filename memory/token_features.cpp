@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "memory/held_tensor.h"
+
 namespace namm::memory {
 namespace {
 
@@ -43,8 +45,8 @@ void AttentionRecord::keep_context(int64_t context_queries) {
   QueryBlock& first = blocks.front();
   const int64_t rest = first.queries.size(0) - surplus;
   // Clones, or the views would hold the whole block.
-  first = {first.queries.narrow(0, surplus, rest).clone(), first.log_sum_exp.narrow(1, surplus, rest).clone(),
-           first.first_position + surplus};
+  first = {held_copy(first.queries.narrow(0, surplus, rest)),
+           held_copy(first.log_sum_exp.narrow(1, surplus, rest)), first.first_position + surplus};
 }
 
 namespace {
@@ -90,6 +92,21 @@ void carry_over(const LayerCache& cache, const AttentionRecord& record, const at
 
 }  // namespace
 
+namespace {
+
+// The queries from before the last update, period by period backwards.
+std::vector<EarlierQueries> earlier_queries(const LayerCache& cache, int64_t queries, int64_t period) {
+  std::vector<EarlierQueries> earlier;
+  for (int64_t updates = 1, end = queries; end > 0; ++updates) {
+    const int64_t count = std::min(end, period);
+    end -= count;
+    earlier.push_back({end, count, cache.moved_keys_before(updates)});
+  }
+  return earlier;
+}
+
+}  // namespace
+
 TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& record,
                              const LayerAttention& attention, int64_t new_queries, const Needs& needs,
                              Backend backend) {
@@ -118,11 +135,12 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
   const int64_t context = needs.spectrogram ? needs.spectrogram->context_queries() : 0;
   TORCH_INTERNAL_ASSERT(queries >= new_queries && queries <= new_queries + context);
   input.absent_queries = new_queries + context - queries;
+  if (cache.moved()) input.earlier = earlier_queries(cache, queries - new_queries, new_queries);
 
   const at::TensorOptions options = input.queries.options().dtype(at::kFloat);
   const int64_t tokens = cache.tokens();
   if (needs.spectrogram) {
-    features.ema = at::zeros({tokens, needs.spectrogram->bins()}, options);
+    features.ema = held_empty({tokens, needs.spectrogram->bins()}, options).zero_();
     carry_over(cache, record, record.ema, features.ema);
   }
   if (needs.column_sums) {

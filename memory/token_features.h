@@ -59,13 +59,21 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
                              const LayerAttention& attention, int64_t new_queries, const Needs& needs,
                              Backend backend = Backend::automatic);
 
+/// Queries from before the last update, for which the keys stood at other places (PositionMode::compacted).
+struct EarlierQueries {
+  int64_t first = 0, count = 0;  ///< among the recorded queries
+  at::Tensor keys;  ///< [rows, d] of the cache's first segment, as they stood then; later segments
+                    ///< hold newer tokens only, which none of these queries saw
+};
+
 /// What the recorded queries of one row and layer say of its tokens, and what is wanted of it.
 struct AttentionFeatureInput {
-  at::Tensor queries;          ///< [T, H, d], the last ones
-  at::Tensor log_sum_exp;      ///< float32 [H, T]
-  int64_t first_position = 0;  ///< of the queries
-  int64_t new_queries = 0;     ///< the last of them, asked since the last update
-  int64_t absent_queries = 0;  ///< context of the first frame that no query gave: zeros stand for it
+  at::Tensor queries;                   ///< [T, H, d], the last ones
+  at::Tensor log_sum_exp;               ///< float32 [H, T]
+  int64_t first_position = 0;           ///< of the queries
+  int64_t new_queries = 0;              ///< the last of them, asked since the last update
+  int64_t absent_queries = 0;           ///< context of the first frame that no query gave: zeros stand for it
+  std::vector<EarlierQueries> earlier;  ///< newest first; empty where the keys stand as they did
   const LayerAttention* attention = nullptr;
   const Needs* needs = nullptr;
 };

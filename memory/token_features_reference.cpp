@@ -14,6 +14,7 @@ void attention_features_reference(const LayerCache& cache, const AttentionFeatur
   const at::Tensor keys = cache.packed_keys(), positions = cache.packed_positions();
   const at::Tensor query_positions =
       at::arange(input.first_position, input.first_position + queries, positions.options());
+  const CacheSegment& oldest = *cache.segments().front();
   int64_t start = 0;
   for (int64_t h = 0; h < cache.kv_heads(); ++h) {
     const at::Tensor head_queries = input.queries.narrow(1, h * group, group);
@@ -24,6 +25,17 @@ void attention_features_reference(const LayerCache& cache, const AttentionFeatur
       const at::Tensor mean = group_mean_attention(
           head_queries, head_sums, query_positions, keys.narrow(0, row, count),
           positions.narrow(0, row, count), input.attention->scale, input.attention->window_tokens, spectrum);
+      const int64_t moved = std::clamp<int64_t>(start + oldest.lengths[h] - row, 0, count);
+      for (const EarlierQueries& before : input.earlier) {
+        mean.narrow(0, 0, moved)
+            .narrow(1, before.first, before.count)
+            .copy_(group_mean_attention(head_queries.narrow(0, before.first, before.count),
+                                        head_sums.narrow(0, before.first, before.count),
+                                        query_positions.narrow(0, before.first, before.count),
+                                        before.keys.narrow(0, oldest.starts[h] + row - start, moved),
+                                        positions.narrow(0, row, moved), input.attention->scale,
+                                        input.attention->window_tokens, spectrum));
+      }
       if (needs.column_sums) {
         features.column_sums.narrow(0, row, count)
             .add_(mean.narrow(1, queries - input.new_queries, input.new_queries).sum(1));

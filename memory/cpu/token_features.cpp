@@ -17,22 +17,40 @@ constexpr int64_t kTile = kGroupMeanTokens;
 struct Tile {
   int64_t kv_head;
   Tokens tokens;
-  int64_t row;  // of its first token among the packed tokens
+  int64_t row;        // of its first token among the packed tokens
+  int64_t moved_row;  // of its first token in the oldest segment; -1: it stands in another one
 };
 
 std::vector<Tile> tiles_of(const LayerCache& cache) {
   std::vector<Tile> tiles;
   int64_t row = 0;
   for (int64_t h = 0; h < cache.kv_heads(); ++h) {
+    const CacheSegment& oldest = *cache.segments().front();
+    int64_t moved_row = oldest.lengths[h] > 0 ? oldest.starts[h] : -1;
     for (const Tokens& stretch : tokens_of(cache, h)) {
       for (size_t first = 0; first < stretch.count; first += kGroupMeanTokens) {
         const size_t count = std::min(kGroupMeanTokens, stretch.count - first);
-        tiles.push_back({h, part_of(stretch, first, count, cache.head_dim()), row});
+        tiles.push_back({h, part_of(stretch, first, count, cache.head_dim()), row,
+                         moved_row < 0 ? -1 : moved_row + static_cast<int64_t>(first)});
         row += static_cast<int64_t>(count);
       }
+      moved_row = -1;
     }
   }
   return tiles;
+}
+
+// The part of `task` that earlier queries ask, of the keys as they stood for them.
+GroupMeanTask earlier_part(GroupMeanTask task, const EarlierQueries& earlier, int64_t moved_row) {
+  const auto first = static_cast<size_t>(earlier.first);
+  task.queries += first * task.group * task.head_dim;
+  task.log_sum_exp += first * task.group;
+  task.positions += first;
+  task.query_count = static_cast<size_t>(earlier.count);
+  task.tokens.keys = static_cast<const char*>(earlier.keys.const_data_ptr()) +
+                     static_cast<size_t>(moved_row) * task.head_dim * earlier.keys.element_size();
+  task.mean += first * kGroupMeanTokens;
+  return task;
 }
 
 // out[j] = (add ? out[j] : 0) + sum over rows [first, last) of attention[row, j].
@@ -71,17 +89,21 @@ void attention_features(const LayerCache& cache, const AttentionFeatureInput& in
     float* const attention = scratch.take<float>(static_cast<size_t>(queries * kTile));
     const Tile& tile = tiles[static_cast<size_t>(i)];
     const auto count = static_cast<int64_t>(tile.tokens.count);
-    group_mean_tile({.queries = q.const_data_ptr<float>() + tile.kv_head * queries * group * dim,
-                     .log_sum_exp = sums.const_data_ptr<float>() + tile.kv_head * queries * group,
-                     .positions = positions.data(),
-                     .query_count = static_cast<size_t>(queries),
-                     .group = static_cast<size_t>(group),
-                     .head_dim = static_cast<size_t>(dim),
-                     .tokens = tile.tokens,
-                     .visibility = {Visibility::Rule::older, input.attention->window_tokens},
-                     .round_to_bfloat16 = spectrum && spectrum->attention_dtype == "bfloat16",
-                     .mean = attention},
-                    scratch);
+    const GroupMeanTask task{.queries = q.const_data_ptr<float>() + tile.kv_head * queries * group * dim,
+                             .log_sum_exp = sums.const_data_ptr<float>() + tile.kv_head * queries * group,
+                             .positions = positions.data(),
+                             .query_count = static_cast<size_t>(queries),
+                             .group = static_cast<size_t>(group),
+                             .head_dim = static_cast<size_t>(dim),
+                             .tokens = tile.tokens,
+                             .visibility = {Visibility::Rule::older, input.attention->window_tokens},
+                             .round_to_bfloat16 = spectrum && spectrum->attention_dtype == "bfloat16",
+                             .mean = attention};
+    group_mean_tile(task, scratch);
+    if (tile.moved_row >= 0) {
+      for (const EarlierQueries& earlier : input.earlier)
+        group_mean_tile(earlier_part(task, earlier, tile.moved_row), scratch);
+    }
     if (needs.column_sums) {
       sum_rows(attention, queries - input.new_queries, queries, count, true,
                features.column_sums.mutable_data_ptr<float>() + tile.row);

@@ -216,12 +216,24 @@ TEST_F(MemoryFileTest, StatisticsThatCannotBeAreRefused) {
   }
 }
 
+TEST_F(MemoryFileTest, PositionsAreAConstant) {
+  MemoryFile memory = some_memory();
+  const std::string original = memory.sha256();
+  memory.config.positions = "compacted";
+  EXPECT_NE(memory.sha256(), original);
+  memory.save(path_);
+  EXPECT_EQ(MemoryFile::load(path_).config.positions, "compacted");
+  // Written before there was a choice.
+  EXPECT_EQ(MemoryFile::load(NAMM_SOURCE_DIR "/models/tiny/namm.h5").config.positions, "original");
+}
+
 TEST_F(MemoryFileTest, AMemoryForOtherFeaturesIsRefused) {
   const MemoryFile memory = some_memory();
   NammConfig wanted = memory.config;
   wanted.period_tokens = 512;
   wanted.heads = "ragged";
   wanted.cache_cap = 100;
+  wanted.positions = "compacted";
   EXPECT_NO_THROW(memory.require_same_network(wanted, "memory.h5"));
   wanted.spectrogram.n_fft = 64;
   const std::string text = data_error([&] { memory.require_same_network(wanted, "memory.h5"); });

@@ -217,6 +217,38 @@ TEST(Session, EvictionReturnsMemory) {
   EXPECT_LT(memory.now() - before, 4096 + chunk * 8);
 }
 
+// Every byte that the session holds is one that it reports, but for the positions of what survived an update.
+TEST(Session, ReportedBytesAreThoseAllocated) {
+  CountingAllocator& memory = CountingAllocator::install();
+  const TransformerShape shape{2, 4, 4, 8};
+  const at::Tensor q = normal({32, 4, 8}, 1), kv = normal({32, 4, 8}, 2);
+  Session session(options_of(
+      32, {}, [](int64_t layer, int64_t head, int64_t p) { return p % (1 + layer + head) == 0; }, shape));
+  const int64_t before = memory.now();
+  const RowId row = session.add_row();
+  int64_t packed_tokens = 0;
+  for (const int64_t count : {32, 20, 1, 11, 32, 5}) {
+    session.begin_step(std::vector<RowId>{row}, std::vector<int64_t>{count});
+    const at::Tensor step_positions = session.positions();
+    for (int64_t l = 0; l < 2; ++l) {
+      session.attend(q.narrow(0, 0, count), kv.narrow(0, 0, count), kv.narrow(0, 0, count), l, 0.2, 0);
+    }
+    session.update();
+    if (session.tokens_until_update(row) == 32) packed_tokens = session.usage(row).tokens;
+    EXPECT_EQ(memory.now() - before, session.usage(row).cache_bytes + 8 * packed_tokens +
+                                         static_cast<int64_t>(step_positions.nbytes()))
+        << session.tokens_processed(row) << " tokens";
+  }
+  const int64_t held = memory.now();
+  const RowId fork = session.fork(row, 0, 1);
+  EXPECT_EQ(memory.now(), held);
+  EXPECT_EQ(session.usage(fork).cache_bytes, session.usage(row).cache_bytes) << "shared parts count fully";
+  session.drop(row);
+  EXPECT_EQ(memory.now(), held) << "the fork still holds them";
+  session.drop(fork);
+  EXPECT_LE(memory.now() - before, 5 * 8) << "nothing but the positions of the last step";
+}
+
 TEST(Session, RecordsNothingWhereNothingNeedsAttention) {
   CountingAllocator& memory = CountingAllocator::install();
   const auto held_by = [&](const SessionOptions& options) {

@@ -54,6 +54,11 @@ inline constexpr double attention_bfloat16 =
     1e-2;  ///< times (1 + |x|), bfloat16 inputs: two roundings to 8 bits
 }  // namespace implementations
 
+/// Keys moved to another place against one rotation in float64.
+namespace rotation {
+inline constexpr double one_move = 1e-6;  ///< absolute, times (1 + |x|) where a test says so
+}  // namespace rotation
+
 /// Hidden states and logits against another program (transformers), float32.
 namespace other_program {
 inline constexpr double logits = 5e-5;  ///< times (1 + |x|)

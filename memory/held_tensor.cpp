@@ -1,0 +1,35 @@
+#include "memory/held_tensor.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace namm::memory {
+
+at::Tensor held_empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  int64_t bytes = static_cast<int64_t>(options.dtype().itemsize());
+  for (const int64_t size : sizes) bytes *= size;
+  if (!options.device().is_cpu() || bytes < kOwnPagesBytes) return at::empty(sizes, options);
+  const auto length = static_cast<size_t>(bytes);
+  void* const pages = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  TORCH_CHECK_WITH(OutOfMemoryError, pages != MAP_FAILED, "[cache] the system has no ", bytes,
+                   " bytes left for keys and values: ", std::strerror(errno));
+  return at::from_blob(
+      pages, sizes, [length](void* data) { munmap(data, length); }, options);
+}
+
+at::Tensor held_copy(const at::Tensor& x) {
+  return held_empty(x.sizes(), x.options()).copy_(x);
+}
+
+void return_freed_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+}  // namespace namm::memory

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "memory/kv_cache.h"
+#include "memory/token_features.h"
+
+namespace namm::memory {
+
+struct LayerState {
+  LayerCache cache;
+  AttentionRecord record;
+};
+
+/// Everything that a session holds of one row: what it needs to go on bit for bit. Copies share their
+/// tensors.
+struct RowState {
+  int64_t member = 0;
+  int64_t tag = 0;
+  int64_t tokens = 0;          ///< read so far
+  int64_t updated_tokens = 0;  ///< of these, before the last update
+  int64_t updates = 0;
+  bool torn = false;  ///< a step or an update was given up half-way: its layers disagree about its tokens
+  std::vector<LayerState> layers;
+  std::vector<std::vector<int64_t>> kept_history;  ///< kept lengths [L * Hk] after each update
+};
+
+}  // namespace namm::memory
