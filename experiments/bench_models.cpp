@@ -266,23 +266,27 @@ class Population {
     for (size_t i = 0; i < rows.size(); ++i) all.ids[places[i]] = std::move(ids[i]);
   }
 
-  /// A row a place, which has read its prompt up to the token before the first update: members cannot differ
-  /// there, so that it is read once.
+  /// A row a place, which has read its prompt up to and including the first update: members cannot differ
+  /// before it, so that the tokens are read and their features computed once.
   std::vector<RowId> fork_members(Session& session, models::Generator& generator, int64_t first_prompt,
                                   int64_t prompts, const std::vector<int64_t>& places) const {
-    std::vector<RowId> shared, rows;
+    std::vector<RowId> shared;
     std::vector<std::vector<int64_t>> heads;
     for (int64_t p = first_prompt; p < first_prompt + prompts; ++p) {
       shared.push_back(session.add_row());
       heads.emplace_back(prompts_[p].begin(),
-                         prompts_[p].begin() + session.tokens_until_update(shared.back()) - 1);
+                         prompts_[p].begin() + session.tokens_until_update(shared.back()));
     }
-    generator.prefill(shared, heads);
-    for (const int64_t place : places) {
-      const int64_t prompt = place % kPrompts;
-      rows.push_back(session.fork(shared[prompt - first_prompt], place / kPrompts, prompt));
+    generator.prefill_until_update(shared, heads);
+    std::vector<RowId> rows(places.size());
+    for (int64_t p = first_prompt; p < first_prompt + prompts; ++p) {
+      const RowId parent = shared[p - first_prompt];
+      for (size_t i = 0; i < places.size(); ++i) {
+        if (places[i] % kPrompts == p) rows[i] = session.fork(parent, places[i] / kPrompts, p);
+      }
+      session.drop(parent);
     }
-    for (const RowId row : shared) session.drop(row);
+    session.update();
     return rows;
   }
 

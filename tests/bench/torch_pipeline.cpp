@@ -62,8 +62,9 @@ at::Tensor masked_bam(const at::Tensor& features, const at::Tensor& theta, const
 TorchPipeline::TorchPipeline(const memory::TransformerShape& shape, const memory::NammConfig& config,
                              at::Tensor theta, memory::FeatureStatistics statistics)
     : shape_(shape), config_(config), mode_(memory::head_mode(config.heads)), layers_(shape.layers) {
-  TORCH_CHECK(config.cache_cap == 0 && config.spectrogram.attention_dtype == "float32",
-              "[torch_pipeline] a cap and rounded attention are not part of the baseline");
+  TORCH_CHECK(config.cache_cap == 0 && config.spectrogram.attention_dtype == "float32" &&
+                  config.spectral == "magnitude" && config.scorer == "bam" && config.sharing == "shared",
+              "[torch_pipeline] the baseline is the paper's memory: magnitudes, one bam, float32, no cap");
   set_memory(std::move(theta), std::move(statistics));
 }
 
