@@ -43,7 +43,7 @@ def configurations(folder: Path) -> None:
         (base + "stages: [{evolve: {tasks: [needle/hops]}}]\n", ("needle/hops", "needle/hop")),
         (
             base + "stages: [{evaluate: {tasks: [needle/hop], policies: [full, h2o]}}]\n",
-            ("policies", "add namm, or give a budget"),
+            ("policies", "or give a budget"),
         ),
         ("base: missing.yaml\nname: x\n", ("missing.yaml",)),
         ("base: bad.yaml\nname: x\n", ("bases run in a circle",)),
