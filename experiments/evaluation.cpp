@@ -148,7 +148,7 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
   const int64_t period = policy->schedule().period_tokens;
   const auto count = static_cast<int64_t>(samples.size());
 
-  // The last token before the first update is read by every member itself, so that all go through the update.
+  // Up to the first update all members have one cache: it is read once, and forked before the update.
   std::vector<RowId> shared;
   std::vector<std::vector<int64_t>> heads;
   std::vector<std::vector<int64_t>> tails;
@@ -163,36 +163,45 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
       ids.pop_back();
     }
     const auto tokens = static_cast<int64_t>(ids.size());
-    const int64_t head = std::min(tokens - 1, period > 0 ? period - 1 : tokens - 1);
+    const int64_t head = period > 0 ? std::min(tokens, period) : tokens;
     heads.emplace_back(ids.begin(), ids.begin() + head);
     tails.emplace_back(ids.begin() + head, ids.end());
     shared.push_back(session.add_row(0, samples[s].id));
   }
-  std::vector<RowId> begun;
-  std::vector<std::vector<int64_t>> begun_ids;
-  for (int64_t s = 0; s < count; ++s) {
-    if (heads[s].empty()) continue;
-    begun.push_back(shared[s]);
-    begun_ids.push_back(heads[s]);
-  }
-  if (!begun.empty()) generator.prefill(begun, begun_ids);
+  const at::Tensor shared_logits = generator.prefill_until_update(shared, heads);
 
-  std::vector<RowId> rows;
-  std::vector<std::vector<int64_t>> rest;
-  std::vector<const tasks::Sample*> row_samples;
-  std::vector<int64_t> row_members;
-  std::vector<int64_t> tags;
-  for (int64_t m = 0; m < members; ++m) {
-    for (int64_t s = 0; s < count; ++s) {
-      rows.push_back(session.fork(shared[s], m, samples[s].id));
-      rest.push_back(tails[s]);
-      row_samples.push_back(&samples[s]);
-      row_members.push_back(m);
-      tags.push_back(samples[s].id);
+  const auto row_count = static_cast<size_t>(members * count);
+  std::vector<RowId> rows(row_count);
+  std::vector<const tasks::Sample*> row_samples(row_count);
+  std::vector<int64_t> row_members(row_count);
+  std::vector<int64_t> tags(row_count);
+  std::vector<int64_t> logits_of(row_count);
+  // Forks of one row come one after another, so that their features are computed once.
+  for (int64_t s = 0; s < count; ++s) {
+    for (int64_t m = 0; m < members; ++m) {
+      const auto i = static_cast<size_t>(m * count + s);
+      rows[i] = session.fork(shared[s], m, samples[s].id);
+      row_samples[i] = &samples[s];
+      row_members[i] = m;
+      tags[i] = samples[s].id;
+      logits_of[i] = s;
     }
   }
   for (const RowId row : shared) session.drop(row);
-  const at::Tensor logits = generator.prefill(rows, rest);
+  session.update();
+  at::Tensor logits =
+      shared_logits.index_select(0, at::tensor(logits_of, at::kLong).to(shared_logits.device()));
+  std::vector<RowId> longer;
+  std::vector<std::vector<int64_t>> rest;
+  std::vector<int64_t> places;
+  for (size_t i = 0; i < row_count; ++i) {
+    if (tails[i % samples.size()].empty()) continue;
+    longer.push_back(rows[i]);
+    rest.push_back(tails[i % samples.size()]);
+    places.push_back(static_cast<int64_t>(i));
+  }
+  if (!longer.empty())
+    logits.index_copy_(0, at::tensor(places, at::kLong).to(logits.device()), generator.prefill(longer, rest));
 
   std::vector<Outcome> outcomes(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -229,16 +238,16 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
   return outcomes;
 }
 
-memory::FeatureStatistics Evaluation::calibrate(const memory::SpectrogramConfig& spectrogram,
-                                                int64_t period_tokens, const tasks::Task& task,
+memory::FeatureStatistics Evaluation::calibrate(const memory::NammConfig& config, const tasks::Task& task,
                                                 const std::vector<tasks::Sample>& samples) const {
   auto options = session_options(std::make_shared<memory::FullPolicy>());
-  options.extra_needs.spectrogram = spectrogram;
-  options.extra_period_tokens = period_tokens;
+  options.extra_needs.spectrogram = config.spectrogram;
+  options.extra_period_tokens = config.period_tokens;
   Session session(options);
   memory::FeatureStatistics statistics;
   session.set_observer([&](const memory::UpdateView& view) {
-    for (const auto& layer : view.layers) statistics.accumulate(layer.ema);
+    for (const auto& layer : view.layers)
+      statistics.accumulate(memory::spectral_features(layer.ema, config.spectral));
   });
   models::Generator generator(archive_, session, {chunk_tokens_});
   std::vector<RowId> rows;

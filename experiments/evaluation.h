@@ -10,9 +10,9 @@
 #include "experiments/results.h"
 #include "memory/budget.h"
 #include "memory/eviction_policy.h"
+#include "memory/namm_config.h"
 #include "memory/normalisation.h"
 #include "memory/session.h"
-#include "memory/spectrogram.h"
 #include "models/archive.h"
 #include "tasks/task.h"
 
@@ -51,10 +51,9 @@ class Evaluation {
                              const tasks::Task& task, const std::vector<tasks::Sample>& samples,
                              bool greedy_answers) const;
 
-  /// Statistics of the features of every cached token at every update, over layers and heads, under the full
-  /// cache (namm-semantics 3).
-  memory::FeatureStatistics calibrate(const memory::SpectrogramConfig& spectrogram, int64_t period_tokens,
-                                      const tasks::Task& task,
+  /// Statistics of the spectral features of every cached token at every update, over layers and heads, under
+  /// the full cache (namm-semantics 3).
+  memory::FeatureStatistics calibrate(const memory::NammConfig& config, const tasks::Task& task,
                                       const std::vector<tasks::Sample>& samples) const;
 
   /// One context under one policy, answers decoded greedily.

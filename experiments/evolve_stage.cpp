@@ -151,18 +151,23 @@ int64_t items_of_generation(const evolution::ScheduleConfig& schedule, const Evo
          up(stage.contexts_per_task, schedule.samples_per_item);
 }
 
+/// A parameter vector with `shift` added to the score's bias, of all scorers where there are several.
+std::vector<double> with_shifted_biases(std::vector<double> parameters, const memory::NammConfig& memory,
+                                        double shift) {
+  for (const int64_t place : memory.score_biases()) parameters[static_cast<size_t>(place)] += shift;
+  return parameters;
+}
+
 /// Chooses among shifts of the score's bias on the validation contexts. Returns the shift.
 double choose_shift(const RunContext& context, const MemoryProblem& problem,
                     evolution::Coordinator& coordinator, size_t index, const std::vector<double>& mean,
                     const evolution::StageOutcome& outcome, const std::vector<double>& shifts) {
-  const auto layout = context.config.memory.layout();
-  const int64_t bias = layout.back().offset;
   const auto rows = static_cast<int64_t>(shifts.size());
   const auto n = static_cast<int64_t>(mean.size());
   std::vector<double> candidates;
   for (const double shift : shifts) {
-    candidates.insert(candidates.end(), mean.begin(), mean.end());
-    candidates[candidates.size() - static_cast<size_t>(n - bias)] += shift;
+    const auto shifted = with_shifted_biases(mean, context.config.memory, shift);
+    candidates.insert(candidates.end(), shifted.begin(), shifted.end());
   }
   const evolution::ItemId batch = shift_batch(index, outcome.generation);
   const auto samples = problem.validation_samples();
@@ -289,7 +294,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   double shift = 0;
   if (!stage.validation.bias_shifts.empty()) {
     shift = choose_shift(context, problem, coordinator, index, answer, outcome, stage.validation.bias_shifts);
-    answer[static_cast<size_t>(context.config.memory.layout().back().offset)] += shift;
+    answer = with_shifted_biases(answer, context.config.memory, shift);
   }
   progress.finish();
 

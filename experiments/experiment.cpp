@@ -43,6 +43,35 @@ bool is_generated(const std::string& task) {
   return task.starts_with("needle/");
 }
 
+/// What the config says of the model, as far as it says anything.
+void check_own_transformer(const ConfigNode& node, const memory::NammConfig& memory,
+                           const ModelConfig& model) {
+  if (!memory.has_own_transformer()) return;
+  const std::pair<const char*, std::pair<int64_t, int64_t>> sizes[] = {
+      {"layers", {memory.transformer.layers, model.layers}},
+      {"kv_heads", {memory.transformer.kv_heads, model.kv_heads}}};
+  for (const auto& [key, values] : sizes) {
+    const auto [own, of_model] = values;
+    if (own == of_model || of_model == 0 || own == 0) continue;
+    node.at("memory")
+        .at("transformer")
+        .fail_entry(
+            key, std::to_string(own),
+            format_text("model.{} = {}: the memory's parameters belong to that model", key, of_model));
+  }
+}
+
+/// A memory fits one of the policies that take one.
+void check_policies_fit(const ConfigNode& stage, const std::vector<std::string>& policies,
+                        const memory::NammConfig& memory) {
+  for (const auto& policy : policies) {
+    if (!memory::needs_memory(policy) || memory::fits_memory(policy, memory)) continue;
+    stage.fail_entry("policies", "[" + join(policies, ", ") + "]",
+                     format_text("{} for memory.scorer = {}, which {} cannot apply",
+                                 memory::memory_policy(memory), memory.scorer, policy));
+  }
+}
+
 /// The user's files that the tasks of all stages read, as far as they are there.
 std::set<std::filesystem::path> data_files(const ExperimentConfig& config) {
   std::set<std::filesystem::path> files;
@@ -55,7 +84,7 @@ std::set<std::filesystem::path> data_files(const ExperimentConfig& config) {
     for (const auto& task : stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks) {
       if (is_generated(task)) {
         const auto haystack = config.task_config({}, {}).haystack.value;
-        if (task == "needle/facts") add(haystack.parent_path(), haystack.filename());
+        if (task.starts_with("needle/facts")) add(haystack.parent_path(), haystack.filename());
         continue;
       }
       const std::string name =
@@ -67,6 +96,14 @@ std::set<std::filesystem::path> data_files(const ExperimentConfig& config) {
     }
   }
   return files;
+}
+
+/// SHA-256 of the values alone.
+std::string identity_of_values(const ExperimentConfig& numbers) {
+  ConfigValue values = write_config(numbers);
+  ConfigValue& memory = *values.find("memory");
+  memory = memory::stored_form(std::move(memory));
+  return config_sha256(values);
 }
 
 }  // namespace
@@ -107,13 +144,13 @@ void EvaluateConfig::check(const ConfigNode& node) const {
   check_stage_name(node, name);
   check_list(node, "tasks", tasks);
   check_list(node, "policies", policies);
-  if (std::find(policies.begin(), policies.end(), "namm") != policies.end()) return;
+  if (std::any_of(policies.begin(), policies.end(), memory::gives_counts)) return;
   for (const auto& policy : policies) {
     if (!memory::needs_counts(policy, budget)) continue;
     node.fail_entry(
         "policies", "[" + join(policies, ", ") + "]",
-        format_text("{} needs to know how much namm kept: add namm, or give a budget {tokens: N} or "
-                    "{fraction: F}",
+        format_text("{} needs to know how much the memory kept: add namm (or namm-mix), or give a budget "
+                    "{tokens: N}, {fraction: F} or {bytes: B}",
                     policy));
   }
 }
@@ -129,14 +166,25 @@ void ExperimentConfig::check(const ConfigNode& node) const {
   if (evolution.optimizer.population == 1) {
     node.at("evolution").fail_entry("population", "1", "at least 2, or 0 for the usual size");
   }
+  check_own_transformer(node, memory, model);
   std::set<std::string> names;
   bool evolved = false;
   for (size_t i = 0; i < stages.size(); ++i) {
     const ConfigNode stage = node.at("stages").item(i);
     if (!names.insert(stage_name(i)).second) stage.fail("every stage a name of its own");
-    if (!stages[i].evolve) continue;
+    if (!stages[i].evolve) {
+      check_policies_fit(stage.at("evaluate"), stages[i].evaluate->policies, memory);
+      continue;
+    }
     const EvolveConfig& evolve = *stages[i].evolve;
     const ConfigNode place = stage.at("evolve");
+    if (!evolve.validation.bias_shifts.empty() && memory.mix.keep_fraction > 0) {
+      place.at("validation")
+          .fail_entry(
+              "bias_shifts", "[...]",
+              "left out where memory.mix.keep_fraction fixes how much stays: the score's bias decides "
+              "nothing");
+    }
     if (evolve.start.kind == "previous" && !evolved) {
       place.fail_entry("start", "previous", "an evolve stage before this one, or zero, or a file");
     }
@@ -180,7 +228,7 @@ std::string identity_of(const ExperimentConfig& config, const std::string& model
   numbers.data = {};
   numbers.haystack.value.clear();
   numbers.task.haystack.value.clear();
-  std::string text = config_sha256(numbers) + "\n" + model_sha256 + "\n" + memory_sha256 + "\n";
+  std::string text = identity_of_values(numbers) + "\n" + model_sha256 + "\n" + memory_sha256 + "\n";
   std::set<std::string> contents;  // in an order that the folders do not decide
   for (const auto& file : data_files(config))
     contents.insert(file.filename().string() + " " + sha256_file(file) + "\n");

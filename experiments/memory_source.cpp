@@ -90,6 +90,13 @@ std::filesystem::path shipped_memory() {
 }
 
 memory::MemoryFile find_memory(const memory::MemoryConfig& config) {
+  if (config.file.empty() && config.has_own_transformer()) {
+    throw DataError(
+        format_text("memory.file: must name a memory evolved on this model, or an evolve stage must come "
+                    "first: the shipped "
+                    "one is for scorer bam and shared parameters, not {} and {}",
+                    config.scorer, config.sharing));
+  }
   const auto path = config.file.empty() ? shipped_memory() : config.file.value;
   auto file = memory::MemoryFile::load(path);
   file.require_same_network(config, path.string());

@@ -11,7 +11,7 @@
 namespace namm::experiments {
 
 /// The memory that the policy namm uses where no stage evolved one: memory.file, else the shipped one. Throws
-/// DataError when it is missing, or its features are not those of the config.
+/// DataError when it is missing, or its network is not that of the config.
 memory::MemoryFile find_memory(const memory::MemoryConfig& config);
 
 /// Path of the shipped memory; throws DataError when it did not come with the program.

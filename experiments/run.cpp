@@ -76,6 +76,7 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
                                                     memory::position_mode(config.memory.positions),
                                                     memory::backend(config.memory.backend));
   if (needs_given_memory(config)) context.given_memory = find_memory(config.memory);
+  config.memory.require_transformer(archive->contract().shape, "memory.transformer");
   const std::string memory_sha256 = context.given_memory ? context.given_memory->sha256() : "";
   context.identity = identity_of(config, archive->sha256(), memory_sha256);
   context.stage_tasks.resize(config.stages.size());

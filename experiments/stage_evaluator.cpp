@@ -58,8 +58,7 @@ evolution::WorkResult evaluate_item(const EvolveContext& context, const evolutio
   const auto samples = samples_of(item, task, split, evaluation.archive().codec());
   evolution::WorkResult result;
   if (item.id.purpose == Purpose::calibrate) {
-    const auto statistics =
-        evaluation.calibrate(context.memory.spectrogram, context.memory.period_tokens, task, samples);
+    const auto statistics = evaluation.calibrate(context.memory, task, samples);
     result.bytes = to_bytes(statistics.to_values());
     result.records.resize(samples.size());
     return result;
@@ -68,10 +67,12 @@ evolution::WorkResult evaluate_item(const EvolveContext& context, const evolutio
   if (item.id.purpose == Purpose::reference) {
     policy = std::make_shared<memory::FullPolicy>();
   } else {
-    const auto statistics =
+    memory::PolicyArguments arguments;
+    static_cast<memory::NammConfig&>(arguments.config) = context.memory;
+    arguments.parameters = theta_of(item).to(evaluation.archive().device());
+    arguments.statistics =
         memory::FeatureStatistics::from_values(from_bytes(item.shared ? *item.shared : ""));
-    policy = std::make_shared<memory::NammPolicy>(
-        context.memory, theta_of(item).to(evaluation.archive().device()), statistics);
+    policy = memory::make_policy(memory::memory_policy(context.memory), arguments);
   }
   const bool greedy = validation ? context.greedy_validation : context.greedy_training;
   for (const auto& outcome : evaluation.score(policy, item.rows(), task, samples, greedy)) {
@@ -105,10 +106,10 @@ evolution::WorkResult evaluate_item(const EvaluateContext& context, const evolut
   const Evaluation& evaluation = *context.evaluation;
   const tasks::Task& task = task_of(item, *context.tasks);
   const auto samples = samples_of(item, task, context.split, evaluation.archive().codec());
-  // namm runs first: others may need what it kept.
+  // The memory runs first: others may need what it kept.
   std::vector<size_t> order;
   for (size_t i = 0; i < context.policies.size(); ++i) {
-    order.insert(context.policies[i] == "namm" ? order.begin() : order.end(), i);
+    order.insert(memory::gives_counts(context.policies[i]) ? order.begin() : order.end(), i);
   }
   evolution::WorkResult result;
   nlohmann::json seconds = nlohmann::json::array();
@@ -125,7 +126,7 @@ evolution::WorkResult evaluate_item(const EvaluateContext& context, const evolut
       const std::string& name = context.policies[i];
       arguments.recorded = recorded;
       auto run = evaluation.run(memory::make_policy(name, arguments), task, sample, tag);
-      if (name == "namm") {
+      if (memory::gives_counts(name)) {
         recorded = std::make_shared<memory::RecordedCounts>(std::move(run.kept));
       }
       times[i] = {run.result.prefill_seconds, run.result.decode_seconds};

@@ -7,7 +7,7 @@
 #include "evolution/worker.h"
 #include "experiments/evaluation.h"
 #include "experiments/experiment.h"
-#include "memory/policies/namm.h"
+#include "memory/namm_config.h"
 #include "memory/policy_list.h"
 #include "tasks/task.h"
 
@@ -35,8 +35,8 @@ struct EvolveContext {
 };
 evolution::EvaluatorFactory make_evolve_evaluator(std::shared_ptr<const EvolveContext> context);
 
-/// The same for an evaluate stage: an item is one sample under all policies, namm first, so that its counts
-/// give the others' budgets.
+/// The same for an evaluate stage: an item is one sample under all policies, the evolved memory first, so
+/// that its counts give the others' budgets.
 struct EvaluateContext {
   std::shared_ptr<const Evaluation> evaluation;
   std::shared_ptr<const StageTasks> tasks;

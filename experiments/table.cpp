@@ -155,6 +155,12 @@ std::optional<TableMean> make_mean(const PolicyResult& policy, const std::vector
   return mean;
 }
 
+const PolicyResult* subject_of(const StageResult& stage, const TableLayout& layout) {
+  if (!layout.subject.empty()) return stage.find(layout.subject);
+  const PolicyResult* namm = stage.find("namm");
+  return namm != nullptr ? namm : stage.find("namm-mix");
+}
+
 TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
                   const std::vector<TableColumn>& columns, const std::vector<MeanColumn>& means,
                   const TableLayout& layout) {
@@ -162,7 +168,7 @@ TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
   row.label = label_of(source, runs);
   row.policy = source.policy->policy;
   row.heads = source.policy->heads;
-  const PolicyResult* subject = source.stage->find(layout.subject);
+  const PolicyResult* subject = subject_of(*source.stage, layout);
   const PolicyResult* full = source.stage->find(layout.full);
   double ratios = 0;
   size_t ratio_count = 0;
@@ -370,7 +376,7 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
         if (policy != nullptr)
           table.rows.push_back(make_row({&run, &stage, policy}, runs, table.columns, means, layout));
       }
-      const PolicyResult* subject = stage.find(layout.subject);
+      const PolicyResult* subject = subject_of(stage, layout);
       if (subject == nullptr) continue;
       const Source source{&run, &stage, subject};
       for (const auto& name : layout.differences) {

@@ -20,8 +20,9 @@ struct TableLayout {
   std::vector<std::string> rows;                           ///< policies
   std::map<std::string, std::vector<std::string>> groups;  ///< further mean columns: name -> tasks
   std::vector<std::string> differences = {"full", "namm-counts-random"};
-  std::string subject = "namm";  ///< row that the differences and equal cache sizes refer to
-  std::string full = "full";     ///< row that normalised averages divide by
+  std::string subject;        ///< row that the differences and equal cache sizes refer to; none: namm, and
+                              ///< where that is not there namm-mix
+  std::string full = "full";  ///< row that normalised averages divide by
   int64_t decimals = 1;
 
   bool operator==(const TableLayout&) const = default;
@@ -33,7 +34,8 @@ struct TableLayout {
     visit("differences", self.differences,
           "policies that the subject is compared with, paired over contexts");
     visit("subject", self.subject,
-          "policy whose differences are shown and whose cache size the others must match");
+          "policy whose differences are shown and whose cache size the others must match; none: namm, else "
+          "namm-mix");
     visit("full", self.full, "policy that normalised averages divide by");
     visit("decimals", self.decimals, between(0, 6), "digits after the point of scores");
   }

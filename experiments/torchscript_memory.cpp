@@ -11,6 +11,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/json_lines.h"
+#include "core/text.h"
 
 namespace namm::experiments {
 
@@ -23,6 +24,9 @@ def features(self, ema: Tensor, positions: Tensor) -> Tensor:
     ages = (positions[-1] - positions).to(self.float64_type)
     angles = ages.unsqueeze(1) * self.frequencies.unsqueeze(0)
     recency = torch.cat([torch.sin(angles), torch.cos(angles)], 1).to(self.float32_type)
+    if self.takes_log:
+        ema = torch.log(ema + 1e-4)
+    ema = torch.narrow(ema, 1, 0, self.spectral)
     if self.normalised:
         ema = (ema - self.mean) / self.spread
     return torch.cat([recency, ema], 1)
@@ -168,6 +172,8 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
   integer("hidden", hidden);
   integer("heads", config.bam.heads);
   integer("cache_cap", config.cache_cap);
+  integer("spectral", config.spectral_count());
+  flag("takes_log", config.spectral == "log_magnitude");
   flag("parity", config.heads == "parity");
   flag("mult", config.bam.mult);
   flag("normalised", memory.statistics.count > 0);
@@ -186,9 +192,9 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
   module.register_buffer("frequencies", frequencies);
   module.register_buffer("window",
                          at::hann_window(config.spectrogram.n_fft, true, at::TensorOptions(at::kFloat)));
-  const int64_t bins = config.spectrogram.bins();
-  at::Tensor mean = at::zeros({bins});
-  at::Tensor spread = at::ones({bins});
+  const int64_t spectral = config.spectral_count();
+  at::Tensor mean = at::zeros({spectral});
+  at::Tensor spread = at::ones({spectral});
   if (memory.statistics.count > 0) {
     mean = at::tensor(memory.statistics.mean, at::kFloat);
     spread = at::tensor(memory.statistics.variance(), at::kFloat).sqrt().clamp_min(1e-7);
@@ -209,6 +215,13 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
 }  // namespace
 
 void save_torchscript(const memory::MemoryFile& memory, const std::filesystem::path& path) {
+  if (memory.config.scorer != "bam" || memory.config.has_own_transformer()) {
+    throw DataError(
+        format_text("a memory with scorer {} and parameters {} has no TorchScript form, which is one layer's "
+                    "and the same "
+                    "for all: export it with --format namm",
+                    memory.config.scorer, memory.config.sharing));
+  }
   const torch::jit::Module module = make_module(memory);
   const torch::jit::ExtraFilesMap extra{
       {"namm_memory.yaml", to_yaml(memory.config)},

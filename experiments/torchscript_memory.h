@@ -17,7 +17,8 @@ namespace namm::experiments {
 /// tokens and the attention of the last n_fft - hop_length queries; `keep` drops what it evicts. In mode
 /// `ragged` heads may then hold different numbers of tokens: pass each head's tokens first, oldest first, and
 /// fill the rest with position -1. Constants and provenance are attributes and the extra file
-/// `namm_memory.yaml`. Throws InfrastructureError when the disk fails.
+/// `namm_memory.yaml`. Throws DataError for another scorer than bam and for parameters of a layer's or head's
+/// own, which have no such form; InfrastructureError when the disk fails.
 void save_torchscript(const memory::MemoryFile& memory, const std::filesystem::path& path);
 
 }  // namespace namm::experiments

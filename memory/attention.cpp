@@ -15,7 +15,8 @@ void attend_by_reference(const at::Tensor& queries, const AttentionRow& row, dou
     const auto mine = [&](const at::Tensor& x) {
       return x.narrow(0, row.offset, row.tokens).narrow(1, h * group, group);
     };
-    const AttentionResult result = attention_reference(mine(queries), positions, blocks, scale, window_tokens);
+    const AttentionResult result =
+        attention_reference(mine(queries), positions, blocks, scale, window_tokens);
     mine(output).copy_(result.output);
     mine(log_sum_exp.t()).copy_(result.log_sum_exp);
   }
@@ -28,8 +29,7 @@ void attention(const at::Tensor& queries, std::span<const AttentionRow> rows, do
   TORCH_CHECK(queries.dim() == 3 && output.sizes() == queries.sizes(),
               "[attention] queries and output must be [tokens, heads, head dimension], are ", queries.sizes(),
               " and ", output.sizes());
-  const at::Tensor sums =
-      at::empty({queries.size(1), queries.size(0)}, queries.options().dtype(at::kFloat));
+  const at::Tensor sums = at::empty({queries.size(1), queries.size(0)}, queries.options().dtype(at::kFloat));
   if (uses_cpu_kernels(backend, queries)) {
     cpu::attention(queries, rows, scale, window_tokens, output, sums);
   } else {

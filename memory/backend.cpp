@@ -35,8 +35,9 @@ bool uses_cpu_kernels(Backend backend, const at::Tensor& like) {
   if (backend == Backend::reference) return false;
   const bool possible =
       like.is_cpu() && (like.scalar_type() == at::kFloat || like.scalar_type() == at::kBFloat16);
-  TORCH_CHECK(possible || backend != Backend::cpu, "[backend] cpu computes on float32 and bfloat16 on the processor, not on ",
-              like.scalar_type(), " on ", like.device(), "; set memory.backend to auto");
+  TORCH_CHECK(possible || backend != Backend::cpu,
+              "[backend] cpu computes on float32 and bfloat16 on the processor, not on ", like.scalar_type(),
+              " on ", like.device(), "; set memory.backend to auto");
   return possible;
 }
 

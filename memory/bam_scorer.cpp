@@ -1,8 +1,5 @@
 #include "memory/bam_scorer.h"
 
-#include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
-
 #include "memory/bam_weights.h"
 #include "memory/cpu/bam_scorer.h"
 
@@ -39,25 +36,17 @@ int64_t bam_parameters(const BamConfig& config, int64_t features) {
 
 namespace {
 
-// Attention of q, k, v [heads, n, width] in which token i sees itself and newer ones.
-at::Tensor attend_to_newer(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+at::Tensor segment_scores(const at::Tensor& features, const BamWeights& weights, const BamConfig& config) {
   // Newest first, "itself and newer" becomes "itself and earlier": the causal kernel, and no mask of n x n.
-  const auto reversed = [](const at::Tensor& x) { return x.flip(1).unsqueeze(0); };
-  return at::scaled_dot_product_attention(reversed(q), reversed(k), reversed(v), {}, 0.0, /*is_causal=*/true)
-      .squeeze(0)
-      .flip(1);
-}
-
-at::Tensor segment_scores(const at::Tensor& features, const BamWeights& weights, const BamConfig& config,
-                          bool kernels) {
+  const at::Tensor reversed = features.flip(0);
   const int64_t n = features.size(0), heads = config.heads, width = config.hidden_dim / heads;
-  const at::Tensor qkv = affine(features, weights.qkv_weight, weights.qkv_bias)
-                             .view({n, 3, heads, width})
-                             .permute({1, 2, 0, 3})
-                             .contiguous();  // [3, heads, n, width]
-  const at::Tensor q = qkv.select(0, 0), k = qkv.select(0, 1), v = qkv.select(0, 2);
-  const at::Tensor attended = kernels ? cpu::attend_to_newer(q, k, v) : attend_to_newer(q, k, v);
-  return bam_head(features, attended.transpose(0, 1).reshape({n, config.hidden_dim}), weights, config);
+  const at::Tensor parts = affine(reversed, weights.qkv_weight, weights.qkv_bias)
+                               .view({1, n, 3, heads, width})
+                               .permute({2, 0, 3, 1, 4});  // [3, 1, heads, n, width]
+  const at::Tensor attended = at::scaled_dot_product_attention(
+      parts.select(0, 0), parts.select(0, 1), parts.select(0, 2), {}, 0.0, /*is_causal=*/true);
+  return bam_head(reversed, attended.transpose(1, 2).reshape({n, config.hidden_dim}), weights, config)
+      .flip(0);
 }
 
 }  // namespace
@@ -66,23 +55,16 @@ at::Tensor bam_scores(const at::Tensor& features, const std::vector<BamSegment>&
                       const at::Tensor& theta, const BamConfig& config, Backend backend) {
   if (backend == Backend::reference) return bam_scores_reference(features, segments, theta, config);
   check_bam(features, segments, theta, config);
+  if (uses_cpu_kernels(backend, features) && features.scalar_type() == at::kFloat)
+    return cpu::bam_scores(features, segments, theta, config);
   at::Tensor scores = at::empty({features.size(0)}, features.options());
-  const bool kernels = uses_cpu_kernels(backend, features) && features.scalar_type() == at::kFloat;
-  const auto score = [&](const BamSegment& segment) {
+  for (const BamSegment& segment : segments) {
     const int64_t n = segment.end - segment.begin;
-    if (n == 0) return;
+    if (n == 0) continue;
     const BamWeights weights = bam_weights(theta.select(0, segment.member), config, features.size(1));
     scores.narrow(0, segment.begin, n)
-        .copy_(segment_scores(features.narrow(0, segment.begin, n), weights, config, kernels));
-  };
-  if (!kernels) {
-    for (const BamSegment& segment : segments) score(segment);
-    return scores;
+        .copy_(segment_scores(features.narrow(0, segment.begin, n), weights, config));
   }
-  at::parallel_for(0, static_cast<int64_t>(segments.size()), 1, [&](int64_t begin, int64_t end) {
-    const c10::InferenceMode guard;  // threads of the pool do not inherit the caller's
-    for (int64_t i = begin; i < end; ++i) score(segments[static_cast<size_t>(i)]);
-  });
   return scores;
 }
 

@@ -15,13 +15,22 @@ constexpr std::pair<const char*, Budget::Kind> kNames[] = {
     {"match_namm_layers", Budget::Kind::match_namm_layers},
     {"match_namm_heads", Budget::Kind::match_namm_heads}};
 constexpr const char* kAllowed =
-    "match_namm, match_namm_layers, match_namm_heads, {tokens: N} or {fraction: F}";
+    "match_namm, match_namm_layers, match_namm_heads, {tokens: N}, {fraction: F} or {bytes: B}";
 
 struct TokensConfig {
   int64_t tokens = 0;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("tokens", self.tokens, needed() && at_least(1), "tokens of every layer and KV head");
+  }
+};
+
+struct BytesConfig {
+  int64_t bytes = 0;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("bytes", self.bytes, needed() && at_least(1),
+          "keys and values of a sequence, all layers and KV heads");
   }
 };
 
@@ -50,6 +59,7 @@ std::string Budget::text() const {
     if (kind == of) return name;
   }
   if (kind == Kind::tokens) return std::to_string(tokens) + " tokens";
+  if (kind == Kind::bytes) return std::to_string(tokens) + " bytes";
   char buffer[64];
   std::snprintf(buffer, sizeof(buffer), "%g of the tokens", fraction);
   return buffer;
@@ -62,21 +72,23 @@ Budget Budget::from_config(const ConfigNode& node) {
     }
   }
   if (!node.is_mapping()) node.fail(kAllowed);
-  if (node.has("tokens") && node.has("fraction")) node.fail(kAllowed);
+  if (node.has("tokens") + node.has("fraction") + node.has("bytes") > 1) node.fail(kAllowed);
+  if (node.has("bytes")) return of_bytes(read_config<BytesConfig>(node).bytes);
   if (node.has("fraction")) return of_fraction(read_config<FractionConfig>(node).fraction);
   if (node.has("tokens")) return of_tokens(read_config<TokensConfig>(node).tokens);
-  node.refuse_unknown_keys({"tokens", "fraction"});
+  node.refuse_unknown_keys({"tokens", "fraction", "bytes"});
   node.fail(kAllowed);
 }
 
 ConfigValue Budget::to_config() const {
   if (kind == Kind::tokens) return write_config(TokensConfig{tokens});
+  if (kind == Kind::bytes) return write_config(BytesConfig{tokens});
   if (kind == Kind::fraction) return write_config(FractionConfig{fraction});
   return ConfigValue::string(text());
 }
 
 std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* recorded, const RowView& row,
-                                   const TransformerShape& shape) {
+                                   const TransformerShape& shape, int64_t token_bytes) {
   const int64_t segments = shape.layers * shape.kv_heads;
   std::vector<int64_t> counts(static_cast<size_t>(segments));
   if (budget.kind == Budget::Kind::tokens) {
@@ -86,6 +98,11 @@ std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* r
   if (budget.kind == Budget::Kind::fraction) {
     const double tokens = std::floor(budget.fraction * static_cast<double>(row.tokens_processed));
     std::fill(counts.begin(), counts.end(), std::max<int64_t>(1, static_cast<int64_t>(tokens)));
+    return counts;
+  }
+  if (budget.kind == Budget::Kind::bytes) {
+    TORCH_CHECK(token_bytes > 0, "[budget] the bytes of a token must be known, are ", token_bytes);
+    spread(budget.tokens / token_bytes, counts, 0, segments);
     return counts;
   }
   TORCH_CHECK(recorded != nullptr, "[budget] ", budget.text(),
@@ -113,6 +130,41 @@ std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* r
     default:
       spread(sum(kept, 0, segments), counts, 0, segments);
       return counts;
+  }
+}
+
+std::vector<int64_t> pyramid_counts(const std::vector<int64_t>& counts, int64_t kv_heads, double beta) {
+  const auto segments = static_cast<int64_t>(counts.size()), layers = segments / kv_heads;
+  if (std::ranges::find(counts, std::numeric_limits<int64_t>::max()) != counts.end()) return counts;
+  const int64_t free =
+      std::max<int64_t>(0, sum(counts, 0, segments) - segments);  // beyond the 1 of each head
+  const double mean = static_cast<double>(free) / static_cast<double>(layers), least = mean / beta;
+  const double step = layers > 1 ? 2 * (mean - least) / static_cast<double>(layers - 1) : 0;
+  std::vector<int64_t> of_layer;
+  for (int64_t l = 0; l < layers; ++l) {
+    of_layer.push_back(
+        static_cast<int64_t>(layers > 1 ? 2 * mean - least - step * static_cast<double>(l) : mean));
+  }
+  // Rounding down leaves less than one token a layer: they go to the first ones, so that shares never rise.
+  for (int64_t l = 0, rest = free - sum(of_layer, 0, layers); l < layers && rest > 0; ++l, --rest)
+    ++of_layer[static_cast<size_t>(l)];
+  std::vector<int64_t> result(counts.size());
+  for (int64_t l = 0; l < layers; ++l)
+    spread(of_layer[static_cast<size_t>(l)] + kv_heads, result, l * kv_heads, (l + 1) * kv_heads);
+  return result;
+}
+
+void pass_on_excess(std::vector<int64_t>& counts, const std::vector<int64_t>& lengths) {
+  int64_t excess = 0;
+  for (size_t s = 0; s < counts.size(); ++s) {
+    if (counts[s] <= lengths[s]) continue;
+    excess += std::min(counts[s], std::numeric_limits<int64_t>::max() - excess) - lengths[s];
+    counts[s] = lengths[s];
+  }
+  for (size_t s = 0; s < counts.size() && excess > 0; ++s) {
+    const int64_t more = std::min(excess, lengths[s] - counts[s]);
+    counts[s] += more;
+    excess -= more;
   }
 }
 

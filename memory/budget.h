@@ -20,7 +20,7 @@ struct RecordedCounts {
 };
 
 /// How many tokens a baseline may keep in each (layer, KV head) at an update. Config value: a name, or one of
-/// `{tokens: N}` and `{fraction: F}`.
+/// `{tokens: N}`, `{fraction: F}` and `{bytes: B}`.
 struct Budget {
   enum class Kind {
     match_namm,  ///< NAMM's total at the same update of the same row, spread evenly over layers and heads;
@@ -29,18 +29,20 @@ struct Budget {
     match_namm_heads,   ///< NAMM's own counts
     tokens,             ///< `tokens` in every head
     fraction,           ///< `fraction` of the tokens processed in every head, rounded down, at least 1
+    bytes,  ///< `tokens` bytes of keys and values a row in all, spread evenly over layers and heads
   };
   Kind kind = Kind::match_namm;
-  int64_t tokens = 0;
+  int64_t tokens = 0;  ///< or bytes
   double fraction = 0;
 
   static Budget match_namm() { return {}; }
   static Budget of_tokens(int64_t tokens) { return {Kind::tokens, tokens, 0}; }
+  static Budget of_bytes(int64_t bytes) { return {Kind::bytes, bytes, 0}; }
   static Budget of_fraction(double fraction) { return {Kind::fraction, 0, fraction}; }
 
   /// Needs what NAMM kept.
-  bool needs_counts() const { return kind != Kind::tokens && kind != Kind::fraction; }
-  /// "match_namm", "256 tokens", "0.25 of the tokens".
+  bool needs_counts() const { return kind <= Kind::match_namm_heads; }
+  /// "match_namm", "256 tokens", "0.25 of the tokens", "65536 bytes".
   std::string text() const;
 
   static Budget from_config(const ConfigNode& node);
@@ -52,8 +54,17 @@ struct Budget {
 /// Tokens to keep [L * Hk], layer major, for `row` at its current update. A remainder goes to the first
 /// layers and heads, one token each. Updates after the last recorded one get its counts; a row recorded
 /// without any update gets INT64_MAX (everything stays). TORCH_CHECK: `recorded` is there where needed and
-/// knows the row's tag.
+/// knows the row's tag; token_bytes, of one token in one layer and KV head, is at least 1 where bytes are the
+/// budget.
 std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* recorded, const RowView& row,
-                                   const TransformerShape& shape);
+                                   const TransformerShape& shape, int64_t token_bytes);
+
+/// `counts` [L * Hk] of a row as a pyramid: the first layers keep most, the last least, falling evenly from
+/// twice the mean less the least to the least, mean / beta (Cai et al., arXiv 2406.02069), heads of a layer
+/// alike. The total is that of `counts` to the token; every head has at least 1.
+std::vector<int64_t> pyramid_counts(const std::vector<int64_t>& counts, int64_t kv_heads, double beta);
+
+/// Counts beyond what a segment holds (`lengths`, [L * Hk]) go to the first segments with room.
+void pass_on_excess(std::vector<int64_t>& counts, const std::vector<int64_t>& lengths);
 
 }  // namespace namm::memory

@@ -6,7 +6,8 @@
 namespace namm::memory {
 namespace {
 
-// Two float32 implementations of one formula; bfloat16 results and roundings may fall on neighbouring numbers.
+// Two float32 implementations of one formula; bfloat16 results and roundings may fall on neighbouring
+// numbers.
 constexpr double kAttention = 2e-5, kFeatures = 1e-5, kScores = 2e-5, kBfloat16 = 1e-2;
 
 // Flat index of the first element with |a - b| > tolerance (1 + |b|), NaN counted as a difference; -1: none.
@@ -40,13 +41,14 @@ void check_attention(int64_t layer, const at::Tensor& output, const at::Tensor& 
   const double tolerance = output.scalar_type() == at::kFloat ? kAttention : kBfloat16;
   const int64_t heads = output.size(1), dim = output.size(2), tokens = output.size(0);
   if (const int64_t i = first_difference(output, reference_output, tolerance); i >= 0) {
-    fail(layer, "head " + std::to_string(i / dim % heads) + ", token " + std::to_string(i / dim / heads) +
-                    " of the step",
+    fail(layer,
+         "head " + std::to_string(i / dim % heads) + ", token " + std::to_string(i / dim / heads) +
+             " of the step",
          "attention gives", output, reference_output, i, tolerance);
   }
   if (const int64_t i = first_difference(log_sum_exp, reference_log_sum_exp, tolerance); i >= 0) {
-    fail(layer, "head " + std::to_string(i / tokens) + ", token " + std::to_string(i % tokens) +
-                    " of the step",
+    fail(layer,
+         "head " + std::to_string(i / tokens) + ", token " + std::to_string(i % tokens) + " of the step",
          "the log-sum-exp is", log_sum_exp, reference_log_sum_exp, i, tolerance);
   }
 }
@@ -73,9 +75,9 @@ void check_scores(const LayerView& layer, int64_t kv_heads, const at::Tensor& sc
   if (i < 0) return;
   const auto after = std::upper_bound(layer.offsets.begin(), layer.offsets.end(), i);
   const int64_t segment = after - layer.offsets.begin() - 1;
-  fail(layer.layer, "row " + std::to_string(segment / kv_heads) + ", KV head " +
-                        std::to_string(segment % kv_heads) + ", token at position " +
-                        std::to_string(layer.positions[i].item<int64_t>()),
+  fail(layer.layer,
+       "row " + std::to_string(segment / kv_heads) + ", KV head " + std::to_string(segment % kv_heads) +
+           ", token at position " + std::to_string(layer.positions[i].item<int64_t>()),
        "the score is", scores, reference, i, kScores);
 }
 
@@ -83,8 +85,8 @@ void check_finite(const UpdateView& view) {
   std::vector<at::Tensor> flags;
   const auto numbers_of = [](const LayerView& layer) {
     std::vector<at::Tensor> numbers;
-    for (const at::Tensor& x :
-         {layer.ema, layer.column_sums, layer.recent_attention, layer.key_norms, layer.key_similarity}) {
+    for (const at::Tensor& x : {layer.ema, layer.column_sums, layer.recent_attention, layer.key_norms,
+                                layer.key_similarity, layer.expected_attention}) {
       if (x.defined()) numbers.push_back(x);
     }
     return numbers;
@@ -100,10 +102,11 @@ void check_finite(const UpdateView& view) {
         if (part.isfinite().all().item<bool>()) continue;
         const size_t heads = static_cast<size_t>(view.shape.kv_heads);
         const RowView& row = view.rows[s / heads];
-        TORCH_CHECK(false, "[update] layer ", layer.layer, ", KV head ", s % heads, ", sequence ", row.tag,
-                    " after ", row.tokens_processed,
-                    " tokens: the attention or the keys are not finite, so nothing can be said of its tokens; "
-                    "the model is broken here");
+        TORCH_CHECK(
+            false, "[update] layer ", layer.layer, ", KV head ", s % heads, ", sequence ", row.tag, " after ",
+            row.tokens_processed,
+            " tokens: the attention or the keys are not finite, so nothing can be said of its tokens; "
+            "the model is broken here");
       }
     }
   }

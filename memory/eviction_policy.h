@@ -18,11 +18,14 @@ struct Needs {
   std::optional<SpectrogramConfig> spectrogram = std::nullopt;  ///< LayerView::ema
   bool column_sums = false;                                     ///< LayerView::column_sums
   bool key_norms = false;                                       ///< LayerView::key_norms
-  int64_t recent_queries = 0;   ///< LayerView::recent_attention, over so many queries; 0: not needed
-  bool key_similarity = false;  ///< LayerView::key_similarity
+  int64_t recent_queries = 0;       ///< LayerView::recent_attention, over so many queries; 0: not needed
+  bool key_similarity = false;      ///< LayerView::key_similarity
+  bool expected_attention = false;  ///< LayerView::expected_attention
 
-  bool attention() const { return spectrogram.has_value() || column_sums || recent_queries > 0; }
-  bool keys() const { return key_norms || key_similarity || attention(); }
+  /// What needs the probabilities of the recorded queries.
+  bool probabilities() const { return spectrogram.has_value() || column_sums || recent_queries > 0; }
+  /// What needs queries to be recorded.
+  bool attention() const { return probabilities() || expected_attention; }
 };
 
 /// When a policy decides: after every `period_tokens` tokens of a row, never where it is 0 (`full`).
@@ -54,11 +57,15 @@ struct LayerView {
                                 ///< averaged over the group's heads; undefined unless needed
   at::Tensor key_similarity;    ///< float32 [N], cosine of the cached key and the mean direction of its
                                 ///< segment's keys; undefined unless needed
+  at::Tensor expected_attention;  ///< float32 [N], attention that a query drawn from the normal distribution
+                                  ///< of the queries since the last update would pay, times the norm of the
+                                  ///< cached value; undefined unless needed
 };
 
 /// Everything a policy may look at: all layers of the rows that are due.
 struct UpdateView {
   TransformerShape shape;
+  int64_t token_bytes = 0;               ///< of one token's key and value in one layer and KV head
   Backend backend = Backend::automatic;  ///< of what the policy computes itself
   std::vector<RowView> rows;
   std::vector<LayerView> layers;
@@ -68,7 +75,8 @@ struct UpdateView {
 struct KeepDecision {
   at::Tensor keep;     ///< bool [N], packed as LayerView
   at::Tensor lengths;  ///< int32 [rows, Hk], tokens kept, on the device of `keep`
-  at::Tensor scores = {};  ///< float32 [N], what the policy computed by the backend to decide; may be undefined
+  at::Tensor scores =
+      {};  ///< float32 [N], what the policy computed by the backend to decide; may be undefined
 };
 
 /// A rule that says which cached tokens to forget (design 3.2). Implementations are immutable and shared

@@ -4,6 +4,9 @@
 #include <cstring>
 
 #include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace namm::memory {
 
@@ -21,6 +24,12 @@ at::Tensor held_empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
 
 at::Tensor held_copy(const at::Tensor& x) {
   return held_empty(x.sizes(), x.options()).copy_(x);
+}
+
+void return_freed_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 }  // namespace namm::memory

@@ -17,4 +17,8 @@ at::Tensor held_empty(at::IntArrayRef sizes, const at::TensorOptions& options);
 /// A contiguous copy that is held so.
 at::Tensor held_copy(const at::Tensor& x);
 
+/// Gives the system what the C library's allocator keeps of freed blocks. Takes milliseconds: for moments at
+/// which much was freed.
+void return_freed_memory();
+
 }  // namespace namm::memory

@@ -21,9 +21,9 @@ void require_parameter_count(const MemoryFile& file, const std::filesystem::path
     fail(path, "the memory has " + std::to_string(file.parameters.size()) +
                    " parameters, its constants ask for " + std::to_string(n));
   }
-  if (file.statistics.count > 0 && file.statistics.features() != file.config.spectrogram.bins()) {
-    fail(path, "statistics of " + std::to_string(file.statistics.features()) + " features for " +
-                   std::to_string(file.config.spectrogram.bins()) + " frequencies");
+  if (file.statistics.count > 0 && file.statistics.features() != file.config.spectral_count()) {
+    fail(path, "statistics of " + std::to_string(file.statistics.features()) +
+                   " features, its constants ask for " + std::to_string(file.config.spectral_count()));
   }
 }
 
@@ -34,7 +34,7 @@ void MemoryFile::save(const std::filesystem::path& path) const {
   Hdf5File file = Hdf5File::create(path);
   file.write_attribute("/", "format", kFormat);
   file.write_attribute("/", "format_version", format_version);
-  file.write_text("constants", to_yaml(config));
+  file.write_text("constants", to_yaml(stored_form(write_config(config))));
   file.write<float>("parameters/values", {static_cast<int64_t>(parameters.size())}, parameters);
   std::vector<std::string> names;
   std::vector<int64_t> table;
@@ -120,29 +120,29 @@ void MemoryFile::require_same_network(const NammConfig& wanted, const std::strin
   here.heads = wanted.heads;
   here.cache_cap = wanted.cache_cap;
   here.positions = wanted.positions;
+  here.mix.sinks = wanted.mix.sinks;
+  here.mix.recent_tokens = wanted.mix.recent_tokens;
+  here.mix.keep_fraction = wanted.mix.keep_fraction;
+  // A scorer that neither has does not count, nor a model that the parameters do not depend on.
+  if (here.scorer == wanted.scorer && here.scorer != "bam") here.bam = wanted.bam;
+  if (!here.has_own_transformer() && !wanted.has_own_transformer()) here.transformer = wanted.transformer;
   if (here == wanted) return;
-  std::string difference;
-  if (here.bam != wanted.bam) difference = "bam";
-  if (here.recency != wanted.recency) difference = "recency";
-  if (here.spectrogram != wanted.spectrogram) difference = "spectrogram";
-  const std::string has = difference == "bam"       ? to_yaml(here.bam)
-                          : difference == "recency" ? to_yaml(here.recency)
-                                                    : to_yaml(here.spectrogram);
+  const ConfigValue has = write_config(here), asked = write_config(wanted);
+  const ConfigValue::Entry* difference = nullptr;
+  for (const ConfigValue::Entry& entry : has.entries) {
+    if (difference == nullptr && to_yaml(entry.value) != to_yaml(*asked.find(entry.key))) difference = &entry;
+  }
+  TORCH_INTERNAL_ASSERT(difference != nullptr);
   throw DataError(where + ": the memory was evolved with other constants (" +
                   std::to_string(config.parameters()) + " parameters, " + std::to_string(config.features()) +
                   " features a token; the configuration asks for " + std::to_string(wanted.parameters()) +
-                  " and " + std::to_string(wanted.features()) + "). Set memory." + difference + " to\n" +
-                  has);
+                  " and " + std::to_string(wanted.features()) + "). Set memory." + difference->key + " to\n" +
+                  to_yaml(difference->value));
 }
 
 std::string MemoryFile::sha256() const {
   Sha256 hash;
-  ConfigValue constants = write_config(config);
-  // Files from before this constant existed were hashed without it.
-  if (config.positions == NammConfig{}.positions)
-    std::erase_if(constants.entries,
-                  [](const ConfigValue::Entry& entry) { return entry.key == "positions"; });
-  hash.update(config_sha256(constants));
+  hash.update(config_sha256(stored_form(write_config(config))));
   hash.update_integer(parameters.size());
   hash.update(parameters.data(), parameters.size() * sizeof(float));
   const std::vector<double> numbers = statistics.to_values();

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "memory/namm_config.h"
 #include "memory/normalisation.h"
-#include "memory/policies/namm.h"
 
 namespace namm::memory {
 
@@ -32,7 +32,8 @@ struct MemoryFile {
   static MemoryFile load(const std::filesystem::path& path);
 
   /// Throws DataError naming the first constant in which `wanted` differs in a way that changes what the
-  /// parameters mean (features, scorer); period, head mode, cap and positions may differ.
+  /// parameters mean (features, scorer, model); period, head mode, cap, positions, and what a mixture
+  /// protects and keeps may differ.
   void require_same_network(const NammConfig& wanted, const std::string& where) const;
 
   /// SHA-256 of constants, parameters and statistics; provenance does not count.

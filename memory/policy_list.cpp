@@ -4,11 +4,16 @@
 
 #include "core/errors.h"
 #include "core/text.h"
+#include "memory/policies/adakv.h"
+#include "memory/policies/expected_attention.h"
 #include "memory/policies/full.h"
 #include "memory/policies/h2o.h"
 #include "memory/policies/keydiff.h"
 #include "memory/policies/l2.h"
+#include "memory/policies/namm.h"
+#include "memory/policies/namm_mix.h"
 #include "memory/policies/namm_topk.h"
+#include "memory/policies/pyramidkv.h"
 #include "memory/policies/random.h"
 #include "memory/policies/recency.h"
 #include "memory/policies/snapkv.h"
@@ -65,6 +70,20 @@ const Entry kPolicies[] = {
        return std::make_shared<SnapKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
                                              a.config.snapkv_pool_tokens);
      }},
+    {"pyramidkv", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<PyramidKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
+                                                a.config.snapkv_pool_tokens, a.config.pyramidkv_beta);
+     }},
+    {"adakv", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<AdaKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
+                                            a.config.snapkv_pool_tokens, a.config.adakv_own_fraction);
+     }},
+    {"expected-attention", true, false,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<ExpectedAttentionPolicy>(baseline(a), a.config.sinks);
+     }},
     {"keydiff", true, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<KeyDiffPolicy>(baseline(a));
@@ -72,6 +91,10 @@ const Entry kPolicies[] = {
     {"namm", false, true,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<NammPolicy>(a.config, a.parameters, a.statistics);
+     }},
+    {"namm-mix", false, true,
+     [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
+       return std::make_shared<NammMixPolicy>(a.config, a.parameters, a.statistics);
      }},
     {"namm-counts-random", true, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
@@ -117,6 +140,18 @@ bool takes_budget(const std::string& name) {
 
 bool needs_memory(const std::string& name) {
   return entry(name).needs_memory;
+}
+
+bool gives_counts(const std::string& name) {
+  return entry(name).needs_memory && !entry(name).takes_budget;
+}
+
+std::string memory_policy(const NammConfig& config) {
+  return config.mixes_heads() ? "namm-mix" : "namm";
+}
+
+bool fits_memory(const std::string& name, const NammConfig& config) {
+  return config.mixes_heads() == (name == "namm-mix");
 }
 
 bool needs_counts(const std::string& name, const Budget& budget) {

@@ -16,6 +16,20 @@
 namespace namm::memory {
 namespace {
 
+// An update that frees so much has made as large a mess of temporaries.
+constexpr int64_t kLargeReleaseBytes = 64 << 20;
+
+// Whether two rows hold the same tokens and the same record of them, as forks do until one goes on.
+bool is_shared(const LayerState& a, const LayerState& b) {
+  const auto same = [](const at::Tensor& x, const at::Tensor& y) { return x.is_same(y); };
+  return a.cache.segments() == b.cache.segments() && a.record.known == b.record.known &&
+         same(a.record.ema, b.record.ema) && same(a.record.column_sums, b.record.column_sums) &&
+         std::equal(a.record.blocks.begin(), a.record.blocks.end(), b.record.blocks.begin(),
+                    b.record.blocks.end(), [&](const QueryBlock& x, const QueryBlock& y) {
+                      return same(x.queries, y.queries) && same(x.log_sum_exp, y.log_sum_exp);
+                    });
+}
+
 struct StepRow {
   RowState* row = nullptr;
   int64_t offset = 0;  // of its tokens among the packed tokens of the step
@@ -40,7 +54,8 @@ Needs merged(const Needs& a, const Needs& b) {
           .column_sums = a.column_sums || b.column_sums,
           .key_norms = a.key_norms || b.key_norms,
           .recent_queries = std::max(a.recent_queries, b.recent_queries),
-          .key_similarity = a.key_similarity || b.key_similarity};
+          .key_similarity = a.key_similarity || b.key_similarity,
+          .expected_attention = a.expected_attention || b.expected_attention};
 }
 
 }  // namespace
@@ -297,25 +312,33 @@ LayerView Session::State::layer_view(const std::vector<RowState*>& due_rows, int
   LayerView view;
   view.layer = layer;
   view.offsets = {0};
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity;
-  for (RowState* row : due_rows) {
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity, expected;
+  TokenFeatures features;
+  const RowState* previous = nullptr;
+  for (const RowState* row : due_rows) {
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
     positions.push_back(state.cache.packed_positions());
-    TokenFeatures features =
-        token_features(state.cache, state.record, attention[layer], row->tokens - row->updated_tokens,
-                       schedule.needs, options.backend);
-    if (options.backend == Backend::check) {
-      check_features(layer, features,
-                     token_features(state.cache, state.record, attention[layer],
-                                    row->tokens - row->updated_tokens, schedule.needs, Backend::reference),
-                     state.cache.lengths(), positions.back(), schedule.needs);
+    // The members of a population come to their first update with one and the same context.
+    if (previous == nullptr || previous->updated_tokens != row->updated_tokens ||
+        !is_shared(state, previous->layers[layer])) {
+      const int64_t new_queries = row->tokens - row->updated_tokens;
+      features = token_features(state.cache, state.record, attention[layer], new_queries, schedule.needs,
+                                options.backend);
+      if (options.backend == Backend::check) {
+        check_features(layer, features,
+                       token_features(state.cache, state.record, attention[layer], new_queries,
+                                      schedule.needs, Backend::reference),
+                       state.cache.lengths(), positions.back(), schedule.needs);
+      }
     }
-    ema.push_back(std::move(features.ema));
-    column_sums.push_back(std::move(features.column_sums));
-    key_norms.push_back(std::move(features.key_norms));
-    recent_attention.push_back(std::move(features.recent_attention));
-    key_similarity.push_back(std::move(features.key_similarity));
+    previous = row;
+    ema.push_back(features.ema);
+    column_sums.push_back(features.column_sums);
+    key_norms.push_back(features.key_norms);
+    recent_attention.push_back(features.recent_attention);
+    key_similarity.push_back(features.key_similarity);
+    expected.push_back(features.expected_attention);
   }
   const auto packed = [](const std::vector<at::Tensor>& x) { return x.size() == 1 ? x[0] : at::cat(x); };
   view.positions = packed(positions);
@@ -324,6 +347,7 @@ LayerView Session::State::layer_view(const std::vector<RowState*>& due_rows, int
   if (schedule.needs.key_norms) view.key_norms = packed(key_norms);
   if (schedule.needs.recent_queries > 0) view.recent_attention = packed(recent_attention);
   if (schedule.needs.key_similarity) view.key_similarity = packed(key_similarity);
+  if (schedule.needs.expected_attention) view.expected_attention = packed(expected);
   return view;
 }
 
@@ -433,6 +457,7 @@ void Session::update() {
   const c10::InferenceMode guard;
   UpdateView view;
   view.shape = s.options.shape;
+  view.token_bytes = 2 * s.options.shape.head_dim * static_cast<int64_t>(c10::elementSize(s.options.dtype));
   view.backend = s.options.backend;
   for (const RowState* row : due_rows)
     view.rows.push_back({row->member, row->tag, row->tokens, row->updates});
@@ -460,6 +485,14 @@ void Session::update() {
                            at::tensor(lengths).view({rows, -1}).to(s.options.device)});
     }
   }
+  const auto cached = [&] {
+    int64_t bytes = 0;
+    for (const RowState* row : due_rows) {
+      for (const LayerState& layer : row->layers) bytes += layer.cache.bytes();
+    }
+    return bytes;
+  };
+  const int64_t bytes_before = cached();
   s.compact(due_rows, view, decisions);
 
   const int64_t context = s.schedule.needs.spectrogram ? s.schedule.needs.spectrogram->context_queries() : 0;
@@ -473,6 +506,11 @@ void Session::update() {
     row->updated_tokens = row->tokens;
     ++row->updates;
     row->torn = false;
+  }
+  if (bytes_before - cached() >= kLargeReleaseBytes) {
+    view = {};
+    decisions.clear();
+    return_freed_memory();
   }
 }
 

@@ -51,6 +51,32 @@ void AttentionRecord::keep_context(int64_t context_queries) {
 
 namespace {
 
+// LayerView::expected_attention of one row; queries [T, H, d].
+at::Tensor expected_attention(const LayerCache& cache, const at::Tensor& queries, double scale) {
+  const int64_t group = queries.size(1) / cache.kv_heads();
+  const std::vector<at::Tensor> keys =
+      at::split_with_sizes(cache.packed_keys().to(at::kFloat), cache.lengths());
+  const std::vector<at::Tensor> values =
+      at::split_with_sizes(cache.packed_values().to(at::kFloat), cache.lengths());
+  const at::Tensor asked = queries.to(at::kFloat).transpose(0, 1);  // [H, T, d]
+  const at::Tensor mean = asked.mean(1, /*keepdim=*/true);
+  const at::Tensor centred = asked - mean;
+  const at::Tensor covariance =
+      at::bmm(centred.transpose(1, 2), centred) / static_cast<double>(queries.size(0));  // [H, d, d]
+  std::vector<at::Tensor> heads;
+  for (int64_t h = 0; h < cache.kv_heads(); ++h) {
+    const at::Tensor& k = keys[static_cast<size_t>(h)];
+    const auto of_group = [&](const at::Tensor& x) { return x.narrow(0, h * group, group); };
+    // The logarithm of the mean of exp(scale q k) over the distribution.
+    const at::Tensor logits =
+        scale * at::matmul(of_group(mean), k.t()).squeeze(1) +
+        0.5 * scale * scale * (at::matmul(k, of_group(covariance)) * k).sum(2);  // [G, n]
+    heads.push_back(at::softmax(logits, 1).mean(0) *
+                    at::linalg_vector_norm(values[static_cast<size_t>(h)], 2, at::IntArrayRef{1}));
+  }
+  return at::cat(heads);
+}
+
 // The features carried over from the last update, in the order of the cache; zeros for tokens read since.
 void carry_over(const LayerCache& cache, const AttentionRecord& record, const at::Tensor& before,
                 at::Tensor& now) {
@@ -91,7 +117,12 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
       features.key_norms = at::linalg_vector_norm(keys, 2, at::IntArrayRef{1}, false, at::kFloat);
     if (needs.key_similarity) features.key_similarity = key_similarity(keys, cache.lengths());
   }
-  if (!needs.attention()) return features;
+  if (needs.expected_attention) {
+    const at::Tensor queries = record.queries();
+    features.expected_attention = expected_attention(
+        cache, queries.narrow(0, queries.size(0) - new_queries, new_queries), attention.scale);
+  }
+  if (!needs.probabilities()) return features;
 
   AttentionFeatureInput input;
   input.queries = record.queries();

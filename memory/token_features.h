@@ -39,11 +39,12 @@ struct AttentionRecord {
 
 /// Per-token numbers of one row and layer in the order of LayerCache::packed_*. Undefined where not needed.
 struct TokenFeatures {
-  at::Tensor ema;               ///< float32 [tokens, D]
-  at::Tensor column_sums;       ///< float32 [tokens]
-  at::Tensor key_norms;         ///< float32 [tokens]
-  at::Tensor recent_attention;  ///< float32 [tokens]
-  at::Tensor key_similarity;    ///< float32 [tokens]
+  at::Tensor ema;                 ///< float32 [tokens, D]
+  at::Tensor column_sums;         ///< float32 [tokens]
+  at::Tensor key_norms;           ///< float32 [tokens]
+  at::Tensor recent_attention;    ///< float32 [tokens]
+  at::Tensor key_similarity;      ///< float32 [tokens]
+  at::Tensor expected_attention;  ///< float32 [tokens]
 };
 
 /// Attention settings of the layer, as the model passed them to namm::attend.

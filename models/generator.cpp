@@ -42,7 +42,7 @@ at::Tensor Generator::step(std::span<const memory::RowId> rows, std::span<const 
 }
 
 void Generator::read(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids,
-                     const ReadObserver& observe, const PrefillProgress& progress) {
+                     const ReadObserver& observe, bool leaves_last_update, const PrefillProgress& progress) {
   TORCH_CHECK(rows.size() == ids.size(), "[generator] ", rows.size(), " rows, but ", ids.size(),
               " lists of ids");
   std::vector<std::size_t> done(rows.size(), 0);
@@ -75,14 +75,24 @@ void Generator::read(std::span<const memory::RowId> rows, std::span<const std::v
       place += lengths[k];
       done[indices[k]] += static_cast<std::size_t>(lengths[k]);
     }
-    session_.update();
     read += place;
+    if (read < total || !leaves_last_update) session_.update();
     if (progress) progress(read, total);
   }
 }
 
 at::Tensor Generator::prefill(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids,
                               const PrefillProgress& progress) {
+  return prefill(rows, ids, /*leaves_last_update=*/false, progress);
+}
+
+at::Tensor Generator::prefill_until_update(std::span<const memory::RowId> rows,
+                                           std::span<const std::vector<int64_t>> ids) {
+  return prefill(rows, ids, /*leaves_last_update=*/true, {});
+}
+
+at::Tensor Generator::prefill(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids,
+                              bool leaves_last_update, const PrefillProgress& progress) {
   const c10::InferenceMode inference;
   std::vector<at::Tensor> last(rows.size());
   read(
@@ -91,7 +101,7 @@ at::Tensor Generator::prefill(std::span<const memory::RowId> rows, std::span<con
         if (begin + hidden.size(0) == static_cast<int64_t>(ids[row].size()))
           last[row] = hidden.slice(0, -1).clone();
       },
-      progress);
+      leaves_last_update, progress);
   return archive_->logits(at::cat(last));
 }
 
@@ -178,17 +188,20 @@ std::vector<Scored> Generator::score(std::span<const memory::RowId> rows,
     expected.clear();
     waiting.clear();
   };
-  read(rows, ids, [&](std::size_t row, int64_t begin, const at::Tensor& hidden) {
-    // The hidden state of token t predicts token t + 1; the first of interest is the prompt's last.
-    const auto first = static_cast<int64_t>(prompts[row].size()) - 1;
-    const int64_t from = std::max(first, begin), end = begin + hidden.size(0);
-    if (from >= end) return;
-    waiting.push_back(hidden.slice(0, from - begin).clone());
-    for (int64_t place = from; place < end; ++place) {
-      expected.push_back({row, targets[row][static_cast<std::size_t>(place - first)]});
-    }
-    if (static_cast<int64_t>(expected.size()) >= kScoredTogether) add_scores();
-  });
+  read(
+      rows, ids,
+      [&](std::size_t row, int64_t begin, const at::Tensor& hidden) {
+        // The hidden state of token t predicts token t + 1; the first of interest is the prompt's last.
+        const auto first = static_cast<int64_t>(prompts[row].size()) - 1;
+        const int64_t from = std::max(first, begin), end = begin + hidden.size(0);
+        if (from >= end) return;
+        waiting.push_back(hidden.slice(0, from - begin).clone());
+        for (int64_t place = from; place < end; ++place) {
+          expected.push_back({row, targets[row][static_cast<std::size_t>(place - first)]});
+        }
+        if (static_cast<int64_t>(expected.size()) >= kScoredTogether) add_scores();
+      },
+      /*leaves_last_update=*/false);
   add_scores();
   return result;
 }

@@ -43,6 +43,11 @@ class Generator {
   at::Tensor prefill(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids,
                      const PrefillProgress& progress = {});
 
+  /// As `prefill`, but updates that fall due at the very end are left to the caller, who may fork the rows
+  /// first: Session::update then makes them, for all forks of a row from features computed once.
+  at::Tensor prefill_until_update(std::span<const memory::RowId> rows,
+                                  std::span<const std::vector<int64_t>> ids);
+
   /// Continues rows[i] greedily from `logits` [rows, vocabulary]: at most max_new_tokens[i] ids, a stop id
   /// included as the last one where it was produced. Of equal logits the lowest id wins. The last id of a row
   /// is never fed (namm-semantics 1.10).
@@ -65,7 +70,9 @@ class Generator {
   at::Tensor step(std::span<const memory::RowId> rows, std::span<const int64_t> lengths,
                   const std::vector<int64_t>& ids);
   void read(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids,
-            const ReadObserver& observe, const PrefillProgress& progress = {});
+            const ReadObserver& observe, bool leaves_last_update, const PrefillProgress& progress = {});
+  at::Tensor prefill(std::span<const memory::RowId> rows, std::span<const std::vector<int64_t>> ids,
+                     bool leaves_last_update, const PrefillProgress& progress);
 
   std::shared_ptr<const Archive> archive_;
   memory::Session& session_;

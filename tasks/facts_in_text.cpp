@@ -25,6 +25,8 @@ constexpr std::array<std::string_view, 31> secret_words = {
     "dolphin", "horse",  "guitar", "piano",  "violin", "hammer", "candle", "bottle",
     "window",  "garden", "castle", "bridge", "mirror", "ladder", "pepper"};
 
+constexpr std::string_view kMixedName = "needle/facts";
+
 enum class FactKind : uint8_t { number, word, update };
 
 /// A piece of text that follows other text: leading blank included.
@@ -104,9 +106,10 @@ std::optional<Piece> fragment(const std::string& sentence, int64_t room, bool in
 
 class FactsInTextTask : public Task {
  public:
-  explicit FactsInTextTask(const TaskConfig& config)
+  FactsInTextTask(const std::string& name, const TaskConfig& config)
       : config_(config), haystack_(Haystack::open(config.haystack.value)) {
-    info_.name = "needle/facts";
+    if (name != kMixedName) config_.fact_kind = name.substr(kMixedName.size() + 1);
+    info_.name = name;
     info_.metric = "exact";
     info_.language = "en";
   }
@@ -242,8 +245,14 @@ Sample FactsInTextTask::sample(Split split, int64_t id, const TokenCodec& codec)
 
 }  // namespace
 
-std::unique_ptr<Task> make_facts_in_text_task(const TaskConfig& config) {
-  return std::make_unique<FactsInTextTask>(config);
+std::vector<std::string> facts_in_text_names() {
+  std::vector<std::string> names{std::string(kMixedName)};
+  for (const char* kind : {"number", "word", "update"}) names.push_back(names.front() + "_" + kind);
+  return names;
+}
+
+std::unique_ptr<Task> make_facts_in_text_task(const std::string& name, const TaskConfig& config) {
+  return std::make_unique<FactsInTextTask>(name, config);
 }
 
 }  // namespace namm::tasks

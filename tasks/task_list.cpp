@@ -19,7 +19,7 @@ constexpr std::array needle_kinds = {NeedleKind::key_value, NeedleKind::hop, Nee
 std::vector<std::string> task_names() {
   std::vector<std::string> names;
   for (NeedleKind kind : needle_kinds) names.push_back(needle_name(kind));
-  names.emplace_back("needle/facts");
+  for (const std::string& name : facts_in_text_names()) names.push_back(name);
   for (const std::string& name : longbench_names()) names.push_back(name);
   return names;
 }
@@ -29,7 +29,9 @@ std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& confi
   for (NeedleKind kind : needle_kinds) {
     if (name == needle_name(kind)) return make_needle_task(kind, config);
   }
-  if (name == "needle/facts") return make_facts_in_text_task(config);
+  for (const std::string& known : facts_in_text_names()) {
+    if (name == known) return make_facts_in_text_task(name, config);
+  }
   for (const std::string& known : longbench_names()) {
     if (name == known) return make_longbench_task(name, config, data, max_positions);
   }

@@ -68,7 +68,8 @@ struct TaskConfig {
           "text of ours");
     visit("facts_per_context", self.facts_per_context, between(1, 24), "facts in a context of needle/facts");
     visit("fact_kind", self.fact_kind, one_of({"number", "word", "update", "mixed"}),
-          "needle/facts: four-digit codes, words, words that change once, or all three");
+          "needle/facts: four-digit codes, words, words that change once, or all three; needle/facts_number, "
+          "_word and _update have their own");
     visit("max_prompt_tokens", self.max_prompt_tokens, at_least(0),
           "longer LongBench prompts are cut in the middle to this many tokens; 0: to what the model's "
           "max_positions leave beside the answer");

@@ -38,6 +38,11 @@ target_include_directories(namm_torch SYSTEM INTERFACE ${NAMM_TORCH_DIR}/include
                                                        ${NAMM_TORCH_DIR}/include/torch/csrc/api/include)
 target_link_libraries(namm_torch INTERFACE -Wl,--no-as-needed ${NAMM_TORCH_DIR}/lib/libtorch_cpu.so
                                            ${NAMM_TORCH_DIR}/lib/libc10.so)
+# LibTorch's own OpenMP: with another one beside it there would be two pools of threads.
+file(GLOB NAMM_TORCH_OPENMP ${NAMM_TORCH_DIR}/lib/libgomp*.so*)
+list(GET NAMM_TORCH_OPENMP 0 NAMM_TORCH_OPENMP)
+add_library(namm_torch_openmp INTERFACE)
+target_link_libraries(namm_torch_openmp INTERFACE ${NAMM_TORCH_OPENMP})
 # The wheel's libraries find their own neighbours by run path; the linker need not see them.
 target_link_options(namm_torch INTERFACE -Wl,-rpath,${NAMM_TORCH_DIR}/lib -Wl,--allow-shlib-undefined)
 

@@ -99,7 +99,8 @@ Json describe_config(const Options& options) {
   std::error_code error;
   result["model"] = {{"archive", config.model.archive.value.string()},
                      {"present", std::filesystem::exists(config.model.archive.value, error)}};
-  result["memory"] = {{"features", config.memory.features()},
+  result["memory"] = {{"policy", memory::memory_policy(config.memory)},
+                      {"features", config.memory.features()},
                       {"parameters", config.memory.parameters()},
                       {"layout", layout_json(config.memory)}};
   result["work"] = Json::array();
@@ -140,6 +141,7 @@ Json describe_model(const std::string& path) {
 Json describe_memory(const std::string& path) {
   const auto file = read_memory_of(path);
   Json result{{"kind", "memory"}, {"path", path}, {"sha256", file.sha256()}};
+  result["policy"] = memory::memory_policy(file.config);
   result["parameters"] = file.parameters.size();
   result["features"] = file.config.features();
   result["layout"] = layout_json(file.config);
@@ -156,10 +158,18 @@ Json describe_memory(const std::string& path) {
   return result;
 }
 
+/// Of many scorers that stand one after another the first few blocks; --json has all.
 void print_layout(const Json& layout) {
-  for (const auto& block : layout) {
+  constexpr size_t kMost = 36, kFirst = 12;
+  const size_t shown = layout.size() <= kMost ? layout.size() : kFirst;
+  for (size_t i = 0; i < shown; ++i) {
+    const auto& block = layout[i];
     std::cout << format_text("  {} [{}, {}] at {}\n", block["name"].get<std::string>(), block["rows"].dump(),
                              block["cols"].dump(), block["offset"].dump());
+  }
+  if (shown < layout.size()) {
+    std::cout << format_text("  ... {} more, the last {} at {}\n", layout.size() - shown,
+                             layout.back()["name"].get<std::string>(), layout.back()["offset"].dump());
   }
 }
 
@@ -183,7 +193,8 @@ void print_text(const Json& result) {
     std::cout << to_text(values) << "\n";
     std::cout << "model archive: " << result["model"]["archive"].get<std::string>()
               << (result["model"]["present"].get<bool>() ? "" : " (not there)") << "\n";
-    std::cout << format_text("memory: {} features a token, {} parameters\n",
+    std::cout << format_text("memory: policy {}, {} features a token, {} parameters\n",
+                             result["memory"]["policy"].get<std::string>(),
                              result["memory"]["features"].dump(), result["memory"]["parameters"].dump());
     print_layout(result["memory"]["layout"]);
     for (const auto& work : result["work"]) {

@@ -71,7 +71,7 @@ std::vector<int64_t> parse_ids(const std::string& text, int64_t vocabulary) {
 
 memory::Budget parse_budget(const std::string& policy, const std::string& text) {
   const std::string advice =
-      "policy " + policy + ": give its cache size with --budget tokens=N or --budget fraction=F";
+      "policy " + policy + ": give its cache size with --budget tokens=N, fraction=F or bytes=B";
   if (text.empty()) throw ConfigError(advice);
   const auto node = ConfigDocument::from_text("{}", "--budget", {text}).root();
   const memory::Budget budget = memory::Budget::from_config(node);
@@ -85,23 +85,30 @@ struct Policy {
   memory::CacheIdentity identity;  ///< what a saved cache of it must be continued with
 };
 
-Policy make_policy(const Options& options, c10::Device device) {
-  const std::string name = !options.policy.empty()  ? options.policy
-                           : options.memory.empty() ? "full"
-                                                    : "namm";
+Policy make_policy(const Options& options, const models::Archive& archive) {
+  std::string name = !options.policy.empty() ? options.policy : "full";
   memory::PolicyArguments arguments;
   Policy result;
-  result.identity.emplace_back("policy", name);
   arguments.config.seed = options.seed;
-  const bool from_memory = memory::needs_memory(name);
-  if (from_memory || !options.memory.empty()) {
-    const auto file =
-        read_memory_of(options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory));
+  if (memory::needs_memory(name) || !options.memory.empty()) {
+    const auto path = options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory);
+    const auto file = read_memory_of(path);
+    const std::string fitting = memory::memory_policy(file.config);
+    if (options.policy.empty()) name = fitting;
+    if (memory::needs_memory(name)) {
+      if (!memory::fits_memory(name, file.config)) {
+        throw ConfigError(format_text("--policy {}: {} for this memory, whose scorer is {}: {}", name,
+                                      fitting, file.config.scorer, path.string()));
+      }
+      file.config.require_transformer(archive.contract().shape, path.string());
+    }
     static_cast<memory::NammConfig&>(arguments.config) = file.config;
-    arguments.parameters = file.theta().to(device);
+    arguments.parameters = file.theta().to(archive.device());
     arguments.statistics = file.statistics;
-    if (from_memory) result.identity.emplace_back("memory_sha256", file.sha256());
+    if (memory::needs_memory(name)) result.identity.emplace_back("memory_sha256", file.sha256());
   }
+  result.identity.emplace(result.identity.begin(), "policy", name);
+  const bool from_memory = memory::needs_memory(name);
   if (options.period_tokens > 0) arguments.config.period_tokens = options.period_tokens;
   if (!options.positions.empty()) arguments.config.positions = options.positions;
   if (from_memory && arguments.config.period_tokens % arguments.config.spectrogram.hop_length != 0) {
@@ -208,7 +215,7 @@ void generate(const Options& options) {
   model.archive.value = options.model;
   const auto archive = load_model(model, device);
   const std::vector<int64_t> ids = prompt_ids(options, *archive);
-  Policy policy = make_policy(options, device);
+  Policy policy = make_policy(options, *archive);
   policy.identity.emplace(policy.identity.begin(), "model_sha256", archive->sha256());
   policy.identity.emplace_back("chunk_tokens", std::to_string(options.chunk_tokens));
   const models::Contract& contract = archive->contract();
@@ -306,13 +313,15 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
   auto* command = app.add_subcommand("generate", "Answer one prompt with a memory");
   auto options = std::make_shared<Options>();
   command->add_option("--model", options->model, "Model archive (.pt)")->required();
-  command->add_option("--policy", options->policy,
-                      join(memory::policy_names(), ", ") + " [full; namm where a memory is named]");
+  command->add_option(
+      "--policy", options->policy,
+      join(memory::policy_names(), ", ") + " [full; namm or namm-mix where a memory is named]");
   command->add_option("--memory", options->memory,
                       "Memory file, checkpoint or run directory [the shipped memory]");
   command->add_option("--prompt", options->prompt, "File whose bytes are the prompt; - reads standard input");
   command->add_option("--ids", options->ids, "Prompt as token ids, fed as they are: 1,2,3");
-  command->add_option("--budget", options->budget, "Cache of the other policies: tokens=N or fraction=F");
+  command->add_option("--budget", options->budget,
+                      "Cache of the other policies: tokens=N, fraction=F or bytes=B");
   command
       ->add_option("--period-tokens", options->period_tokens,
                    "Tokens between two updates; 0: the memory's, else 512")

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <vector>
 
-#include <ATen/Parallel.h>
-
 #include "memory/cpu/attention_kernel.h"
 #include "memory/cpu/cached_tokens.h"
+#include "memory/cpu/parallel.h"
 
 namespace namm::memory::cpu {
 namespace {
@@ -25,10 +24,12 @@ struct Task {
 
 template <class Element>
 void attend(const at::Tensor& queries, const Task& task, int64_t group, double scale, int64_t window_tokens,
-            const at::Tensor& output, const at::Tensor& log_sum_exp) {
+            const at::Tensor& output, const at::Tensor& log_sum_exp, Scratch& scratch) {
   const int64_t dim = queries.size(2), rows = task.count * group;
-  std::vector<float> q(static_cast<size_t>(rows * dim)), out(q.size()), sums(static_cast<size_t>(rows));
-  std::vector<int64_t> positions(static_cast<size_t>(rows));
+  float* const q = scratch.take<float>(static_cast<size_t>(rows * dim));
+  float* const out = scratch.take<float>(static_cast<size_t>(rows * dim));
+  float* const sums = scratch.take<float>(static_cast<size_t>(rows));
+  int64_t* const positions = scratch.take<int64_t>(static_cast<size_t>(rows));
   const auto factor = static_cast<float>(scale);
   const int64_t token = task.row->offset + task.first;
   const Element* in = queries.const_data_ptr<Element>() + token * queries.stride(0) +
@@ -36,29 +37,29 @@ void attend(const at::Tensor& queries, const Task& task, int64_t group, double s
   for (int64_t t = 0; t < task.count; ++t) {
     for (int64_t g = 0; g < group; ++g) {
       const Element* query = in + t * queries.stride(0) + g * queries.stride(1);
-      float* row = q.data() + (t * group + g) * dim;
+      float* row = q + (t * group + g) * dim;
       for (int64_t k = 0; k < dim; ++k) row[k] = static_cast<float>(query[k]) * factor;
-      positions[static_cast<size_t>(t * group + g)] = task.row->first_position + task.first + t;
+      positions[t * group + g] = task.row->first_position + task.first + t;
     }
   }
-  attend_rows({.queries = q.data(),
-               .positions = positions.data(),
+  attend_rows({.queries = q,
+               .positions = positions,
                .rows = static_cast<size_t>(rows),
                .head_dim = static_cast<size_t>(dim),
                .tokens = *task.tokens,
                .visibility = {Visibility::Rule::older, window_tokens},
-               .output = out.data(),
-               .log_sum_exp = sums.data()});
+               .output = out,
+               .log_sum_exp = sums},
+              scratch);
   Element* target =
       output.mutable_data_ptr<Element>() + token * output.stride(0) + task.kv_head * group * dim;
   float* target_sums = log_sum_exp.mutable_data_ptr<float>() + token;
   const int64_t step_tokens = log_sum_exp.size(1);
   for (int64_t t = 0; t < task.count; ++t) {
-    const float* row = out.data() + t * group * dim;
-    for (int64_t k = 0; k < group * dim; ++k)
-      target[t * output.stride(0) + k] = static_cast<Element>(row[k]);
+    const float* row = out + t * group * dim;
+    for (int64_t k = 0; k < group * dim; ++k) target[t * output.stride(0) + k] = static_cast<Element>(row[k]);
     for (int64_t g = 0; g < group; ++g)
-      target_sums[(task.kv_head * group + g) * step_tokens + t] = sums[static_cast<size_t>(t * group + g)];
+      target_sums[(task.kv_head * group + g) * step_tokens + t] = sums[t * group + g];
   }
 }
 
@@ -81,14 +82,12 @@ void attention(const at::Tensor& queries, std::span<const AttentionRow> rows, do
         tasks.push_back({&row, &tokens.back(), h, first, std::min(task_tokens, row.tokens - first)});
     }
   }
-  at::parallel_for(0, static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Task& task = tasks[static_cast<size_t>(i)];
-      if (q.scalar_type() == at::kFloat)
-        attend<float>(q, task, group, scale, window_tokens, output, log_sum_exp);
-      else
-        attend<at::BFloat16>(q, task, group, scale, window_tokens, output, log_sum_exp);
-    }
+  parallel_tasks(static_cast<int64_t>(tasks.size()), [&](int64_t i, Scratch& scratch) {
+    const Task& task = tasks[static_cast<size_t>(i)];
+    if (q.scalar_type() == at::kFloat)
+      attend<float>(q, task, group, scale, window_tokens, output, log_sum_exp, scratch);
+    else
+      attend<at::BFloat16>(q, task, group, scale, window_tokens, output, log_sum_exp, scratch);
   });
 }
 

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include <hwy/aligned_allocator.h>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "memory/cpu/attention_kernel.cpp"
 #include <hwy/foreach_target.h>
@@ -17,9 +15,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace namm::memory::cpu::HWY_NAMESPACE {
 
-constexpr size_t kKeyTile = 128;     // a multiple of every panel width
-constexpr size_t kRowTile = 48;      // rows whose scores stay in the first-level cache
-constexpr size_t kFewRows = 4;       // as in decoding: packing the keys would cost more than it saves
+constexpr size_t kKeyTile = 128;  // a multiple of every panel width
+constexpr size_t kRowTile = 48;   // rows whose scores stay in the first-level cache
+constexpr size_t kFewRows = 4;    // as in decoding: packing the keys would cost more than it saves
 
 // scores[r, j] = q_r k_j for a few rows, keys read where they stand.
 template <class Element>
@@ -77,38 +75,28 @@ float exponentials(float* HWY_RESTRICT scores, size_t count, const VisibleRange&
     hn::Store(weight, d, scores + j);
     total = hn::Add(total, weight);
   }
-  const float factor = std::exp(peak - new_peak);
+  // The peak seldom moves after the first tiles.
+  const float factor = new_peak == peak ? 1.0f : std::exp(peak - new_peak);
   sum = sum * factor + hn::GetLane(hn::SumOfLanes(d, total));
   peak = new_peak;
   return factor;
 }
 
 template <class Element>
-void attend_rows_of(const AttentionTask& task) {
+void attend_rows_of(const AttentionTask& task, Scratch& scratch) {
   const size_t dim = task.head_dim, rows = task.rows, width = panel_width();
   const size_t padded_dim = round_up(dim, width);
   const bool few = rows <= kFewRows;
   // Values are read where they stand unless their rows are too short for a panel or must be widened.
   const bool copy_values = padded_dim != dim || sizeof(Element) != sizeof(float);
   const size_t row_tile = std::min(rows, kRowTile);
-  const size_t sizes[] = {few ? dim : dim * kKeyTile, copy_values ? kKeyTile * padded_dim : 0,
-                          row_tile * kKeyTile, rows * padded_dim, 3 * rows};
-  size_t total = 0;
-  for (const size_t size : sizes) total += round_up(size, 32);
-  const auto memory = hwy::AllocateAligned<float>(total);
-  float* next = memory.get();
-  const auto take = [&](int which) {
-    float* begin = next;
-    next += round_up(sizes[which], 32);
-    return begin;
-  };
-  float* const packed_keys = take(0);
-  float* const packed_values = take(1);
-  float* const scores = take(2);
-  float* const sums = take(3);
-  float* const peak = take(4);
-  float* const weight = peak + rows;
-  float* const factors = weight + rows;
+  float* const packed_keys = scratch.take<float>(few ? dim : dim * kKeyTile);
+  float* const packed_values = scratch.take<float>(copy_values ? kKeyTile * padded_dim : 0);
+  float* const scores = scratch.take<float>(row_tile * kKeyTile);
+  float* const sums = scratch.take<float>(rows * padded_dim);
+  float* const peak = scratch.take<float>(rows);
+  float* const weight = scratch.take<float>(rows);
+  float* const factors = scratch.take<float>(row_tile);
   std::fill(sums, sums + rows * padded_dim, 0.0f);
   std::fill(peak, peak + rows, -std::numeric_limits<float>::infinity());
   std::fill(weight, weight + rows, 0.0f);
@@ -145,11 +133,10 @@ void attend_rows_of(const AttentionTask& task) {
                            kKeyTile);
         }
         for (size_t r = 0; r < tile; ++r) {
-          const VisibleRange range = seen == Sight::all ? VisibleRange{0, count}
-                                                        : visible_range(tokens, k0, count, task.visibility,
-                                                                        positions[r]);
-          factors[r] =
-              exponentials(scores + r * kKeyTile, count, range, peak[r0 + r], weight[r0 + r]);
+          const VisibleRange range = seen == Sight::all
+                                         ? VisibleRange{0, count}
+                                         : visible_range(tokens, k0, count, task.visibility, positions[r]);
+          factors[r] = exponentials(scores + r * kKeyTile, count, range, peak[r0 + r], weight[r0 + r]);
         }
         const size_t stride = copy_values ? padded_dim : dim;
         for (size_t n = 0; n < padded_dim; n += width)
@@ -165,11 +152,11 @@ void attend_rows_of(const AttentionTask& task) {
   }
 }
 
-void attend_rows(const AttentionTask& task) {
+void attend_rows(const AttentionTask& task, Scratch& scratch) {
   if (task.tokens.empty() || task.tokens.front().type == ElementType::float32)
-    attend_rows_of<float>(task);
+    attend_rows_of<float>(task, scratch);
   else
-    attend_rows_of<uint16_t>(task);
+    attend_rows_of<uint16_t>(task, scratch);
 }
 
 }  // namespace namm::memory::cpu::HWY_NAMESPACE
@@ -180,8 +167,8 @@ namespace namm::memory::cpu {
 
 HWY_EXPORT(attend_rows);
 
-void attend_rows(const AttentionTask& task) {
-  HWY_DYNAMIC_DISPATCH(attend_rows)(task);
+void attend_rows(const AttentionTask& task, Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(attend_rows)(task, scratch);
 }
 
 }  // namespace namm::memory::cpu

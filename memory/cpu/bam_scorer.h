@@ -1,12 +1,17 @@
 #pragma once
 
+#include <vector>
+
 #include <ATen/ATen.h>
+
+#include "memory/bam_scorer.h"
 
 namespace namm::memory::cpu {
 
-/// Attention of one segment in which token i sees tokens i, i + 1, ..., n - 1: no mask of n x n, no more than
-/// a tile of scores at a time.
-///   queries, keys, values float32 [heads, n, width], contiguous. Returns [heads, n, width].
-at::Tensor attend_to_newer(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values);
+/// bam_scores of memory/bam_scorer.h by the kernels, arguments checked; features and theta float32. Blocks of
+/// tokens go through projection, attention to newer tokens, residual and final map without a matrix of
+/// segment by segment.
+at::Tensor bam_scores(const at::Tensor& features, const std::vector<BamSegment>& segments,
+                      const at::Tensor& theta, const BamConfig& config);
 
 }  // namespace namm::memory::cpu

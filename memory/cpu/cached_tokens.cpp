@@ -20,14 +20,13 @@ std::vector<Tokens> tokens_of(const LayerCache& cache, int64_t kv_head) {
     if (segment->lengths[kv_head] == 0) continue;
     const int64_t start = segment->starts[kv_head];
     TORCH_INTERNAL_ASSERT(segment->keys.is_contiguous() && segment->values.is_contiguous());
-    result.push_back({.keys = row_of(segment->keys, start),
-                      .values = row_of(segment->values, start),
-                      .positions =
-                          segment->growing() ? nullptr : segment->positions.const_data_ptr<int64_t>() + start,
-                      .first_position = segment->first_position,
-                      .count = static_cast<size_t>(segment->lengths[kv_head]),
-                      .type = segment->keys.scalar_type() == at::kFloat ? ElementType::float32
-                                                                        : ElementType::bfloat16});
+    result.push_back(
+        {.keys = row_of(segment->keys, start),
+         .values = row_of(segment->values, start),
+         .positions = segment->growing() ? nullptr : segment->positions.const_data_ptr<int64_t>() + start,
+         .first_position = segment->first_position,
+         .count = static_cast<size_t>(segment->lengths[kv_head]),
+         .type = segment->keys.scalar_type() == at::kFloat ? ElementType::float32 : ElementType::bfloat16});
   }
   return result;
 }

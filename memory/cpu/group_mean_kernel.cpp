@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <hwy/aligned_allocator.h>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "memory/cpu/group_mean_kernel.cpp"
 #include <hwy/foreach_target.h>
@@ -39,8 +37,7 @@ HWY_INLINE void group_mean(const float* HWY_RESTRICT scores, const float* HWY_RE
   for (size_t j = 0; j < count; j += lanes) {
     Vector sum = hn::Zero(d);
     for (size_t g = 0; g < group; ++g) {
-      Vector p = exponential(
-          d, hn::Sub(hn::Load(d, scores + g * kTokens + j), hn::Set(d, log_sum_exp[g])));
+      Vector p = exponential(d, hn::Sub(hn::Load(d, scores + g * kTokens + j), hn::Set(d, log_sum_exp[g])));
       if constexpr (kRound) p = rounded_to_bfloat16(p);
       sum = hn::Add(sum, p);
     }
@@ -51,13 +48,12 @@ HWY_INLINE void group_mean(const float* HWY_RESTRICT scores, const float* HWY_RE
 }
 
 template <class Element>
-void group_mean_tile_of(const GroupMeanTask& task) {
+void group_mean_tile_of(const GroupMeanTask& task, Scratch& scratch) {
   const size_t dim = task.head_dim, group = task.group, width = panel_width();
   const size_t count = task.tokens.count;
   const size_t block = std::max<size_t>(1, kQueryRows / group);  // queries
-  const auto memory = hwy::AllocateAligned<float>(kTokens * (dim + block * group));
-  float* const packed_keys = memory.get();
-  float* const scores = packed_keys + kTokens * dim;
+  float* const packed_keys = scratch.take<float>(kTokens * dim);
+  float* const scores = scratch.take<float>(kTokens * block * group);
   pack_transposed(static_cast<const Element*>(task.tokens.keys), count, dim, packed_keys);
   for (size_t t0 = 0; t0 < task.query_count; t0 += block) {
     const size_t queries = std::min(block, task.query_count - t0);
@@ -88,11 +84,11 @@ void group_mean_tile_of(const GroupMeanTask& task) {
   }
 }
 
-void group_mean_tile(const GroupMeanTask& task) {
+void group_mean_tile(const GroupMeanTask& task, Scratch& scratch) {
   if (task.tokens.type == ElementType::float32)
-    group_mean_tile_of<float>(task);
+    group_mean_tile_of<float>(task, scratch);
   else
-    group_mean_tile_of<uint16_t>(task);
+    group_mean_tile_of<uint16_t>(task, scratch);
 }
 
 }  // namespace namm::memory::cpu::HWY_NAMESPACE
@@ -103,8 +99,8 @@ namespace namm::memory::cpu {
 
 HWY_EXPORT(group_mean_tile);
 
-void group_mean_tile(const GroupMeanTask& task) {
-  HWY_DYNAMIC_DISPATCH(group_mean_tile)(task);
+void group_mean_tile(const GroupMeanTask& task, Scratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(group_mean_tile)(task, scratch);
 }
 
 }  // namespace namm::memory::cpu

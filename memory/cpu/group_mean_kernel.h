@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "memory/cpu/scratch.h"
 #include "memory/cpu/tokens.h"
 
 namespace namm::memory::cpu {
@@ -18,12 +19,12 @@ struct GroupMeanTask {
   Tokens tokens;  ///< at most kGroupMeanTokens
   Visibility visibility;
   bool round_to_bfloat16 = false;  ///< every head's probability and then their mean
-  float* mean = nullptr;           ///< [T, kGroupMeanTokens]; columns past the tokens are not meant to be read
+  float* mean = nullptr;  ///< [T, kGroupMeanTokens]; columns past the tokens are not meant to be read
 };
 
 inline constexpr size_t kGroupMeanTokens = 64;
 
 /// mean[t, j] = mean over the group of exp(q k_j - log_sum_exp), 0 where token j does not count for query t.
-void group_mean_tile(const GroupMeanTask& task);
+void group_mean_tile(const GroupMeanTask& task, Scratch& scratch);
 
 }  // namespace namm::memory::cpu

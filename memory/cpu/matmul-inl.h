@@ -84,12 +84,23 @@ HWY_INLINE void multiply_panel(const float* HWY_RESTRICT a, size_t lda, size_t r
   for (; r + kBlockRows <= rows; r += kBlockRows)
     multiply_block<6>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc);
   switch (rows - r) {
-    case 1: multiply_block<1>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc); break;
-    case 2: multiply_block<2>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc); break;
-    case 3: multiply_block<3>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc); break;
-    case 4: multiply_block<4>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc); break;
-    case 5: multiply_block<5>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc); break;
-    default: break;
+    case 1:
+      multiply_block<1>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc);
+      break;
+    case 2:
+      multiply_block<2>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc);
+      break;
+    case 3:
+      multiply_block<3>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc);
+      break;
+    case 4:
+      multiply_block<4>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc);
+      break;
+    case 5:
+      multiply_block<5>(a + r * lda, lda, b, ldb, depth, factors_at(r), c + r * ldc, ldc);
+      break;
+    default:
+      break;
   }
 }
 

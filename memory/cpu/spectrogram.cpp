@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include <ATen/Parallel.h>
-
-#include <hwy/aligned_allocator.h>
-
+#include "memory/cpu/parallel.h"
 #include "memory/cpu/spectrogram_kernel.h"
 #include "memory/ema_weights.h"
 
@@ -20,22 +17,21 @@ at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
   const std::vector<float> weights = ema_weights(frames, config);
   const at::Tensor in = signal.contiguous(), before = previous.contiguous();
   at::Tensor result = at::empty({tokens, bins}, signal.options());
-  at::parallel_for(0, (tokens + kTile - 1) / kTile, 1, [&](int64_t begin, int64_t end) {
-    const auto attention = hwy::AllocateAligned<float>(static_cast<size_t>(samples * kTile));
-    for (int64_t first = begin * kTile; first < std::min(tokens, end * kTile); first += kTile) {
-      const auto count = static_cast<size_t>(std::min(kTile, tokens - first));
-      transpose_signal(in.const_data_ptr<float>() + first * samples, static_cast<size_t>(samples), count,
-                       static_cast<size_t>(samples), attention.get());
-      spectrogram_average_tile({.attention = attention.get(),
-                                .tokens = count,
-                                .n_fft = config.n_fft,
-                                .hop_length = config.hop_length,
-                                .frames = static_cast<size_t>(frames),
-                                .frame_weights = weights.data(),
-                                .carry = ema_carry(frames, config),
-                                .previous = before.const_data_ptr<float>() + first * bins,
-                                .average = result.mutable_data_ptr<float>() + first * bins});
-    }
+  parallel_tasks((tokens + kTile - 1) / kTile, [&](int64_t tile, Scratch& scratch) {
+    const int64_t first = tile * kTile;
+    float* const attention = scratch.take<float>(static_cast<size_t>(samples * kTile));
+    const auto count = static_cast<size_t>(std::min(kTile, tokens - first));
+    transpose_signal(in.const_data_ptr<float>() + first * samples, static_cast<size_t>(samples), count,
+                     static_cast<size_t>(samples), attention);
+    spectrogram_average_tile({.attention = attention,
+                              .tokens = count,
+                              .n_fft = config.n_fft,
+                              .hop_length = config.hop_length,
+                              .frames = static_cast<size_t>(frames),
+                              .frame_weights = weights.data(),
+                              .carry = ema_carry(frames, config),
+                              .previous = before.const_data_ptr<float>() + first * bins,
+                              .average = result.mutable_data_ptr<float>() + first * bins});
   });
   return result;
 }

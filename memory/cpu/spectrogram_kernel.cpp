@@ -36,9 +36,8 @@ void average_of(const SpectrogramTask& task) {
       const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(frame) * hop - absent;
       const float* HWY_RESTRICT row = task.attention + j;
       for (std::ptrdiff_t i = 0; i < N; ++i) {
-        x[i] = first + i < 0
-                   ? hn::Zero(d)
-                   : hn::Mul(hn::Set(d, window[i]), hn::LoadU(d, row + (first + i) * kStride));
+        x[i] = first + i < 0 ? hn::Zero(d)
+                             : hn::Mul(hn::Set(d, window[i]), hn::LoadU(d, row + (first + i) * kStride));
       }
       real_fourier<N, 1, N>(d, x, cosines, re, im);
       const Vector weight = hn::Set(d, task.frame_weights[frame]);
@@ -63,9 +62,12 @@ void average_of(const SpectrogramTask& task) {
 
 void spectrogram_average_tile(const SpectrogramTask& task) {
   switch (task.n_fft) {
-    case 16: return average_of<16>(task);
-    case 32: return average_of<32>(task);
-    default: return average_of<64>(task);
+    case 16:
+      return average_of<16>(task);
+    case 32:
+      return average_of<32>(task);
+    default:
+      return average_of<64>(task);
   }
 }
 

@@ -17,8 +17,8 @@ struct SpectrogramTask {
   size_t frames = 0;
   const float* frame_weights = nullptr;  ///< [frames], c_t of namm-semantics 2.4
   float carry = 0;                       ///< factor of the previous average
-  const float* previous = nullptr;  ///< [tokens, bins]; null: zeros. May be `average`
-  float* average = nullptr;         ///< [tokens, bins]
+  const float* previous = nullptr;       ///< [tokens, bins]; null: zeros. May be `average`
+  float* average = nullptr;              ///< [tokens, bins]
 };
 
 /// n_fft is one of the lengths with a transform of its own.

@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <vector>
 
-#include <hwy/aligned_allocator.h>
-
-#include <ATen/Parallel.h>
-
 #include "memory/cpu/cached_tokens.h"
 #include "memory/cpu/group_mean_kernel.h"
+#include "memory/cpu/parallel.h"
 #include "memory/cpu/spectrogram_kernel.h"
 #include "memory/ema_weights.h"
 
@@ -88,54 +85,52 @@ void attention_features(const LayerCache& cache, const AttentionFeatureInput& in
   const int64_t recent = std::min(needs.recent_queries, input.new_queries);
 
   const std::vector<Tile> tiles = tiles_of(cache);
-  at::parallel_for(0, static_cast<int64_t>(tiles.size()), 1, [&](int64_t begin, int64_t end) {
-    const auto attention = hwy::AllocateAligned<float>(static_cast<size_t>(queries * kTile));
-    for (int64_t i = begin; i < end; ++i) {
-      const Tile& tile = tiles[static_cast<size_t>(i)];
-      const auto count = static_cast<int64_t>(tile.tokens.count);
-      const GroupMeanTask task{.queries = q.const_data_ptr<float>() + tile.kv_head * queries * group * dim,
-                               .log_sum_exp = sums.const_data_ptr<float>() + tile.kv_head * queries * group,
-                               .positions = positions.data(),
-                               .query_count = static_cast<size_t>(queries),
-                               .group = static_cast<size_t>(group),
-                               .head_dim = static_cast<size_t>(dim),
-                               .tokens = tile.tokens,
-                               .visibility = {Visibility::Rule::older, input.attention->window_tokens},
-                               .round_to_bfloat16 = spectrum && spectrum->attention_dtype == "bfloat16",
-                               .mean = attention.get()};
-      group_mean_tile(task);
-      if (tile.moved_row >= 0) {
-        for (const EarlierQueries& earlier : input.earlier)
-          group_mean_tile(earlier_part(task, earlier, tile.moved_row));
-      }
-      if (needs.column_sums) {
-        sum_rows(attention.get(), queries - input.new_queries, queries, count, true,
-                 features.column_sums.mutable_data_ptr<float>() + tile.row);
-      }
-      if (recent > 0) {
-        sum_rows(attention.get(), queries - recent, queries, count, false,
-                 features.recent_attention.mutable_data_ptr<float>() + tile.row);
-      }
-      if (!spectrum || frames == 0) continue;
-      if (has_fourier_kernel(spectrum->n_fft)) {
-        float* const average = features.ema.mutable_data_ptr<float>() + tile.row * bins;
-        spectrogram_average_tile({.attention = attention.get(),
-                                  .tokens = static_cast<size_t>(count),
-                                  .absent_rows = static_cast<size_t>(input.absent_queries),
-                                  .n_fft = spectrum->n_fft,
-                                  .hop_length = spectrum->hop_length,
-                                  .frames = static_cast<size_t>(frames),
-                                  .frame_weights = weights.data(),
-                                  .carry = ema_carry(frames, *spectrum),
-                                  .previous = average,
-                                  .average = average});
-      } else {
-        const at::Tensor signal = at::constant_pad_nd(
-            at::from_blob(attention.get(), {queries, kTile}, at::kFloat).narrow(1, 0, count).t(),
-            {input.absent_queries, 0});
-        at::Tensor average = features.ema.narrow(0, tile.row, count);
-        average.copy_(ema_update(spectrogram(signal, *spectrum), average, *spectrum));
-      }
+  parallel_tasks(static_cast<int64_t>(tiles.size()), [&](int64_t i, Scratch& scratch) {
+    float* const attention = scratch.take<float>(static_cast<size_t>(queries * kTile));
+    const Tile& tile = tiles[static_cast<size_t>(i)];
+    const auto count = static_cast<int64_t>(tile.tokens.count);
+    const GroupMeanTask task{.queries = q.const_data_ptr<float>() + tile.kv_head * queries * group * dim,
+                             .log_sum_exp = sums.const_data_ptr<float>() + tile.kv_head * queries * group,
+                             .positions = positions.data(),
+                             .query_count = static_cast<size_t>(queries),
+                             .group = static_cast<size_t>(group),
+                             .head_dim = static_cast<size_t>(dim),
+                             .tokens = tile.tokens,
+                             .visibility = {Visibility::Rule::older, input.attention->window_tokens},
+                             .round_to_bfloat16 = spectrum && spectrum->attention_dtype == "bfloat16",
+                             .mean = attention};
+    group_mean_tile(task, scratch);
+    if (tile.moved_row >= 0) {
+      for (const EarlierQueries& earlier : input.earlier)
+        group_mean_tile(earlier_part(task, earlier, tile.moved_row), scratch);
+    }
+    if (needs.column_sums) {
+      sum_rows(attention, queries - input.new_queries, queries, count, true,
+               features.column_sums.mutable_data_ptr<float>() + tile.row);
+    }
+    if (recent > 0) {
+      sum_rows(attention, queries - recent, queries, count, false,
+               features.recent_attention.mutable_data_ptr<float>() + tile.row);
+    }
+    if (!spectrum || frames == 0) return;
+    if (has_fourier_kernel(spectrum->n_fft)) {
+      float* const average = features.ema.mutable_data_ptr<float>() + tile.row * bins;
+      spectrogram_average_tile({.attention = attention,
+                                .tokens = static_cast<size_t>(count),
+                                .absent_rows = static_cast<size_t>(input.absent_queries),
+                                .n_fft = spectrum->n_fft,
+                                .hop_length = spectrum->hop_length,
+                                .frames = static_cast<size_t>(frames),
+                                .frame_weights = weights.data(),
+                                .carry = ema_carry(frames, *spectrum),
+                                .previous = average,
+                                .average = average});
+    } else {
+      const at::Tensor signal =
+          at::constant_pad_nd(at::from_blob(attention, {queries, kTile}, at::kFloat).narrow(1, 0, count).t(),
+                              {input.absent_queries, 0});
+      at::Tensor average = features.ema.narrow(0, tile.row, count);
+      average.copy_(ema_update(spectrogram(signal, *spectrum), average, *spectrum));
     }
   });
 }

@@ -11,8 +11,8 @@ enum class ElementType { float32, bfloat16 };
 /// `type`, contiguous.
 struct Tokens {
   const void* keys = nullptr;
-  const void* values = nullptr;          ///< may be null where only keys are read
-  const int64_t* positions = nullptr;    ///< [count], increasing; null: first_position, first_position + 1, ...
+  const void* values = nullptr;        ///< may be null where only keys are read
+  const int64_t* positions = nullptr;  ///< [count], increasing; null: first_position, first_position + 1, ...
   int64_t first_position = 0;
   size_t count = 0;
   ElementType type = ElementType::float32;

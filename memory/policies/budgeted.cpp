@@ -20,14 +20,18 @@ std::vector<int64_t> BudgetedPolicy::budgets(const UpdateView& view, const Layer
               view.shape.layers);
   std::vector<int64_t> result;
   result.reserve(view.rows.size() * static_cast<size_t>(heads));
-  for (const RowView& row : view.rows) {
-    const std::vector<int64_t> counts =
-        budget_counts(arguments_.budget, arguments_.recorded.get(), row, view.shape);
+  for (size_t row = 0; row < view.rows.size(); ++row) {
+    const std::vector<int64_t> counts = row_budgets(view, row);
     for (int64_t h = 0; h < heads; ++h) {
       result.push_back(std::max<int64_t>(1, counts[static_cast<size_t>(layer.layer * heads + h)]));
     }
   }
   return result;
+}
+
+std::vector<int64_t> BudgetedPolicy::row_budgets(const UpdateView& view, size_t row) const {
+  return budget_counts(arguments_.budget, arguments_.recorded.get(), view.rows[row], view.shape,
+                       view.token_bytes);
 }
 
 KeepDecision BudgetedPolicy::keep_best(const at::Tensor& scores, const UpdateView& view,

@@ -26,6 +26,8 @@ class BudgetedPolicy : public PerLayerPolicy {
  protected:
   /// Tokens that each segment of the layer may keep, [rows * Hk], at least 1.
   std::vector<int64_t> budgets(const UpdateView& view, const LayerView& layer) const;
+  /// What the budget gives a row, [L * Hk]; where a policy splits it otherwise among layers and heads.
+  virtual std::vector<int64_t> row_budgets(const UpdateView& view, size_t row) const;
   /// The tokens of the highest scores, and the newest, within each segment's budget. scores float32 [N].
   KeepDecision keep_best(const at::Tensor& scores, const UpdateView& view, const LayerView& layer) const;
 

@@ -7,11 +7,13 @@
 
 namespace namm::memory {
 
-void NammConfig::check(const ConfigNode& node) const {
-  if (period_tokens % spectrogram.hop_length != 0) {
-    node.fail_entry("period_tokens", std::to_string(period_tokens),
-                    "a multiple of spectrogram.hop_length = " + std::to_string(spectrogram.hop_length));
-  }
+void check_memory(const NammConfig& config, const at::Tensor& theta, const FeatureStatistics& statistics) {
+  TORCH_CHECK(theta.defined() && theta.dim() == 2 && theta.scalar_type() == at::kFloat &&
+                  theta.size(1) == config.parameters(),
+              "[namm] parameters must be float32 [members, ", config.parameters(), "], are ",
+              theta.defined() ? theta.sizes() : at::IntArrayRef());
+  TORCH_CHECK(statistics.count == 0 || statistics.features() == config.spectral_count(),
+              "[namm] statistics of ", statistics.features(), " features for ", config.spectral_count());
 }
 
 NammPolicy::NammPolicy(const NammConfig& config, at::Tensor theta, FeatureStatistics statistics)
@@ -19,13 +21,8 @@ NammPolicy::NammPolicy(const NammConfig& config, at::Tensor theta, FeatureStatis
       mode_(head_mode(config.heads)),
       theta_(std::move(theta)),
       statistics_(std::move(statistics)) {
-  TORCH_CHECK(theta_.defined() && theta_.dim() == 2 && theta_.scalar_type() == at::kFloat &&
-                  theta_.size(1) == config.parameters(),
-              "[namm] parameters must be float32 [members, ", config.parameters(), "], are ",
-              theta_.defined() ? theta_.sizes() : at::IntArrayRef());
-  TORCH_CHECK(statistics_.count == 0 || statistics_.features() == config.spectrogram.bins(),
-              "[namm] statistics of ", statistics_.features(), " features for ", config.spectrogram.bins(),
-              " frequencies");
+  TORCH_CHECK(!config_.mixes_heads(), "[namm] a memory with scorer mix belongs to the policy namm-mix");
+  check_memory(config_, theta_, statistics_);
 }
 
 Needs NammPolicy::needs() const {
@@ -62,17 +59,30 @@ at::Tensor recency_table(const UpdateView& view, const std::vector<at::Tensor>& 
 at::Tensor NammPolicy::features(const LayerView& layer, const at::Tensor& ages,
                                 const at::Tensor& table) const {
   TORCH_CHECK(layer.ema.defined(), "[namm] the view has no spectrogram");
-  return at::cat({table.index_select(0, ages), statistics_.apply(layer.ema)}, 1);
+  const at::Tensor spectral = statistics_.apply(spectral_features(layer.ema, config_.spectral));
+  return at::cat({table.index_select(0, ages), spectral}, 1);
 }
 
 at::Tensor NammPolicy::scores(const UpdateView& view, const at::Tensor& features,
                               const LayerView& layer) const {
+  const OwnTransformer& own = config_.transformer;
+  TORCH_CHECK(config_.sharing == "shared" ||
+                  (layer.layer < own.layers &&
+                   (config_.sharing == "per_layer" || view.shape.kv_heads == own.kv_heads)),
+              "[namm] parameters ", config_.sharing, " of ", own.layers, " layers of ", own.kv_heads,
+              " KV heads, the view has layer ", layer.layer, " of ", view.shape.kv_heads);
+  const int64_t scorers = config_.scorers();
   std::vector<BamSegment> segments;
   for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
-    const RowView& row = view.rows[s / static_cast<size_t>(view.shape.kv_heads)];
-    segments.push_back({layer.offsets[s], layer.offsets[s + 1], row.member});
+    const auto heads = static_cast<size_t>(view.shape.kv_heads);
+    const int64_t scorer = config_.scorer_of(layer.layer, static_cast<int64_t>(s % heads));
+    segments.push_back(
+        {layer.offsets[s], layer.offsets[s + 1], view.rows[s / heads].member * scorers + scorer});
   }
-  return bam_scores(features, segments, theta_.to(features.device()), config_.bam, view.backend);
+  const at::Tensor theta = theta_.view({-1, config_.scorer_parameters()}).to(features.device());
+  if (config_.scorer == "bam") return bam_scores(features, segments, theta, config_.bam, view.backend);
+  const MlpConfig linear{.hidden_layers = 0, .hidden_dim = 0};
+  return mlp_scores(features, segments, theta, config_.scorer == "mlp" ? config_.mlp : linear);
 }
 
 at::Tensor NammPolicy::features(const UpdateView& view, const LayerView& layer) const {

@@ -1,6 +1,7 @@
 #include "experiments/evaluation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 
@@ -8,6 +9,7 @@
 
 #include "memory/policy_list.h"
 #include "tasks/task_list.h"
+#include "tests/support/tolerances.h"
 
 namespace namm::experiments {
 namespace {
@@ -49,6 +51,62 @@ TEST(Evaluation, BaselinesMatchTheMemoryInEveryRow) {
     for (size_t u = 0; u < common; ++u) EXPECT_EQ(updates[u], others[u]) << "row " << row << ", update " << u;
   }
   EXPECT_GE(later, sample.questions.size()) << "no update fell into a question";
+}
+
+// A population as one batch gives what each member gives alone; contexts of one update, of several and of
+// none.
+TEST(Evaluation, MembersDoNotTouchEachOther) {
+  const auto archive =
+      models::Archive::load(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/tiny-llama.pt");
+  const Evaluation evaluation(archive, 512);
+  memory::PolicyArguments policies = arguments();
+  const int64_t n = policies.config.parameters();
+  for (const auto& [context_tokens, period] : {std::pair{64, 64}, {64, 16}, {64, 48}, {64, 128}}) {
+    const auto task =
+        tasks::make_task("needle/hop", {.context_tokens = context_tokens, .questions_per_context = 2});
+    const std::vector<tasks::Sample> samples = {task->sample(tasks::Split::test, 0, archive->codec()),
+                                                task->sample(tasks::Split::test, 1, archive->codec())};
+    policies.config.period_tokens = period;
+    const at::Tensor theta = at::randn({3, n}) * 0.2;
+    policies.parameters = theta;
+    const auto together =
+        evaluation.score(memory::make_policy("namm", policies), 3, *task, samples, /*greedy_answers=*/false);
+    ASSERT_EQ(together.size(), 6u);
+    for (int64_t m = 0; m < 3; ++m) {
+      policies.parameters = theta.narrow(0, m, 1).clone();
+      for (size_t s = 0; s < 2; ++s) {
+        const auto alone =
+            evaluation.score(memory::make_policy("namm", policies), 1, *task, {samples[s]}, false).front();
+        const auto& ours = together[static_cast<size_t>(m) * 2 + s];
+        EXPECT_EQ(ours.cache_tokens, alone.cache_tokens) << period;
+        EXPECT_EQ(ours.exact, alone.exact) << period;
+        EXPECT_NEAR(ours.log_likelihood, alone.log_likelihood,
+                    tolerances::other_program::logits * (1 + std::abs(alone.log_likelihood)))
+            << period;
+      }
+    }
+  }
+}
+
+TEST(Evaluation, CalibrationSeesTheFeaturesOfTheConfig) {
+  const auto archive =
+      models::Archive::load(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/tiny-llama.pt");
+  const Evaluation evaluation(archive, 512);
+  const auto task = tasks::make_task("needle/hop", {.context_tokens = 64, .questions_per_context = 2});
+  const std::vector<tasks::Sample> samples = {task->sample(tasks::Split::train, 0, archive->codec())};
+  memory::NammConfig config;
+  config.period_tokens = 64;
+  const auto plain = evaluation.calibrate(config, *task, samples);
+  config.spectral = "log_magnitude";
+  const auto logs = evaluation.calibrate(config, *task, samples);
+  config.spectral = "dc_only";
+  const auto constant = evaluation.calibrate(config, *task, samples);
+  EXPECT_EQ(plain.count, logs.count);
+  EXPECT_EQ(logs.features(), 17);
+  EXPECT_EQ(constant.features(), 1);
+  EXPECT_NEAR(constant.mean[0], plain.mean[0], 1e-9);
+  EXPECT_GT(plain.mean[0], 0);
+  EXPECT_LT(logs.mean[0], 0);
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ TEST(Experiment, ImpossibleCombinationsNameTheirPlace) {
   EXPECT_THAT(
       error_of("name: x\nmodel: {archive: m}\nstages:\n  - evaluate: {tasks: [needle/hop], policies: [full, "
                "h2o]}\n"),
-      HasSubstr(
-          "test.yaml:4:47: stages.0.evaluate.policies = [full, h2o]: h2o needs to know how much namm kept"));
+      HasSubstr("test.yaml:4:47: stages.0.evaluate.policies = [full, h2o]: h2o needs to know how much the "
+                "memory kept: add namm"));
   EXPECT_THAT(error_of("name: x\nmodel: {archive: m}\nstages:\n  - evaluate: {tasks: [needle/hop], policies: "
                        "[full, full]}\n"),
               HasSubstr("every entry once"));
@@ -89,6 +89,24 @@ TEST(Experiment, BudgetWithoutNammIsFineWhereItNamesASize) {
       "no error");
 }
 
+TEST(Experiment, AMemoryGoesWithItsPolicyAndItsModel) {
+  const std::string mixed =
+      std::string(kMinimal) + "memory: {scorer: mix, transformer: {layers: 4, kv_heads: 2}}\n";
+  EXPECT_THAT(error_of(mixed),
+              HasSubstr("test.yaml:5:47: stages.1.evaluate.policies = [full, namm, h2o]: namm-mix "
+                        "for memory.scorer = mix, which namm cannot apply"));
+  const std::string policies = "stages.1.evaluate.policies=[full, namm-mix, h2o]";
+  EXPECT_EQ(error_of(mixed, {policies}), "no error") << "its counts are the others' budget";
+  EXPECT_THAT(error_of(kMinimal, {policies}), HasSubstr("which namm-mix cannot apply"));
+  EXPECT_THAT(error_of(mixed, {policies, "model.layers=5"}),
+              HasSubstr("test.yaml:6:45: memory.transformer.layers = 4: model.layers = 5"));
+  EXPECT_EQ(error_of(mixed, {policies, "model.layers=4", "model.kv_heads=2"}), "no error");
+  EXPECT_EQ(error_of(mixed, {policies, "stages.0.evolve.validation.bias_shifts=[0, 1]"}), "no error");
+  EXPECT_THAT(error_of(mixed, {policies, "memory.mix.keep_fraction=0.5",
+                               "stages.0.evolve.validation.bias_shifts=[0, 1]"}),
+              HasSubstr("the score's bias decides nothing"));
+}
+
 TEST(Experiment, IdentityIgnoresPlacesAndTexts) {
   const std::string reference = identity_of(read(kMinimal), "model", "memory");
   EXPECT_EQ(identity_of(read(kMinimal, {"model.archive=elsewhere.pt", "notes=[a]"}), "model", "memory"),
@@ -96,6 +114,7 @@ TEST(Experiment, IdentityIgnoresPlacesAndTexts) {
   EXPECT_NE(identity_of(read(kMinimal, {"seed=2"}), "model", "memory"), reference);
   EXPECT_NE(identity_of(read(kMinimal, {"threads_per_item=2"}), "model", "memory"), reference);
   EXPECT_NE(identity_of(read(kMinimal), "other", "memory"), reference);
+  EXPECT_NE(identity_of(read(kMinimal, {"memory.features=dc_only"}), "model", "memory"), reference);
 }
 
 TEST(Experiment, IdentityCountsDataFilesByContent) {

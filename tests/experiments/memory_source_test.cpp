@@ -51,6 +51,13 @@ TEST(EvolvedTasks, ACheckpointBringsThoseOfItsStageAndOfItsStart) {
   EXPECT_THAT(evolved_tasks(file).value(), ElementsAre("needle/hop", "needle/stale"));
 }
 
+TEST(MemorySource, TheShippedMemoryIsNoMixture) {
+  memory::MemoryConfig config;
+  config.scorer = "mix";
+  config.transformer.layers = config.transformer.kv_heads = 4;
+  EXPECT_THAT([&] { find_memory(config); }, ::testing::ThrowsMessage<DataError>(HasSubstr("memory.file")));
+}
+
 TEST(MemorySource, CheckpointOutsideOfItsRunIsRefused) {
   const namm::testing::TemporaryDirectory folder;
   const auto run = make_run(folder / "run");

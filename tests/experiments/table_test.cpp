@@ -68,6 +68,25 @@ const TableRow& row(const Table& table, const std::string& policy) {
   throw std::runtime_error("no row " + policy);
 }
 
+TEST(Table, NammMixIsTheSubjectWhereNammIsNotThere) {
+  StageResult mixed = stage();
+  mixed.policies[1].policy = "namm-mix";
+  const Table table = make_table({{"run", {mixed}}});
+  ASSERT_EQ(table.differences.size(), 1);
+  EXPECT_EQ(table.differences[0].subject, "namm-mix");
+  EXPECT_TRUE(row(table, "h2o").cells.at("needle/hop").cache_differs);
+  EXPECT_FALSE(row(make_table({{"run", {mixed}}},
+                              [] {
+                                TableLayout layout;
+                                layout.subject = "namm";
+                                return layout;
+                              }()),
+                   "h2o")
+                   .cells.at("needle/hop")
+                   .cache_differs)
+      << "the named subject is not there";
+}
+
 TEST(Table, CellsAreMeansOverContexts) {
   const Table table = make_table({{"run", {stage()}}});
   const TableCell& cell = row(table, "namm").cells.at("needle/hop");

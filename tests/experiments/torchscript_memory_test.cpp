@@ -7,6 +7,7 @@
 #include <ATen/Functions.h>
 #include <torch/script.h>
 
+#include "core/errors.h"
 #include "core/text.h"
 #include "memory/policies/namm.h"
 #include "memory/spectrogram.h"
@@ -20,8 +21,10 @@ constexpr int64_t kHeads = 2;
 constexpr int64_t kQueries = 64;
 constexpr int64_t kUpdates = 4;
 
-memory::MemoryFile random_memory(const std::string& heads, int64_t cap, int64_t bam_heads, bool mult) {
+memory::MemoryFile random_memory(const std::string& heads, int64_t cap, int64_t bam_heads, bool mult,
+                                 const std::string& spectral = "magnitude") {
   memory::MemoryFile file;
+  file.config.spectral = spectral;
   file.config.period_tokens = kQueries;
   file.config.heads = heads;
   file.config.cache_cap = cap;
@@ -31,7 +34,8 @@ memory::MemoryFile random_memory(const std::string& heads, int64_t cap, int64_t 
   const at::Tensor theta = at::randn({file.config.parameters()}) * 0.3;
   file.parameters.assign(theta.data_ptr<float>(), theta.data_ptr<float>() + theta.numel());
   file.parameters.back() = -2;  // the score's bias: every head forgets something
-  file.statistics.accumulate(at::rand({200, file.config.spectrogram.bins()}));
+  file.statistics.accumulate(
+      memory::spectral_features(at::rand({200, file.config.spectrogram.bins()}), spectral));
   file.provenance = {{"tasks", "needle/hop"}};
   return file;
 }
@@ -146,6 +150,8 @@ TEST(TorchscriptMemory, SameScoresAndDecisionsAsThePolicy) {
   compare(random_memory("parity", 0, 1, true), folder, "parity.pt");
   compare(random_memory("ragged", 24, 2, false), folder, "capped.pt");
   compare(random_memory("parity", 40, 4, true), folder, "parity-capped.pt");
+  compare(random_memory("ragged", 0, 1, true, "log_magnitude"), folder, "log.pt");
+  compare(random_memory("ragged", 0, 1, true, "dc_only"), folder, "constant.pt");
 }
 
 TEST(TorchscriptMemory, RefusesWhatDoesNotFit) {
@@ -157,6 +163,14 @@ TEST(TorchscriptMemory, RefusesWhatDoesNotFit) {
       module.get_method("forward")({at::rand({2, 20, 20}), at::zeros({2, 20}, at::kLong), empty}));
   EXPECT_ANY_THROW(
       module.get_method("forward")({at::rand({2, 16, 20}), at::full({2, 20}, -1, at::kLong), empty}));
+  for (const char* scorer : {"linear", "mlp", "mix"}) {
+    memory::MemoryFile other;
+    other.config.scorer = scorer;
+    other.config.transformer.layers = other.config.transformer.kv_heads = 2;
+    other.parameters.assign(static_cast<size_t>(other.config.parameters()), 0.F);
+    EXPECT_THROW(save_torchscript(other, folder / "other.pt"), DataError) << scorer;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "other.pt"));
 }
 
 }  // namespace

@@ -32,10 +32,10 @@ RowView row(int64_t tag, int64_t update) {
 
 TEST(Budget, MatchNammSpreadsTheTotalEvenlyAndKeepsIt) {
   const RecordedCounts counts = recorded();
-  EXPECT_EQ(budget_counts(kMatch, &counts, row(7, 0), kShape), (Counts{4, 4, 4, 4, 4, 3}));
-  EXPECT_EQ(budget_counts(kMatch, &counts, row(7, 1), kShape), (Counts{3, 3, 3, 3, 3, 3}));
-  EXPECT_EQ(budget_counts(kMatchLayers, &counts, row(7, 0), kShape), (Counts{5, 5, 4, 3, 3, 3}));
-  EXPECT_EQ(budget_counts(kMatchHeads, &counts, row(7, 0), kShape), (Counts{10, 1, 3, 1, 1, 7}));
+  EXPECT_EQ(budget_counts(kMatch, &counts, row(7, 0), kShape, 32), (Counts{4, 4, 4, 4, 4, 3}));
+  EXPECT_EQ(budget_counts(kMatch, &counts, row(7, 1), kShape, 32), (Counts{3, 3, 3, 3, 3, 3}));
+  EXPECT_EQ(budget_counts(kMatchLayers, &counts, row(7, 0), kShape, 32), (Counts{5, 5, 4, 3, 3, 3}));
+  EXPECT_EQ(budget_counts(kMatchHeads, &counts, row(7, 0), kShape, 32), (Counts{10, 1, 3, 1, 1, 7}));
 }
 
 TEST(Budget, AnEvenShareNeverAsksForMoreThanASegmentCanHold) {
@@ -54,9 +54,9 @@ TEST(Budget, AnEvenShareNeverAsksForMoreThanASegmentCanHold) {
       total = std::max<int64_t>(6, total + (tag * 31 + update * 17) % (6 * period + 1) - (update % 2) * 40);
       total = std::min(total, std::accumulate(now.begin(), now.end(), int64_t{0}) + 6 * period);
     }
-    Counts before = budget_counts(kMatch, &counts, row(tag, 0), kShape);
+    Counts before = budget_counts(kMatch, &counts, row(tag, 0), kShape, 32);
     for (int64_t update = 1; update < 6; ++update) {
-      const Counts next = budget_counts(kMatch, &counts, row(tag, update), kShape);
+      const Counts next = budget_counts(kMatch, &counts, row(tag, update), kShape, 32);
       const Counts& namm = counts.rows[tag][static_cast<size_t>(update)];
       EXPECT_EQ(std::accumulate(next.begin(), next.end(), int64_t{0}),
                 std::accumulate(namm.begin(), namm.end(), int64_t{0}));
@@ -67,24 +67,24 @@ TEST(Budget, AnEvenShareNeverAsksForMoreThanASegmentCanHold) {
 }
 
 TEST(Budget, FixedSizesAndFractions) {
-  EXPECT_EQ(budget_counts(Budget::of_tokens(12), nullptr, row(1, 0), kShape), Counts(6, 12));
-  EXPECT_EQ(budget_counts(Budget::of_fraction(0.3), nullptr, row(1, 0), kShape), Counts(6, 38));
-  EXPECT_EQ(budget_counts(Budget::of_fraction(1e-9), nullptr, row(1, 0), kShape), Counts(6, 1));
+  EXPECT_EQ(budget_counts(Budget::of_tokens(12), nullptr, row(1, 0), kShape, 32), Counts(6, 12));
+  EXPECT_EQ(budget_counts(Budget::of_fraction(0.3), nullptr, row(1, 0), kShape, 32), Counts(6, 38));
+  EXPECT_EQ(budget_counts(Budget::of_fraction(1e-9), nullptr, row(1, 0), kShape, 32), Counts(6, 1));
 }
 
 TEST(Budget, UpdatesBeyondTheRecordedOnes) {
   const RecordedCounts counts = recorded();
-  EXPECT_EQ(budget_counts(kMatchHeads, &counts, row(7, 9), kShape), (Counts{5, 5, 5, 1, 1, 1}));
-  EXPECT_EQ(budget_counts(kMatch, &counts, row(8, 0), kShape),
+  EXPECT_EQ(budget_counts(kMatchHeads, &counts, row(7, 9), kShape, 32), (Counts{5, 5, 5, 1, 1, 1}));
+  EXPECT_EQ(budget_counts(kMatch, &counts, row(8, 0), kShape, 32),
             Counts(6, std::numeric_limits<int64_t>::max()));
 }
 
 TEST(Budget, MissingRecordsAreNamed) {
   const RecordedCounts counts = recorded();
-  EXPECT_THROW(budget_counts(kMatch, nullptr, row(7, 0), kShape), c10::Error);
-  EXPECT_THROW(budget_counts(kMatch, &counts, row(9, 0), kShape), c10::Error);
+  EXPECT_THROW(budget_counts(kMatch, nullptr, row(7, 0), kShape, 32), c10::Error);
+  EXPECT_THROW(budget_counts(kMatch, &counts, row(9, 0), kShape, 32), c10::Error);
   EXPECT_THROW(
-      budget_counts(kMatch, &counts, row(7, 0), {.layers = 3, .heads = 6, .kv_heads = 3, .head_dim = 4}),
+      budget_counts(kMatch, &counts, row(7, 0), {.layers = 3, .heads = 6, .kv_heads = 3, .head_dim = 4}, 32),
       c10::Error);
 }
 
@@ -117,6 +117,43 @@ TEST(BudgetConfig, RefusesEverythingElse) {
                           "{tokens: 1, fraction: 0.5}", "{token: 3}", "null", "[match_namm]"}) {
     EXPECT_THROW(read(bad), ConfigError) << bad;
   }
+}
+
+TEST(Budget, BytesAreSpentOnWholeTokens) {
+  // Six heads; 20 tokens and a rest that is less than one.
+  EXPECT_EQ(budget_counts(Budget::of_bytes(20 * 32 + 31), nullptr, row(1, 0), kShape, 32),
+            (Counts{4, 4, 3, 3, 3, 3}));
+  EXPECT_THROW(budget_counts(Budget::of_bytes(100), nullptr, row(1, 0), kShape, 0), c10::Error);
+  EXPECT_EQ(Budget::of_bytes(4096).text(), "4096 bytes");
+  EXPECT_FALSE(Budget::of_bytes(4096).needs_counts());
+}
+
+// The usual integer recipe gives 260 for 256, 1,032 for 960 and 4,016 for 3,840.
+TEST(Budget, PyramidsAddUpToTheToken) {
+  for (const auto& [mean, layers] :
+       {std::pair<int64_t, int64_t>{64, 4}, {60, 16}, {120, 32}, {1, 5}, {7, 1}}) {
+    for (const int64_t heads : {1, 3}) {
+      const Counts even(static_cast<size_t>(layers * heads), mean);
+      const Counts pyramid = pyramid_counts(even, heads, 20);
+      EXPECT_EQ(std::accumulate(pyramid.begin(), pyramid.end(), int64_t{0}), mean * layers * heads);
+      EXPECT_TRUE(std::is_sorted(pyramid.rbegin(), pyramid.rend()));
+      EXPECT_GE(pyramid.back(), 1);
+      if (mean > 1 && layers > 1) {
+        EXPECT_GT(pyramid.front(), 3 * pyramid.back());
+      }
+    }
+  }
+  const Counts everything(4, std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(pyramid_counts(everything, 2, 20), everything);
+}
+
+TEST(Budget, ExcessGoesWhereThereIsRoom) {
+  Counts counts{10, 5, 3, 2};
+  pass_on_excess(counts, {6, 9, 3, 4});
+  EXPECT_EQ(counts, (Counts{6, 9, 3, 2}));
+  Counts all(3, std::numeric_limits<int64_t>::max());
+  pass_on_excess(all, {4, 5, 6});
+  EXPECT_EQ(all, (Counts{4, 5, 6}));
 }
 
 }  // namespace

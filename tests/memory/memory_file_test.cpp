@@ -92,6 +92,36 @@ TEST_F(MemoryFileTest, TheHashSpeaksOfTheMemoryAlone) {
   EXPECT_NE(memory.sha256(), before);
 }
 
+// The memory that the quickstart evolved before the family had other members.
+TEST_F(MemoryFileTest, TheShippedMemoryIsReadAndHashesAsBefore) {
+  const MemoryFile shipped = MemoryFile::load(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/namm.h5");
+  EXPECT_EQ(shipped.config.scorer, "bam");
+  shipped.save(path_);
+  EXPECT_EQ(MemoryFile::load(path_).sha256(), shipped.sha256());
+  EXPECT_EQ(bytes_of(path_), bytes_of(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/namm.h5"));
+}
+
+TEST_F(MemoryFileTest, EveryMemberOfTheFamilyComesBackAsItWas) {
+  for (const std::string text :
+       {"features: log_magnitude", "features: dc_only", "scorer: linear",
+        "{scorer: mlp, mlp: {hidden_dim: 5}}",
+        "{scorer: linear, parameters: per_layer, transformer: {layers: 3}}",
+        "{bam: {hidden_dim: 4}, parameters: per_head, transformer: {layers: 3, kv_heads: 2}}",
+        "{scorer: mix, features: log_magnitude, mix: {rank: 2, keep_fraction: 0.5}, transformer: {layers: 3, "
+        "kv_heads: 2}}"}) {
+    MemoryFile memory;
+    memory.config = read_config<NammConfig>(ConfigDocument::from_text(text, "memory.yaml"));
+    memory.parameters.assign(static_cast<size_t>(memory.config.parameters()), 0.25f);
+    memory.statistics.accumulate(at::rand({50, memory.config.spectral_count()}));
+    memory.save(path_);
+    const MemoryFile loaded = MemoryFile::load(path_);
+    EXPECT_EQ(loaded.config, memory.config) << text;
+    EXPECT_EQ(loaded.parameters, memory.parameters) << text;
+    EXPECT_EQ(loaded.statistics, memory.statistics) << text;
+    EXPECT_EQ(loaded.sha256(), memory.sha256()) << text;
+  }
+}
+
 TEST_F(MemoryFileTest, MissingForeignAndTornFiles) {
   load_error(directory_ / "nothing.h5");
   write_bytes(path_, "this is not HDF5\n");
@@ -212,6 +242,22 @@ TEST_F(MemoryFileTest, AMemoryForOtherFeaturesIsRefused) {
   wanted = memory.config;
   wanted.bam.mult = false;
   EXPECT_NE(data_error([&] { memory.require_same_network(wanted, "x"); }).find("memory.bam"),
+            std::string::npos);
+  wanted = memory.config;
+  wanted.scorer = "linear";
+  EXPECT_NE(data_error([&] { memory.require_same_network(wanted, "x"); }).find("memory.scorer"),
+            std::string::npos);
+  MemoryFile mix = memory;
+  mix.config.scorer = "mix";
+  mix.config.transformer.layers = 3;
+  mix.config.transformer.kv_heads = 2;
+  wanted = mix.config;
+  wanted.mix.keep_fraction = 0.25;
+  wanted.mix.sinks = 0;
+  wanted.bam.hidden_dim = 8;
+  EXPECT_NO_THROW(mix.require_same_network(wanted, "x")) << "how many, and what it has no scorer for";
+  wanted.transformer.layers = 4;
+  EXPECT_NE(data_error([&] { mix.require_same_network(wanted, "x"); }).find("memory.transformer"),
             std::string::npos);
 }
 

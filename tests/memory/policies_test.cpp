@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -8,14 +11,20 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "memory/policies/adakv.h"
+#include "memory/policies/expected_attention.h"
 #include "memory/policies/h2o.h"
 #include "memory/policies/keydiff.h"
 #include "memory/policies/l2.h"
+#include "memory/policies/namm.h"
+#include "memory/policies/namm_mix.h"
 #include "memory/policies/random.h"
 #include "memory/policies/recency.h"
 #include "memory/policies/snapkv.h"
 #include "memory/policies/tova.h"
 #include "memory/policy_list.h"
+#include "tests/support/compare_tensors.h"
+#include "tests/support/tolerances.h"
 
 namespace namm::memory {
 namespace {
@@ -27,8 +36,8 @@ const TransformerShape kShape{.layers = 3, .heads = 4, .kv_heads = 2, .head_dim 
 // A row with made-up tokens: a function of its tag alone, so that it is the same in every batch.
 struct Row {
   RowView view;
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention,
-      key_similarity;  // [layer * Hk + head]
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity,
+      expected_attention;  // [layer * Hk + head]
 };
 
 Row make_row(int64_t tag, int64_t member, int64_t tokens) {
@@ -48,6 +57,7 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
     row.key_norms.push_back(at::rand({positions.size(0)}));
     row.recent_attention.push_back(at::rand({positions.size(0)}));
     row.key_similarity.push_back(at::rand({positions.size(0)}));
+    row.expected_attention.push_back(at::rand({positions.size(0)}));
   }
   return row;
 }
@@ -55,12 +65,13 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
 UpdateView make_view(const std::vector<Row>& rows) {
   UpdateView view;
   view.shape = kShape;
+  view.token_bytes = 64;
   for (const Row& row : rows) view.rows.push_back(row.view);
   for (int64_t l = 0; l < kShape.layers; ++l) {
     LayerView layer;
     layer.layer = l;
     layer.offsets = {0};
-    std::vector<at::Tensor> positions, ema, sums, norms, recent, similarity;
+    std::vector<at::Tensor> positions, ema, sums, norms, recent, similarity, expected;
     for (const Row& row : rows) {
       for (int64_t h = 0; h < kShape.kv_heads; ++h) {
         const auto s = static_cast<size_t>(l * kShape.kv_heads + h);
@@ -70,6 +81,7 @@ UpdateView make_view(const std::vector<Row>& rows) {
         norms.push_back(row.key_norms[s]);
         recent.push_back(row.recent_attention[s]);
         similarity.push_back(row.key_similarity[s]);
+        expected.push_back(row.expected_attention[s]);
         layer.offsets.push_back(layer.offsets.back() + row.positions[s].size(0));
       }
     }
@@ -79,6 +91,7 @@ UpdateView make_view(const std::vector<Row>& rows) {
     layer.key_norms = at::cat(norms);
     layer.recent_attention = at::cat(recent);
     layer.key_similarity = at::cat(similarity);
+    layer.expected_attention = at::cat(expected);
     view.layers.push_back(layer);
   }
   return view;
@@ -105,14 +118,32 @@ std::vector<Indices> kept_of_row(const UpdateView& view, const std::vector<KeepD
   return result;
 }
 
-PolicyArguments arguments() {
+// A policy and the kind of memory it is made from, where there is a choice.
+struct Subject {
+  std::string policy;
+  std::string scorer = "bam";
+  std::string sharing = "shared";
+  std::string spectral = "magnitude";
+  double keep_fraction = 0;
+};
+
+PolicyArguments arguments(const Subject& subject = {}) {
   PolicyArguments result;
   result.config.period_tokens = 64;
   result.config.bam.hidden_dim = 8;
+  result.config.scorer = subject.policy == "namm-mix" ? "mix" : subject.scorer;
+  result.config.sharing = subject.sharing;
+  result.config.spectral = subject.spectral;
+  result.config.mix.recent_tokens = 8;
+  result.config.mix.keep_fraction = subject.keep_fraction;
+  if (result.config.has_own_transformer()) {
+    result.config.transformer.layers = kShape.layers;
+    result.config.transformer.kv_heads = kShape.kv_heads;
+  }
   at::manual_seed(21);
   result.parameters = at::randn({2, result.config.parameters()}) * 0.2;
-  result.parameters.select(1, result.config.parameters() - 1).fill_(0.1);
-  result.statistics.accumulate(at::rand({500, 17}));
+  for (const int64_t bias : result.config.score_biases()) result.parameters.select(1, bias).fill_(0.1);
+  result.statistics.accumulate(spectral_features(at::rand({500, 17}), subject.spectral));
   auto recorded = std::make_shared<RecordedCounts>();
   for (const Row& row : some_rows()) {
     for (int64_t update = 0; update <= row.view.update; ++update) {
@@ -126,16 +157,37 @@ PolicyArguments arguments() {
   return result;
 }
 
-class PolicyConformance : public ::testing::TestWithParam<std::string> {
+class PolicyConformance : public ::testing::TestWithParam<Subject> {
  protected:
+  const std::string& name() const { return GetParam().policy; }
+  PolicyArguments given() const { return arguments(GetParam()); }
   std::shared_ptr<const EvictionPolicy> make(const PolicyArguments& with) const {
-    return make_policy(GetParam(), with);
+    return make_policy(name(), with);
   }
 };
 
+// Every policy of the list, and the members of NAMM's family.
+std::vector<Subject> subjects() {
+  std::vector<Subject> result;
+  for (const std::string& policy : policy_names()) result.push_back({policy});
+  for (const std::string policy : {"namm", "namm-topk"}) {
+    for (const std::string scorer : {"bam", "mlp", "linear"}) {
+      for (const std::string sharing : {"shared", "per_layer", "per_head"}) {
+        for (const std::string& spectral : spectral_feature_kinds())
+          result.push_back({policy, scorer, sharing, spectral});
+      }
+    }
+  }
+  for (const std::string& spectral : spectral_feature_kinds()) {
+    for (const double fraction : {0.0, 0.4})
+      result.push_back({"namm-mix", "mix", "shared", spectral, fraction});
+  }
+  return result;
+}
+
 TEST_P(PolicyConformance, DecisionsAreConsistent) {
-  const auto policy = make(arguments());
-  EXPECT_EQ(policy->name(), GetParam());
+  const auto policy = make(given());
+  EXPECT_EQ(policy->name(), name());
   const UpdateView view = make_view(some_rows());
   const std::vector<KeepDecision> decisions = policy->decide(view);
   ASSERT_EQ(decisions.size(), view.layers.size());
@@ -156,12 +208,12 @@ TEST_P(PolicyConformance, DecisionsAreConsistent) {
 
 TEST_P(PolicyConformance, TheSameViewGivesTheSameDecision) {
   const UpdateView view = make_view(some_rows());
-  const auto first = make(arguments())->decide(view), second = make(arguments())->decide(view);
+  const auto first = make(given())->decide(view), second = make(given())->decide(view);
   for (size_t l = 0; l < first.size(); ++l) EXPECT_TRUE(at::equal(first[l].keep, second[l].keep));
 }
 
 TEST_P(PolicyConformance, NeitherOrderNorCompanyOfARowMatters) {
-  const auto policy = make(arguments());
+  const auto policy = make(given());
   const std::vector<Row> rows = some_rows();
   const UpdateView together = make_view(rows), turned = make_view({rows[2], rows[0], rows[1]});
   const auto kept_together = policy->decide(together), kept_turned = policy->decide(turned);
@@ -174,30 +226,40 @@ TEST_P(PolicyConformance, NeitherOrderNorCompanyOfARowMatters) {
 }
 
 TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
-  if (!takes_budget(GetParam())) GTEST_SKIP() << "takes no budget";
+  if (!takes_budget(name())) GTEST_SKIP() << "takes no budget";
   const UpdateView view = make_view(some_rows());
   using Kind = Budget::Kind;
   for (const Budget& budget :
        {Budget::match_namm(), Budget{Kind::match_namm_layers, 0, 0}, Budget{Kind::match_namm_heads, 0, 0},
         Budget::of_tokens(1), Budget::of_tokens(2), Budget::of_tokens(9), Budget::of_tokens(10000),
-        Budget::of_fraction(0.25)}) {
-    PolicyArguments with = arguments();
+        Budget::of_fraction(0.25), Budget::of_bytes(6 * 64 * 7 + 70)}) {
+    PolicyArguments with = given();
     with.budget = budget;
     const std::vector<KeepDecision> decisions = make(with)->decide(view);
     // namm-counts-random brings its own.
-    const Budget spent = GetParam() == "namm-counts-random" ? Budget{Kind::match_namm_heads, 0, 0} : budget;
+    const Budget spent = name() == "namm-counts-random" ? Budget{Kind::match_namm_heads, 0, 0} : budget;
     for (size_t r = 0; r < view.rows.size(); ++r) {
-      const Indices allowed = budget_counts(spent, with.recorded.get(), view.rows[r], kShape);
+      const Indices allowed =
+          budget_counts(spent, with.recorded.get(), view.rows[r], kShape, view.token_bytes);
+      // Over what a policy may split its budget otherwise: nothing, the heads of a layer, or all of them.
+      std::map<int64_t, std::array<int64_t, 3>> groups;  // kept, budget, tokens there are
       for (size_t l = 0; l < decisions.size(); ++l) {
         for (int64_t h = 0; h < kShape.kv_heads; ++h) {
           const size_t s = r * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h);
+          const size_t place = l * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h);
+          auto& [kept, budgeted, tokens] = groups[name() == "pyramidkv" ? 0
+                                                  : name() == "adakv"   ? static_cast<int64_t>(l)
+                                                                        : static_cast<int64_t>(place)];
           const int64_t length = view.layers[l].offsets[s + 1] - view.layers[l].offsets[s];
-          EXPECT_EQ(
-              decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>(),
-              std::min(length, allowed[l * static_cast<size_t>(kShape.kv_heads) + static_cast<size_t>(h)]))
-              << budget.text();
+          kept += decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>();
+          // adakv shares what the heads together can use of their own budgets.
+          budgeted += name() == "adakv" ? std::min(std::max<int64_t>(1, allowed[place]), length)
+                                        : std::max<int64_t>(1, allowed[place]);
+          tokens += length;
         }
       }
+      for (const auto& [group, numbers] : groups)
+        EXPECT_EQ(numbers[0], std::min(numbers[1], numbers[2])) << budget.text() << ", group " << group;
     }
   }
 }
@@ -205,17 +267,21 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
 TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
   Row row = make_row(3, 0, 64);
   for (auto* tensors : {&row.positions, &row.ema, &row.column_sums, &row.key_norms, &row.recent_attention,
-                        &row.key_similarity}) {
+                        &row.key_similarity, &row.expected_attention}) {
     for (at::Tensor& tensor : *tensors) tensor = tensor.narrow(0, tensor.size(0) - 1, 1);
   }
   const UpdateView view = make_view({row});
-  for (const KeepDecision& decision : make(arguments())->decide(view))
+  for (const KeepDecision& decision : make(given())->decide(view))
     EXPECT_TRUE(decision.keep.all().item<bool>());
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, PolicyConformance, ::testing::ValuesIn(policy_names()),
-                         [](const auto& policy) {
-                           std::string name = policy.param;
+INSTANTIATE_TEST_SUITE_P(Policies, PolicyConformance, ::testing::ValuesIn(subjects()),
+                         [](const auto& subject) {
+                           const Subject& s = subject.param;
+                           std::string name = std::to_string(subject.index) + "_" + s.policy;
+                           if (needs_memory(s.policy))
+                             name += "_" + s.scorer + "_" + s.sharing + "_" + s.spectral;
+                           if (s.keep_fraction > 0) name += "_share";
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
@@ -310,6 +376,36 @@ TEST(SnapKvPolicy, PoolsOverNeighboursBeforeTheWindow) {
   EXPECT_EQ(keep(SnapKvPolicy(tokens(1), 2, 3), recently_attended(sums)), (Indices{7}))
       << "a window beyond the budget";
   EXPECT_THROW(SnapKvPolicy(tokens(1), 2, 4), c10::Error);
+}
+
+// Two heads of a layer, five tokens each, windows of one: scores of the older four.
+UpdateView two_heads(const at::Tensor& attention) {
+  UpdateView view = single(5);
+  view.shape = {.layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 1};
+  LayerView& layer = view.layers[0];
+  layer.offsets = {0, 5, 10};
+  layer.positions = at::arange(5).repeat({2});
+  layer.recent_attention = attention;
+  return view;
+}
+
+TEST(AdaKvPolicy, TheBestTokensOfAllHeadsShareTheBudget) {
+  const UpdateView view = two_heads(at::tensor({0.1f, 0.2f, 0.1f, 0.05f, 1.f, 0.9f, 0.8f, 0.7f, 0.6f, 1.f}));
+  // Three tokens a head: the windows, then the four best of the other eight, all of head 1.
+  EXPECT_EQ(keep(AdaKvPolicy(tokens(3), 1, 1, 0), view), (Indices{4, 5, 6, 7, 8, 9}));
+  // Half of what is beyond the window stays each head's own.
+  EXPECT_EQ(keep(AdaKvPolicy(tokens(3), 1, 1, 0.5), view), (Indices{1, 4, 5, 6, 7, 9}));
+  EXPECT_EQ(keep(AdaKvPolicy(tokens(3), 1, 1, 1), view), (Indices{0, 1, 4, 5, 6, 9}));
+  EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 1, 1), view), (Indices{0, 1, 4, 5, 6, 9}));
+  EXPECT_THROW(AdaKvPolicy(tokens(3), 1, 1, 1.5), c10::Error);
+}
+
+TEST(ExpectedAttentionPolicy, SinksThenTheExpected) {
+  UpdateView view = single(6);
+  view.layers[0].expected_attention = at::tensor({0.f, 0.1f, 0.9f, 0.3f, 0.8f, 0.f});
+  EXPECT_EQ(keep(ExpectedAttentionPolicy(tokens(4), 1), view), (Indices{0, 2, 4, 5}));
+  EXPECT_EQ(keep(ExpectedAttentionPolicy(tokens(4), 0), view), (Indices{2, 3, 4, 5}));
+  EXPECT_TRUE(ExpectedAttentionPolicy(tokens(4), 0).needs().attention());
 }
 
 TEST(KeyDiffPolicy, ForgetsTheKeysThatAreLikeTheOthers) {
@@ -446,6 +542,145 @@ TEST(NammPolicy, WrongArgumentsAreRefused) {
   EXPECT_THROW(make_policy("namm", with), c10::Error) << "statistics of other features";
 }
 
+TEST(NammPolicy, ScorersOfItsOwnReadTheirOwnPartOfTheVector) {
+  // Head 1 of layer 2 forgets all but its newest token, the others keep everything.
+  PolicyArguments with = arguments({.policy = "namm", .scorer = "linear", .sharing = "per_head"});
+  ASSERT_EQ(with.config.parameters(), 26 * kShape.layers * kShape.kv_heads);
+  with.parameters = at::zeros({2, with.config.parameters()});
+  with.parameters.select(1, with.config.score_biases()[2 * 2 + 1]).fill_(-1);
+  const UpdateView view = make_view(some_rows());
+  const auto decisions = make_policy("namm", with)->decide(view);
+  for (size_t l = 0; l < decisions.size(); ++l) {
+    const at::Tensor held = at::tensor(view.layers[l].offsets, at::kLong).diff().view({-1, 2}).to(at::kInt);
+    EXPECT_TRUE(at::equal(decisions[l].lengths.select(1, 0), held.select(1, 0))) << "layer " << l;
+    EXPECT_TRUE(
+        at::equal(decisions[l].lengths.select(1, 1), l == 2 ? at::ones({3}, at::kInt) : held.select(1, 1)))
+        << "layer " << l;
+  }
+  with = arguments({.policy = "namm", .scorer = "linear", .sharing = "per_layer"});
+  with.parameters = at::zeros({2, with.config.parameters()});
+  with.parameters.select(1, with.config.score_biases()[1]).fill_(-1);
+  const auto by_layer = make_policy("namm", with)->decide(view);
+  EXPECT_TRUE(by_layer[0].keep.all().item<bool>());
+  EXPECT_TRUE(by_layer[1].lengths.eq(1).all().item<bool>());
+}
+
+// A row all of whose heads hold all tokens.
+Row whole_row(int64_t tag, int64_t member, int64_t tokens) {
+  Row row = make_row(tag, member, tokens);
+  at::manual_seed(static_cast<uint64_t>(tag));
+  for (size_t s = 0; s < row.positions.size(); ++s) {
+    row.positions[s] = at::arange(tokens);
+    row.ema[s] = at::rand({tokens, 17});
+  }
+  return row;
+}
+
+TEST(NammMixPolicy, HeadsThatHoldTheSameTokensKeepTheSame) {
+  for (const double fraction : {0.0, 0.5}) {
+    const PolicyArguments with = arguments({.policy = "namm-mix", .keep_fraction = fraction});
+    const UpdateView view = make_view({whole_row(3, 0, 128), whole_row(4, 1, 192)});
+    const auto decisions = make_policy("namm-mix", with)->decide(view);
+    for (size_t r = 0; r < 2; ++r) {
+      const auto kept = kept_of_row(view, decisions, r);
+      for (const Indices& head : kept) EXPECT_EQ(head, kept.front());
+      const int64_t tokens = view.rows[r].tokens_processed;
+      if (fraction > 0) {
+        EXPECT_EQ(std::ssize(kept.front()), tokens / 2);
+      }
+      EXPECT_LT(std::ssize(kept.front()), tokens);
+      for (int64_t p = 0; p < tokens; ++p) {
+        if (p < 4 || p >= tokens - 8) {
+          EXPECT_TRUE(std::ranges::binary_search(kept.front(), p)) << p << " is protected";
+        }
+      }
+    }
+  }
+}
+
+TEST(NammMixPolicy, AtZeroTheConstantBinsMeanDecides) {
+  PolicyArguments with = arguments({.policy = "namm-mix", .keep_fraction = 0.25});
+  with.config.mix.recent_tokens = 1;
+  with.config.mix.sinks = 0;
+  with.parameters = at::zeros({1, with.config.parameters()});
+  const Row row = whole_row(9, 0, 64);
+  std::vector<at::Tensor> constant;
+  for (const at::Tensor& ema : row.ema) constant.push_back(with.statistics.apply(ema).select(1, 0));
+  at::Tensor mean = at::stack(constant).mean(0);
+  mean[63] = 1e9;
+  const at::Tensor best = std::get<0>(mean.argsort(0, /*descending=*/true).narrow(0, 0, 16).sort());
+  const auto kept = keep(*make_policy("namm-mix", with), make_view({row}));
+  EXPECT_EQ(Indices(kept.begin(), kept.begin() + 16),
+            Indices(best.const_data_ptr<int64_t>(), best.const_data_ptr<int64_t>() + 16));
+}
+
+TEST(NammMixPolicy, ThresholdCapAndProtection) {
+  PolicyArguments with = arguments({.policy = "namm-mix"});
+  with.parameters = at::zeros({1, with.config.parameters()});
+  with.parameters.select(1, with.config.parameters() - 1).fill_(-1e6);
+  const UpdateView view = make_view({whole_row(3, 0, 64)});
+  const Indices protected_tokens = {0, 1, 2, 3, 56, 57, 58, 59, 60, 61, 62, 63};
+  const auto first = [&](const PolicyArguments& arguments) {
+    return kept_of_row(view, make_policy("namm-mix", arguments)->decide(view), 0).front();
+  };
+  EXPECT_EQ(first(with), protected_tokens) << "all others score below 0";
+  with.config.cache_cap = 9;
+  EXPECT_EQ(first(with), (Indices{0, 56, 57, 58, 59, 60, 61, 62, 63})) << "the newest go before the sinks";
+  with.config.cache_cap = 0;
+  with.parameters.fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_EQ(first(with), protected_tokens) << "no number counts as below 0";
+}
+
+TEST(NammMixPolicy, ItsScoresAreThoseOfTheReference) {
+  namm::testing::Comparison compared;
+  for (const int64_t rank : {1, 2, 3}) {
+    PolicyArguments with = arguments({.policy = "namm-mix", .spectral = "log_magnitude"});
+    with.config.mix.rank = rank;
+    at::manual_seed(static_cast<uint64_t>(rank));
+    with.parameters = at::randn({2, with.config.parameters()});
+    const UpdateView view = make_view(some_rows());  // heads that lost different tokens
+    std::vector<at::Tensor> features;
+    for (const LayerView& layer : view.layers)
+      features.push_back(with.statistics.apply(spectral_features(layer.ema, "log_magnitude")));
+    const auto exact = mix_scores_reference(view, features, with.parameters, with.config);
+    const auto fast = NammMixPolicy(with.config, with.parameters, with.statistics).scores(view);
+    ASSERT_EQ(fast.size(), exact.size());
+    for (size_t r = 0; r < exact.size(); ++r) {
+      compared.equal(fast[r].positions, exact[r].positions, "positions");
+      compared.near(fast[r].scores, exact[r].scores, tolerances::implementations::scores, true, "scores");
+    }
+  }
+  EXPECT_GT(compared.values, 1000);
+}
+
+TEST(NammMixPolicy, AHeadThatLostATokenDropsOutOfItsMixture) {
+  PolicyArguments with = arguments({.policy = "namm-mix"});
+  Row row = whole_row(5, 0, 64);
+  const NammMixPolicy policy(with.config, with.parameters, with.statistics);
+  const at::Tensor before = policy.scores(make_view({row}))[0].scores;
+  const at::Tensor others = at::cat({at::arange(20), at::arange(21, 64)});
+  at::Tensor lost_ema = row.ema[3][20];
+  row.positions[3] = others;
+  row.ema[3] = row.ema[3].index_select(0, others);
+  const at::Tensor after = policy.scores(make_view({row}))[0].scores;
+  EXPECT_TRUE(at::equal(after.index_select(0, others), before.index_select(0, others)));
+  const MixWeights weights = mix_weights(with.parameters[0], with.config);
+  const double share =
+      (with.statistics.apply(lost_ema).dot(weights.features[0]) * weights.heads[0][1][1]).item<double>();
+  EXPECT_NEAR(after[20].item<double>(), before[20].item<double>() - share, 1e-5);
+}
+
+TEST(NammMixPolicy, WrongArgumentsAreRefused) {
+  const PolicyArguments mix = arguments({.policy = "namm-mix"}), bam = arguments();
+  EXPECT_THROW(make_policy("namm", mix), c10::Error);
+  EXPECT_THROW(make_policy("namm-topk", mix), c10::Error);
+  EXPECT_THROW(make_policy("namm-mix", bam), c10::Error);
+  PolicyArguments other = mix;
+  other.config.transformer.layers = 4;
+  other.parameters = at::zeros({2, other.config.parameters()});
+  EXPECT_THROW(make_policy("namm-mix", other)->decide(make_view(some_rows())), c10::Error) << "another model";
+}
+
 TEST(FullPolicy, NeverRuns) {
   EXPECT_TRUE(keeps_everything(*make_policy("full", {})));
   EXPECT_FALSE(keeps_everything(*make_policy("namm", arguments())));
@@ -467,7 +702,10 @@ TEST(PolicyList, WhoNeedsCounts) {
   EXPECT_FALSE(needs_counts("h2o", Budget::of_tokens(8)));
   EXPECT_TRUE(needs_counts("namm-counts-random", Budget::of_tokens(8)));
   EXPECT_FALSE(needs_counts("namm", Budget::match_namm()));
+  EXPECT_FALSE(needs_counts("namm-mix", Budget::match_namm()));
   EXPECT_FALSE(needs_counts("full", Budget::match_namm()));
+  for (const std::string& name : policy_names())
+    EXPECT_EQ(gives_counts(name), name == "namm" || name == "namm-mix") << name;
   PolicyArguments without = arguments();
   without.recorded = nullptr;
   EXPECT_THROW(make_policy("h2o", without), c10::Error);

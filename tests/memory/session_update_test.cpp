@@ -32,7 +32,7 @@ bool stays(int64_t layer, int64_t kv_head, int64_t position) {
 // Numbers of one (layer, KV head) at an update.
 struct HeadTruth {
   std::vector<int64_t> positions;
-  at::Tensor ema, column_sums, key_norms, recent_attention, key_similarity;
+  at::Tensor ema, column_sums, key_norms, recent_attention, key_similarity, expected_attention;
 };
 
 constexpr int64_t kRecentQueries = 5;
@@ -67,6 +67,14 @@ at::Tensor ema_from_history(const at::Tensor& history, const SpectrogramConfig& 
   return ema;
 }
 
+// By the mean and the variance of the logits themselves, which are normal where the queries are.
+at::Tensor expected_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                              double scale) {
+  const at::Tensor logits = scale * at::matmul(queries, keys.t());  // [G, count, n]
+  const at::Tensor expected = logits.mean(1) + 0.5 * logits.var(1, /*unbiased=*/false);
+  return at::softmax(expected, 1).mean(0) * values.norm(2, 1);
+}
+
 RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t period,
                const SpectrogramConfig& config) {
   const TransformerShape& shape = model.shape;
@@ -74,7 +82,7 @@ RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t per
   const auto cells = static_cast<size_t>(shape.layers * heads);
   std::vector<std::vector<int64_t>> cached(cells);
   // Everything by original position; evicted tokens just stop being attended to.
-  std::vector<at::Tensor> keys(cells), values(cells),
+  std::vector<at::Tensor> keys(cells), values(cells), queries(cells),
       history(cells, at::zeros({tokens, tokens}, at::kDouble));
   for (at::Tensor& h : history) h = h.clone();
   RowTruth result;
@@ -100,6 +108,7 @@ RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t per
             dense_attention(q.narrow(1, h * group, group), query_positions, keys[cell].index_select(0, index),
                             values[cell].index_select(0, index), index, model.scale);
         attended.push_back(dense.output);
+        queries[cell] = q.narrow(1, h * group, group).transpose(0, 1);  // [G, count, d]
         history[cell].narrow(0, start, count).index_copy_(1, index, dense.probabilities.mean(0));
       }
       x = x + at::matmul(at::cat(attended, 1).reshape({count, -1}), model.wo[l].to(at::kDouble));
@@ -113,9 +122,11 @@ RowTruth truth(const ToyTransformer& model, const at::Tensor& input, int64_t per
       const at::Tensor held = keys[cell].index_select(0, index);
       const at::Tensor unit = held / held.norm(2, 1, true), mean = unit.mean(0);
       const int64_t recent = std::min(kRecentQueries, count);
-      update.push_back({cached[cell], ema_from_history(seen, config), seen.sum(0), held.norm(2, 1),
-                        seen.narrow(0, seen.size(0) - recent, recent).sum(0),
-                        at::cosine_similarity(held, mean.unsqueeze(0), 1)});
+      update.push_back(
+          {cached[cell], ema_from_history(seen, config), seen.sum(0), held.norm(2, 1),
+           seen.narrow(0, seen.size(0) - recent, recent).sum(0),
+           at::cosine_similarity(held, mean.unsqueeze(0), 1),
+           expected_attention(queries[cell], held, values[cell].index_select(0, index), model.scale)});
       const auto layer = static_cast<int64_t>(cell) / heads, head = static_cast<int64_t>(cell) % heads;
       std::vector<int64_t> kept;
       for (const int64_t p : cached[cell]) {
@@ -140,7 +151,8 @@ Needs all_needs(const SpectrogramConfig& config) {
           .column_sums = true,
           .key_norms = true,
           .recent_queries = kRecentQueries,
-          .key_similarity = true};
+          .key_similarity = true,
+          .expected_attention = true};
 }
 
 // Reads the inputs in one session, row i by chunks of chunk[i] and starting delay[i] steps later than the
@@ -171,7 +183,8 @@ std::vector<RowSeen> run(const ToyTransformer& model, const std::vector<at::Tens
                             layer.column_sums.narrow(0, first, n).clone(),
                             layer.key_norms.narrow(0, first, n).clone(),
                             layer.recent_attention.narrow(0, first, n).clone(),
-                            layer.key_similarity.narrow(0, first, n).clone()});
+                            layer.key_similarity.narrow(0, first, n).clone(),
+                            layer.expected_attention.narrow(0, first, n).clone()});
         }
       }
       row.updates.push_back(std::move(update));
@@ -226,6 +239,8 @@ void expect_true(const RowSeen& seen, const RowTruth& expected, const std::strin
                       true, where + ", recent attention");
       comparison.near(ours.key_similarity, theirs.key_similarity, tolerances::implementations::attention,
                       true, where + ", key similarity");
+      comparison.near(ours.expected_attention, theirs.expected_attention,
+                      tolerances::implementations::attention, true, where + ", expected attention");
     }
   }
   std::printf("%s: %lld values, largest deviation %.2f of the tolerance\n", what.c_str(),
@@ -278,6 +293,54 @@ TEST(SessionUpdate, BatchOfRaggedRowsAtDifferentPhases) {
             << "row " << i << ", update " << u;
         EXPECT_TRUE(at::equal(batch[i].updates[u][cell].column_sums, alone.updates[u][cell].column_sums));
       }
+    }
+  }
+}
+
+// Forks come to an update with one context: its features are computed once, and are those of each alone.
+TEST(SessionUpdate, ForksOfADueRowSeeWhatEachWouldAlone) {
+  const SpectrogramConfig config;
+  const int64_t period = 64;
+  const at::Tensor first = normal({period, toy().hidden}, 8), other = normal({period, toy().hidden}, 9);
+  std::vector<std::vector<at::Tensor>> seen;  // [update][layer * 3], of all rows
+  SessionOptions options;
+  options.shape = toy().shape;
+  options.policy = std::make_shared<TestPolicy>(period, all_needs(config), stays);
+  Session session(options);
+  session.set_observer([&](const UpdateView& view) {
+    seen.emplace_back();
+    for (const LayerView& layer : view.layers)
+      seen.back().insert(seen.back().end(), {layer.positions, layer.ema, layer.column_sums});
+  });
+  const std::vector<RowId> rows = {session.add_row(), session.add_row()};
+  toy().step(session, rows, {first, other});
+  std::vector<RowId> forks;
+  for (const RowId row : {rows[0], rows[0], rows[1]}) forks.push_back(session.fork(row, 0, 0));
+  for (const RowId row : rows) session.drop(row);
+  session.update();
+  // The forks read on, each its own tokens: nothing is shared at the second update.
+  std::vector<at::Tensor> inputs;
+  for (const uint64_t seed : {20, 21, 22}) inputs.push_back(normal({period, toy().hidden}, seed));
+  toy().step(session, forks, inputs);
+  session.update();
+  ASSERT_EQ(seen.size(), 2u);
+
+  const auto alone = [&](const at::Tensor& start, const at::Tensor& next) {
+    return run(toy(), {at::cat({start, next})}, {period}, {0}, period, config)[0];
+  };
+  const std::vector<RowSeen> expected = {alone(first, inputs[0]), alone(first, inputs[1]),
+                                         alone(other, inputs[2])};
+  for (size_t u = 0; u < 2; ++u) {
+    for (size_t l = 0; l < 2; ++l) {
+      std::vector<at::Tensor> ema, sums;
+      for (const RowSeen& row : expected) {
+        for (size_t h = 0; h < 2; ++h) {
+          ema.push_back(row.updates[u][l * 2 + h].ema);
+          sums.push_back(row.updates[u][l * 2 + h].column_sums);
+        }
+      }
+      EXPECT_TRUE(at::equal(seen[u][l * 3 + 1], at::cat(ema))) << "update " << u << ", layer " << l;
+      EXPECT_TRUE(at::equal(seen[u][l * 3 + 2], at::cat(sums))) << "update " << u << ", layer " << l;
     }
   }
 }

@@ -97,6 +97,22 @@ TEST(Generator, ChunksDoNotMatter) {
   }
 }
 
+TEST(Generator, TheLastUpdateIsLeftToWhoeverForks) {
+  const Ids prompts = {prompt(64, 1), prompt(20, 2)};  // two updates, and none
+  Session session_of_forks = session(forgetful()), plain = session(forgetful());
+  Generator generator(archive(), session_of_forks, {16});
+  const std::vector<RowId> rows = {session_of_forks.add_row(), session_of_forks.add_row()};
+  const at::Tensor logits = generator.prefill_until_update(rows, prompts);
+  EXPECT_EQ(session_of_forks.kept_history(rows[0]).size(), 1u);
+  EXPECT_EQ(session_of_forks.tokens_until_update(rows[0]), 0);
+  const RowId fork = session_of_forks.fork(rows[0], 0, 0);
+  session_of_forks.update();
+  const Answer expected = answer(plain, prompts, 1, 16);
+  expect_near(logits, expected.logits, "logits");
+  EXPECT_EQ(session_of_forks.kept_history(fork), plain.kept_history(0));
+  EXPECT_EQ(session_of_forks.kept_history(rows[0]), plain.kept_history(0));
+}
+
 TEST(Generator, StopsAtAnyStopIdAndAtEachRowsLimit) {
   const Ids prompts = {prompt(9, 1), prompt(9, 1), prompt(9, 1), prompt(9, 1)};
   Session first = session();

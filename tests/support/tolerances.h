@@ -59,6 +59,14 @@ namespace rotation {
 inline constexpr double one_move = 1e-6;  ///< absolute, times (1 + |x|) where a test says so
 }  // namespace rotation
 
+/// `namm bench`: an operation of ours against a LibTorch program of its own features and scores.
+namespace bench {
+inline constexpr double score_near_zero = 1e-4;  ///< a decision may differ where the score is smaller
+inline constexpr double model_score_near_zero =
+    1e-3;  ///< the same behind a whole model, whose hidden states differ by rounding from update to update
+inline constexpr double logits = 1e-3;  ///< times (1 + |x|), after thousands of tokens and many updates
+}  // namespace bench
+
 /// Hidden states and logits against another program (transformers), float32.
 namespace other_program {
 inline constexpr double logits = 5e-5;  ///< times (1 + |x|)

@@ -1,0 +1,83 @@
+#include "memory/policies/namm_mix.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "memory/policies/namm.h"
+#include "memory/segments.h"
+#include "memory/selection.h"
+
+namespace namm::memory {
+
+NammMixPolicy::NammMixPolicy(const NammConfig& config, at::Tensor theta, FeatureStatistics statistics)
+    : config_(config), theta_(std::move(theta)), statistics_(std::move(statistics)) {
+  TORCH_CHECK(config_.mixes_heads(), "[namm-mix] takes a memory with scorer mix, this one has ",
+              config_.scorer, " (policy namm)");
+  check_memory(config_, theta_, statistics_);
+}
+
+std::vector<MixedTokens> NammMixPolicy::scores(const UpdateView& view) const {
+  std::vector<at::Tensor> features;
+  for (const LayerView& layer : view.layers) {
+    TORCH_CHECK(layer.ema.defined(), "[namm-mix] the view has no spectrogram");
+    features.push_back(statistics_.apply(spectral_features(layer.ema, config_.spectral)));
+  }
+  return mix_scores(view, features, theta_, config_);
+}
+
+at::Tensor NammMixPolicy::chosen(const MixedTokens& tokens, const RowView& row) const {
+  const MixConfig& mix = config_.mix;
+  const int64_t held = tokens.positions.size(0);
+  const bool has_share = mix.keep_fraction > 0;
+  int64_t most = config_.cache_cap > 0 ? config_.cache_cap : held;
+  if (has_share) {
+    const double share = std::floor(mix.keep_fraction * static_cast<double>(row.tokens_processed));
+    most = std::min(most, std::max<int64_t>(1, static_cast<int64_t>(share)));
+  }
+  at::Tensor keep;
+  if (most < held) {
+    LayerView all;
+    all.offsets = {0, held};
+    all.positions = tokens.positions;
+    const SegmentBudget budget{.tokens = most, .recent = mix.recent_tokens, .sinks = mix.sinks};
+    keep = select_top(tokens.scores, all, 1, {budget}).keep;
+  } else {
+    keep = at::ones({held}, tokens.scores.options().dtype(at::kBool));
+  }
+  if (has_share) return keep;
+  at::Tensor wanted = (tokens.scores >= 0).logical_or_(tokens.positions < mix.sinks);
+  wanted.narrow(0, std::max<int64_t>(0, held - mix.recent_tokens), std::min(held, mix.recent_tokens))
+      .fill_(true);
+  return keep.logical_and_(wanted);
+}
+
+std::vector<KeepDecision> NammMixPolicy::decide(const UpdateView& view) const {
+  const std::vector<MixedTokens> mixed = scores(view);
+  const int64_t heads = view.shape.kv_heads;
+  std::vector<KeepDecision> decisions;
+  for (const LayerView& layer : view.layers) {
+    decisions.push_back({at::zeros({layer.offsets.back()}, layer.positions.options().dtype(at::kBool)), {}});
+  }
+  for (size_t r = 0; r < view.rows.size(); ++r) {
+    const at::Tensor keep = chosen(mixed[r], view.rows[r]);
+    const at::Tensor by_position =
+        at::zeros({view.rows[r].tokens_processed}, keep.options()).index_copy_(0, mixed[r].positions, keep);
+    for (size_t l = 0; l < view.layers.size(); ++l) {
+      const LayerView& layer = view.layers[l];
+      const int64_t begin = layer.offsets[r * heads], n = layer.offsets[(r + 1) * heads] - begin;
+      decisions[l]
+          .keep.narrow(0, begin, n)
+          .copy_(by_position.index_select(0, layer.positions.narrow(0, begin, n)));
+    }
+  }
+  for (size_t l = 0; l < view.layers.size(); ++l) {
+    const std::vector<int64_t>& offsets = view.layers[l].offsets;
+    at::Tensor& keep = decisions[l].keep;
+    keep.index_fill_(0, newest_indices(offsets, keep.device()), true);
+    decisions[l].lengths = segment_counts(keep, offsets).to(at::kInt).view({-1, heads});
+  }
+  return decisions;
+}
+
+}  // namespace namm::memory

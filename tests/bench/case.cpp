@@ -1,0 +1,24 @@
+#include "tests/bench/case.h"
+
+#include <utility>
+
+namespace namm::bench {
+
+Outcome run_case(const Case& one, const Settings& settings) {
+  Outcome outcome{one.goal, {}, {}, {}};
+  try {
+    outcome.measured = one.run(settings);
+  } catch (const Mismatch& mismatch) {
+    outcome.mismatch = mismatch.what();
+  } catch (const Skipped& skipped) {
+    outcome.skipped = skipped.what();
+  }
+  return outcome;
+}
+
+Measurement compare_times(const Timings& timings, std::string note) {
+  const double baseline = timings.medians.at(0), ours = timings.medians.at(1);
+  return {baseline / ours, baseline, ours, std::move(note)};
+}
+
+}  // namespace namm::bench
