@@ -467,17 +467,17 @@ struct Hdf5File::State {
 
 namespace {
 
-// Data sets from this size on are chunked and compressed. Large float64 ones are not: their bits hardly
-// shrink, and a covariance matrix would take seconds.
+// Data sets from this size on are chunked and compressed. Large ones of floating-point numbers are not: their
+// bits hardly shrink, and a covariance matrix or a cache would take seconds.
 constexpr std::size_t compress_from = 4096;
-constexpr std::size_t compress_doubles_to = std::size_t{1} << 20;
+constexpr std::size_t compress_floats_to = std::size_t{1} << 20;
 constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
 
 Hdf5Properties creation_properties(const Hdf5Shape& shape, std::size_t value_bytes, std::size_t bytes,
-                                   bool is_double) {
+                                   bool is_floating) {
   Hdf5Properties create(H5Pcreate(H5P_DATASET_CREATE));
   H5Pset_obj_track_times(create.id(), false);  // same content, same bytes
-  if (bytes < compress_from || (is_double && bytes > compress_doubles_to)) {
+  if (bytes < compress_from || (is_floating && bytes > compress_floats_to)) {
     return create;
   }
   // Whole rows of the last dimensions as long as they fit into a chunk.
@@ -618,7 +618,7 @@ void Hdf5File::write(std::string_view name, const Hdf5Shape& shape, std::span<co
                             ? H5Screate(H5S_SCALAR)
                             : H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr));
   state_->write_data(clean, memory_type<T>(), file_type<T>(), space,
-                     creation_properties(shape, sizeof(T), values.size_bytes(), std::is_same_v<T, double>),
+                     creation_properties(shape, sizeof(T), values.size_bytes(), std::is_floating_point_v<T>),
                      values.empty() ? nullptr : values.data());
 }
 

@@ -55,7 +55,8 @@ class Hdf5File {
 
   void make_group(std::string_view name);
 
-  /// `values` has as many elements as `shape` says. Large data sets are chunked, shuffled and compressed.
+  /// `values` has as many elements as `shape` says. Large data sets are chunked, shuffled and
+  /// compressed, those of floating-point numbers up to 1 MiB.
   template <class T>
   void write(std::string_view name, const Hdf5Shape& shape, std::span<const T> values);
   template <class T>

@@ -117,6 +117,13 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   result.budget = budgeted ? stage.budget.text() : "";
   result.split = stage.split;
   result.notes = context.config.notes;
+  if (context.config.memory.positions != memory::NammConfig{}.positions) {
+    result.notes.push_back(
+        format_text("Cached keys stand at {} positions after an update (memory.positions), under every "
+                    "policy; moved keys "
+                    "are held twice, and the bytes count both.",
+                    context.config.memory.positions));
+  }
   result.layers = archive.contract().shape.layers;
   result.kv_heads = archive.contract().shape.kv_heads;
   result.head_dim = archive.contract().shape.head_dim;

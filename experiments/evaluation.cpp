@@ -23,17 +23,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-memory::SessionOptions session_options(const models::Archive& archive, memory::Backend backend,
-                                       std::shared_ptr<const memory::EvictionPolicy> policy) {
-  memory::SessionOptions options;
-  options.backend = backend;
-  options.shape = archive.contract().shape;
-  options.dtype = archive.dtype();
-  options.device = archive.device();
-  options.policy = std::move(policy);
-  return options;
-}
-
 /// A greedy answer of a match task is right exactly when greedy decoding gives the accepted text, which the
 /// given answer's own tokens show without decoding.
 bool is_exact_match(const tasks::Task& task) {
@@ -127,8 +116,23 @@ Outcome Outcome::from_values(const std::vector<double>& values) {
 }
 
 Evaluation::Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens,
-                       memory::Backend backend)
-    : archive_(std::move(archive)), chunk_tokens_(chunk_tokens), backend_(backend) {}
+                       memory::PositionMode positions, memory::Backend backend)
+    : archive_(std::move(archive)), chunk_tokens_(chunk_tokens), positions_(positions), backend_(backend) {
+  if (positions_ == memory::PositionMode::compacted) inverse_frequencies_ = archive_->inverse_frequencies();
+}
+
+memory::SessionOptions Evaluation::session_options(
+    std::shared_ptr<const memory::EvictionPolicy> policy) const {
+  memory::SessionOptions options;
+  options.backend = backend_;
+  options.shape = archive_->contract().shape;
+  options.dtype = archive_->dtype();
+  options.device = archive_->device();
+  options.policy = std::move(policy);
+  options.positions = positions_;
+  options.inverse_frequencies = inverse_frequencies_;
+  return options;
+}
 
 std::vector<int64_t> Evaluation::context_ids(const tasks::Task& task, const tasks::Sample& sample) const {
   if (!task.info().chat || !archive_->contract().has_chat()) return sample.context_ids;
@@ -138,7 +142,7 @@ std::vector<int64_t> Evaluation::context_ids(const tasks::Task& task, const task
 std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::EvictionPolicy>& policy,
                                        int64_t members, const tasks::Task& task,
                                        const std::vector<tasks::Sample>& samples, bool greedy_answers) const {
-  Session session(session_options(*archive_, backend_, policy));
+  Session session(session_options(policy));
   models::Generator generator(archive_, session, {chunk_tokens_});
   const bool decode = greedy_answers && !is_exact_match(task);
   const int64_t period = policy->schedule().period_tokens;
@@ -236,7 +240,7 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
 
 memory::FeatureStatistics Evaluation::calibrate(const memory::NammConfig& config, const tasks::Task& task,
                                                 const std::vector<tasks::Sample>& samples) const {
-  auto options = session_options(*archive_, backend_, std::make_shared<memory::FullPolicy>());
+  auto options = session_options(std::make_shared<memory::FullPolicy>());
   options.extra_needs.spectrogram = config.spectrogram;
   options.extra_period_tokens = config.period_tokens;
   Session session(options);
@@ -259,7 +263,7 @@ memory::FeatureStatistics Evaluation::calibrate(const memory::NammConfig& config
 Evaluation::ContextRun Evaluation::run(const std::shared_ptr<const memory::EvictionPolicy>& policy,
                                        const tasks::Task& task, const tasks::Sample& sample,
                                        int64_t tag) const {
-  Session session(session_options(*archive_, backend_, policy));
+  Session session(session_options(policy));
   models::Generator generator(archive_, session, {chunk_tokens_});
   const RowId row = session.add_row(0, tag);
   const std::vector<std::vector<int64_t>> ids{context_ids(task, sample)};

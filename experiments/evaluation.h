@@ -12,6 +12,7 @@
 #include "memory/eviction_policy.h"
 #include "memory/namm_config.h"
 #include "memory/normalisation.h"
+#include "memory/session.h"
 #include "models/archive.h"
 #include "tasks/task.h"
 
@@ -34,8 +35,10 @@ struct Outcome {
 /// its own.
 class Evaluation {
  public:
-  /// `chunk_tokens`: most tokens of a row in one step.
+  /// `chunk_tokens`: most tokens of a row in one step. Throws DataError where `positions` are compacted and
+  /// the model has no rotary position embedding.
   Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens,
+             memory::PositionMode positions = memory::PositionMode::original,
              memory::Backend backend = memory::Backend::automatic);
 
   const models::Archive& archive() const { return *archive_; }
@@ -68,8 +71,12 @@ class Evaluation {
   std::vector<int64_t> context_ids(const tasks::Task& task, const tasks::Sample& sample) const;
 
  private:
+  memory::SessionOptions session_options(std::shared_ptr<const memory::EvictionPolicy> policy) const;
+
   std::shared_ptr<const models::Archive> archive_;
   int64_t chunk_tokens_;
+  memory::PositionMode positions_;
+  at::Tensor inverse_frequencies_;  ///< undefined unless `positions_` needs them
   memory::Backend backend_;
 };
 

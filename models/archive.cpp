@@ -162,6 +162,24 @@ const std::string& Archive::sha256() const {
   return state_->sha256;
 }
 
+at::Tensor Archive::inverse_frequencies() const {
+  const State& state = *state_;
+  constexpr const char* kBuffer = "inverse_frequencies";
+  const auto refuse = [&](const std::string& why) {
+    throw DataError(state.path.string() + ": " + why +
+                    ": its cached keys cannot be moved to other positions");
+  };
+  const std::string rule = state.contract.rope["rule"];
+  if (rule == "none") refuse("the model has no rotary position embedding (rope rule none)");
+  if (!state.module.hasattr(kBuffer) || !state.module.attr(kBuffer).isTensor())
+    refuse("the archive does not hold the frequencies of its rotary position embedding");
+  const at::Tensor frequencies = state.module.attr(kBuffer).toTensor().to(at::kCPU);
+  if (frequencies.scalar_type() != at::kFloat || frequencies.dim() != 1 ||
+      2 * frequencies.size(0) != state.contract.shape.head_dim)
+    refuse("the frequencies of its rotary position embedding are not float32 [head_dim / 2]");
+  return frequencies;
+}
+
 const Tokenizer& Archive::codec() const {
   if (!has_codec()) {
     throw DataError(state_->path.string() +

@@ -35,6 +35,11 @@ class Archive {
   /// Of the file, 64 hexadecimal letters; read when first asked for.
   const std::string& sha256() const;
 
+  /// float32 [head_dim / 2] on the processor: the angle of pair (i, i + head_dim / 2) of queries and keys at
+  /// position p is the float32 product p * frequency[i] (models/export/rope.py). Throws DataError where the
+  /// model has no rotary position embedding.
+  at::Tensor inverse_frequencies() const;
+
   /// The tokenizer inside; throws DataError where the archive has none.
   const Tokenizer& codec() const;
   bool has_codec() const;

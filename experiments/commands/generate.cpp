@@ -4,6 +4,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <tuple>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -21,6 +22,7 @@
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
 #include "experiments/run.h"
+#include "memory/cache_file.h"
 #include "memory/policy_list.h"
 #include "models/device.h"
 #include "models/generator.h"
@@ -39,6 +41,9 @@ struct Options {
   std::string prompt;
   std::string ids;
   std::string budget;
+  std::string positions;
+  std::string save_cache;
+  std::string load_cache;
   int64_t period_tokens = 0;
   int64_t max_new_tokens = 64;
   int64_t chunk_tokens = 1024;
@@ -74,10 +79,16 @@ memory::Budget parse_budget(const std::string& policy, const std::string& text) 
   return budget;
 }
 
-std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options,
-                                                          const models::Archive& archive) {
+struct Policy {
+  std::shared_ptr<const memory::EvictionPolicy> policy;
+  memory::PositionMode positions = memory::PositionMode::original;
+  memory::CacheIdentity identity;  ///< what a saved cache of it must be continued with
+};
+
+Policy make_policy(const Options& options, const models::Archive& archive) {
   std::string name = !options.policy.empty() ? options.policy : "full";
   memory::PolicyArguments arguments;
+  Policy result;
   arguments.config.seed = options.seed;
   if (memory::needs_memory(name) || !options.memory.empty()) {
     const auto path = options.memory.empty() ? shipped_memory() : std::filesystem::path(options.memory);
@@ -94,9 +105,12 @@ std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options
     static_cast<memory::NammConfig&>(arguments.config) = file.config;
     arguments.parameters = file.theta().to(archive.device());
     arguments.statistics = file.statistics;
+    if (memory::needs_memory(name)) result.identity.emplace_back("memory_sha256", file.sha256());
   }
+  result.identity.emplace(result.identity.begin(), "policy", name);
   const bool from_memory = memory::needs_memory(name);
   if (options.period_tokens > 0) arguments.config.period_tokens = options.period_tokens;
+  if (!options.positions.empty()) arguments.config.positions = options.positions;
   if (from_memory && arguments.config.period_tokens % arguments.config.spectrogram.hop_length != 0) {
     throw ConfigError(format_text("--period-tokens {}: a multiple of the memory's hop_length = {}",
                                   arguments.config.period_tokens, arguments.config.spectrogram.hop_length));
@@ -108,7 +122,13 @@ std::shared_ptr<const memory::EvictionPolicy> make_policy(const Options& options
         "policy namm-counts-random needs what namm kept of the same prompt: it stands in evaluate stages "
         "only");
   }
-  return memory::make_policy(name, arguments);
+  result.policy = memory::make_policy(name, arguments);
+  result.positions = memory::position_mode(arguments.config.positions);
+  if (memory::takes_budget(name)) result.identity.emplace_back("budget", arguments.budget.text());
+  for (const auto& entry : write_config(arguments.config).entries) {
+    if (entry.key != "file") result.identity.emplace_back("memory." + entry.key, to_flow_yaml(entry.value));
+  }
+  return result;
 }
 
 /// Prints text as it comes; holds back bytes that do not make a letter yet.
@@ -149,6 +169,8 @@ std::string read_prompt(const std::string& path) {
 }
 
 std::vector<int64_t> prompt_ids(const Options& options, const models::Archive& archive) {
+  const bool goes_on = !options.load_cache.empty();
+  if (goes_on && options.prompt.empty() && options.ids.empty()) return {};
   if (options.prompt.empty() == options.ids.empty())
     throw ConfigError("generate: name one of --prompt FILE and --ids 1,2,3");
   if (!options.ids.empty()) {
@@ -158,6 +180,7 @@ std::vector<int64_t> prompt_ids(const Options& options, const models::Archive& a
   const std::string text = read_prompt(options.prompt);
   if (text.empty()) throw DataError(options.prompt + ": the prompt is empty: there is nothing to read");
   std::vector<int64_t> ids = archive.encode_prompt(text, options.chat);
+  if (goes_on) ids.erase(ids.begin(), ids.begin() + std::ssize(archive.codec().prefix()));
   if (ids.empty()) throw DataError(options.prompt + ": the model's tokenizer makes no token of this prompt");
   return ids;
 }
@@ -171,6 +194,18 @@ nlohmann::ordered_json count_json(double value) {
   return value;
 }
 
+/// The row of a saved cache, and the logits [1, vocabulary] after its newest token.
+std::pair<memory::RowId, at::Tensor> adopt_cache(const std::string& path, memory::Session& session,
+                                                 const models::Archive& archive,
+                                                 const memory::CacheIdentity& identity) {
+  memory::SavedCache saved = memory::SavedCache::load(path, session.options(), identity);
+  if (saved.logits.size(0) != archive.contract().vocabulary) {
+    throw DataError(format_text("{}: holds {} logits, the model's vocabulary has {} tokens", path,
+                                saved.logits.size(0), archive.contract().vocabulary));
+  }
+  return {session.adopt(std::move(saved.row)), saved.logits.unsqueeze(0).to(archive.device())};
+}
+
 void generate(const Options& options) {
   options.common.apply();
   const c10::Device device = models::parse_device(options.common.device);
@@ -180,34 +215,47 @@ void generate(const Options& options) {
   model.archive.value = options.model;
   const auto archive = load_model(model, device);
   const std::vector<int64_t> ids = prompt_ids(options, *archive);
-  const auto policy = make_policy(options, *archive);
+  Policy policy = make_policy(options, *archive);
+  policy.identity.emplace(policy.identity.begin(), "model_sha256", archive->sha256());
+  policy.identity.emplace_back("chunk_tokens", std::to_string(options.chunk_tokens));
   const models::Contract& contract = archive->contract();
-  const auto prompt_tokens = static_cast<int64_t>(ids.size());
+  memory::SessionOptions session_options;
+  session_options.shape = contract.shape;
+  session_options.dtype = archive->dtype();
+  session_options.device = device;
+  session_options.policy = policy.policy;
+  session_options.positions = policy.positions;
+  if (policy.positions == memory::PositionMode::compacted)
+    session_options.inverse_frequencies = archive->inverse_frequencies();
+  memory::Session session(session_options);
+  models::Generator generator(archive, session, {options.chunk_tokens});
+  memory::RowId row = 0;
+  at::Tensor logits;
+  if (options.load_cache.empty()) {
+    row = session.add_row();
+  } else {
+    std::tie(row, logits) = adopt_cache(options.load_cache, session, *archive, policy.identity);
+  }
+  const int64_t prompt_tokens = session.tokens_processed(row) + std::ssize(ids);
   if (contract.max_positions > 0 && prompt_tokens + options.max_new_tokens > contract.max_positions) {
     log_warning(format_text(
         "{} prompt and {} new tokens are more than the {} positions that the model claims to support; "
         "nothing is cut, the answer may be poor",
         prompt_tokens, options.max_new_tokens, contract.max_positions));
   }
-  memory::SessionOptions session_options;
-  session_options.shape = contract.shape;
-  session_options.dtype = archive->dtype();
-  session_options.device = device;
-  session_options.policy = policy;
-  memory::Session session(session_options);
-  models::Generator generator(archive, session, {options.chunk_tokens});
-  const memory::RowId row = session.add_row();
-
   auto start = Clock::now();
-  at::Tensor logits;
-  {
-    Progress progress("reading the prompt", static_cast<uint64_t>(prompt_tokens), "tokens");
+  if (!ids.empty()) {
+    Progress progress("reading the prompt", static_cast<uint64_t>(ids.size()), "tokens");
     const std::vector<std::vector<int64_t>> prompts{ids};
     logits = generator.prefill(std::span(&row, 1), prompts,
                                [&](int64_t done, int64_t) { progress.update(static_cast<uint64_t>(done)); });
   }
   const double prefill_seconds = seconds_since(start);
   const memory::CacheUsage usage = session.usage(row);
+  if (!options.save_cache.empty()) {
+    memory::SavedCache{session.state(row), logits.squeeze(0), policy.identity}.save(options.save_cache,
+                                                                                    session_options);
+  }
 
   std::unique_ptr<Stream> stream;
   if (!options.json && archive->has_codec()) stream = std::make_unique<Stream>(archive->codec());
@@ -234,7 +282,7 @@ void generate(const Options& options) {
     document["cache_bytes"] = usage.cache_bytes;
     document["prefill_seconds"] = prefill_seconds;
     document["decode_seconds"] = decode_seconds;
-    document["policy"] = policy->name();
+    document["policy"] = policy.policy->name();
     document["final_cached_tokens"] = count_json(mean_tokens(final_usage));
     document["final_cache_bytes"] = final_usage.cache_bytes;
     std::cout << document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
@@ -252,10 +300,10 @@ void generate(const Options& options) {
   log_info(format_text(
       "{}: {} prompt tokens, {} cached a head after them ({} %), {}; read in {} s ({} tokens/s), {} tokens "
       "answered in {} s ({} tokens/s)",
-      policy->name(), prompt_tokens, std::round(mean_tokens(usage) * 10) / 10,
+      policy.policy->name(), prompt_tokens, std::round(mean_tokens(usage) * 10) / 10,
       std::round(1000 * mean_tokens(usage) / static_cast<double>(prompt_tokens)) / 10,
       format_bytes(static_cast<uint64_t>(usage.cache_bytes)), std::round(prefill_seconds * 100) / 100,
-      rate(static_cast<double>(prompt_tokens), prefill_seconds), generated.size(),
+      rate(static_cast<double>(ids.size()), prefill_seconds), generated.size(),
       std::round(decode_seconds * 100) / 100, rate(static_cast<double>(generated.size()), decode_seconds)));
 }
 
@@ -279,6 +327,18 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
                    "Tokens between two updates; 0: the memory's, else 512")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
+  command
+      ->add_option(
+          "--positions", options->positions,
+          "original: cached keys keep the rotation of the position they were read at; compacted: what "
+          "stays is rotated to consecutive positions [the memory's, else original]")
+      ->check(CLI::IsMember({"original", "compacted"}));
+  command->add_option("--save-cache", options->save_cache,
+                      "Write the cache after the prompt to this file (.h5), before the answer");
+  command->add_option(
+      "--load-cache", options->load_cache,
+      "Go on from a saved cache; model, memory, policy and settings must be those it was saved "
+      "with. --prompt or --ids, where given, come behind what it has read");
   command->add_option("--max-new-tokens", options->max_new_tokens, "Most tokens of the answer")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();

@@ -136,6 +136,26 @@ TEST(Archive, AContractOfAnotherModelIsRefused) {
   }
 }
 
+TEST(Archive, TellsItsRotaryFrequencies) {
+  const at::Tensor frequencies = Archive::load(fixture("2.11.0"))->inverse_frequencies();
+  EXPECT_TRUE(at::allclose(frequencies, at::tensor({1.0f, 0.1f, 0.01f, 0.001f}), 1e-6, 0)) << frequencies;
+  // A model without the rotary embedding.
+  const testing::TemporaryDirectory directory;
+  const std::string contract = *PackageFile(fixture("2.11.0")).read("extra/namm_contract.json");
+  std::string changed = contract, bytes = read_file(fixture("2.11.0"));
+  replace_all(changed, "\"rule\": \"plain\"", "\"rule\": \"none\" ");
+  ASSERT_NE(changed, contract);
+  replace_all(bytes, contract, changed);
+  replace_all(bytes, as_bytes(crc32(contract)), as_bytes(crc32(changed)));
+  std::ofstream(directory / "absolute.pt", std::ios::binary) << bytes;
+  try {
+    Archive::load(directory / "absolute.pt")->inverse_frequencies();
+    ADD_FAILURE() << "a model without a rotary position embedding was accepted";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("absolute.pt: the model has no rotary position embedding"));
+  }
+}
+
 TEST(Archive, APipeIsNoFile) {
   const testing::TemporaryDirectory directory;
   const auto path = directory / "pipe.pt";
