@@ -104,7 +104,9 @@ TEST_F(Survival, KilledAtRandomMomentsAndResumed) {
     for (;; ++attempts) {
       ASSERT_LT(attempts, 200);
       const pid_t child = start(run, 0, 300);
-      ::usleep(static_cast<useconds_t>(3000 + stream.uniform_int(attempts < 12 ? 60000 : 2000000)));
+      // Short at first, or a fast machine is done before; longer and longer, or a slow one never is.
+      ::usleep(
+          static_cast<useconds_t>(1000 + stream.uniform_int(4000 * static_cast<uint64_t>(attempts + 1))));
       ::kill(child, SIGKILL);
       const int status = wait_for(child);
       if (WIFEXITED(status)) {
