@@ -22,12 +22,12 @@ struct AttentionRow {
 };
 
 /// Causal attention of the rows of a step, each over its own cache, prefill and decode side by side. A key
-/// counts for a query iff pos[key] <= pos[query] and, with a window, pos[key] > pos[query] - window_tokens: by
-/// positions, for indices move at evictions. No more than a tile of scores exists at a time; accumulation in
-/// float32. A row's bits do not depend on the other rows nor on the number of threads.
+/// counts for a query iff pos[key] <= pos[query] and, with a window, pos[key] > pos[query] - window_tokens:
+/// by positions, for indices move at evictions. No more than a tile of scores exists at a time; accumulation
+/// in float32. A row's bits do not depend on the other rows; with the kernels, nor on the number of threads.
 ///   queries [S, H, d]; query head r reads KV head r / G. output [S, H, d], contiguous in its last two
-///   dimensions, is written; log_sum_exp, where not null, becomes float32 [H, S]: natural logarithm of the sum
-///   of exp(scale * q k) over the keys that count.
+///   dimensions, is written; log_sum_exp, where not null, becomes float32 [H, S]: natural logarithm of the
+///   sum of exp(scale * q k) over the keys that count.
 void attention(const at::Tensor& queries, std::span<const AttentionRow> rows, double scale,
                int64_t window_tokens, const at::Tensor& output, at::Tensor* log_sum_exp,
                Backend backend = Backend::automatic);

@@ -30,6 +30,8 @@ const char* type_name(at::ScalarType type) {
 }
 
 void write_tensor(Hdf5File& file, const std::string& name, const at::Tensor& x) {
+  TORCH_CHECK(!x.is_floating_point() || x.isfinite().all().item<bool>(), "[cache file] ", name,
+              " holds numbers that are not finite: the model is broken here, nothing was saved");
   const at::Tensor values = x.to(at::kCPU).contiguous();
   const Hdf5Shape shape(values.sizes().begin(), values.sizes().end());
   const auto write = [&]<class T>(const T* data) {
@@ -78,6 +80,11 @@ class Reader {
   }
   at::Tensor on_device(const std::string& name, const Hdf5Shape& shape, at::ScalarType type) const {
     return tensor(name, shape, type).to(options_.device);
+  }
+  at::Tensor not_negative(const std::string& name, const Hdf5Shape& shape) const {
+    const at::Tensor x = tensor(name, shape, at::kFloat);
+    require((x >= 0).all().item<bool>(), name);
+    return x.to(options_.device);
   }
   int64_t attribute(const std::string& object, const std::string& name) const {
     return file_.read_attribute<int64_t>(object, name);
@@ -249,6 +256,7 @@ std::shared_ptr<CacheSegment> read_segment(const Reader& reader, const std::stri
                  segment->values.view({heads, n, dim}).transpose(0, 1), segment->first_position);
     return grown.segments().front();
   }
+  reader.require(segment->first_position == 0, root + "/first_position");
   const at::Tensor positions = reader.tensor(root + "/positions", {rows}, at::kLong);
   reader.require(are_kept_positions(positions, *segment, end), root + "/positions");
   segment->positions = positions.to(options.device);
@@ -291,9 +299,9 @@ AttentionRecord read_record(const Reader& reader, const std::string& root, const
     known += record.known[h];
   }
   if (row.updates > 0 && needs.spectrogram)
-    record.ema = reader.on_device(root + "/ema", {known, needs.spectrogram->bins()}, at::kFloat);
+    record.ema = reader.not_negative(root + "/ema", {known, needs.spectrogram->bins()});
   if (row.updates > 0 && needs.column_sums)
-    record.column_sums = reader.on_device(root + "/column_sums", {known}, at::kFloat);
+    record.column_sums = reader.not_negative(root + "/column_sums", {known});
   const int64_t context = needs.spectrogram ? needs.spectrogram->context_queries() : 0;
   const int64_t queries = recent + std::min(context, row.updated_tokens);
   if (!records || queries == 0) return record;

@@ -17,7 +17,7 @@ at::Tensor held_empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
   const auto length = static_cast<size_t>(bytes);
   void* const pages = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   TORCH_CHECK_WITH(OutOfMemoryError, pages != MAP_FAILED, "[cache] the system has no ", bytes,
-                   " bytes left for keys and values: ", std::strerror(errno));
+                   " bytes left for what the cache holds: ", std::strerror(errno));
   return at::from_blob(
       pages, sizes, [length](void* data) { munmap(data, length); }, options);
 }

@@ -67,25 +67,29 @@ void LayerCache::append(const at::Tensor& keys, const at::Tensor& values, int64_
   const int64_t tokens = keys.size(0);
   const int64_t heads = kv_heads();
   const bool extend = !segments_.empty() && segments_.back()->growing() && segments_.back().use_count() == 1;
+  std::shared_ptr<CacheSegment> last = extend ? segments_.back() : std::make_shared<CacheSegment>();
+  CacheSegment& segment = *last;
   if (!extend) {
-    auto segment = std::make_shared<CacheSegment>();
-    segment->first_position = first_position;
-    segment->lengths.assign(heads, 0);
-    segment->starts.assign(heads, 0);
-    segments_.push_back(std::move(segment));
+    segment.first_position = first_position;
+    segment.lengths.assign(heads, 0);
+    segment.starts.assign(heads, 0);
   }
-  CacheSegment& segment = *segments_.back();
   const int64_t used = segment.lengths[0];
   if (used + tokens > segment.capacity) {
     const int64_t capacity = grown_capacity(used + tokens);
-    for (at::Tensor* field : {&segment.keys, &segment.values}) {
-      at::Tensor grown = held_empty({heads * capacity, head_dim_}, options_);
-      if (used > 0) by_head(grown, heads).narrow(1, 0, used).copy_(by_head(*field, heads).narrow(1, 0, used));
-      *field = std::move(grown);
-    }
+    const auto grown = [&](const at::Tensor& field) {
+      at::Tensor result = held_empty({heads * capacity, head_dim_}, options_);
+      if (used > 0) by_head(result, heads).narrow(1, 0, used).copy_(by_head(field, heads).narrow(1, 0, used));
+      return result;
+    };
+    // Both before either is replaced: where memory ends, the cache is as it was.
+    at::Tensor grown_keys = grown(segment.keys), grown_values = grown(segment.values);
+    segment.keys = std::move(grown_keys);
+    segment.values = std::move(grown_values);
     segment.capacity = capacity;
     for (int64_t h = 0; h < heads; ++h) segment.starts[h] = h * capacity;
   }
+  if (!extend) segments_.push_back(std::move(last));
   by_head(segment.keys, heads).narrow(1, used, tokens).copy_(keys.transpose(0, 1));
   by_head(segment.values, heads).narrow(1, used, tokens).copy_(values.transpose(0, 1));
   for (int64_t& n : segment.lengths) n += tokens;

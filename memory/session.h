@@ -97,7 +97,7 @@ class Session {
                     double scale, int64_t window_tokens);
 
   /// Acts on the rows whose count of tokens reached a multiple of the period since their last update:
-  /// features, the policy's decision, compaction, all layers, one read-back. The caller calls it after every
+  /// features, the policy's decision, compaction, all layers, two read-backs. The caller calls it after every
   /// step; does nothing where no row is due. A step must not carry a row across a multiple of the period
   /// (TORCH_CHECK).
   void update();

@@ -22,6 +22,7 @@
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
 #include "experiments/run.h"
+#include "memory/backend.h"
 #include "memory/cache_file.h"
 #include "memory/policy_list.h"
 #include "models/device.h"
@@ -218,6 +219,7 @@ void generate(const Options& options) {
   Policy policy = make_policy(options, *archive);
   policy.identity.emplace(policy.identity.begin(), "model_sha256", archive->sha256());
   policy.identity.emplace_back("chunk_tokens", std::to_string(options.chunk_tokens));
+  policy.identity.emplace_back("cpu_capability", memory::cpu_capability());
   const models::Contract& contract = archive->contract();
   memory::SessionOptions session_options;
   session_options.shape = contract.shape;

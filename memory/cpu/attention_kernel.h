@@ -23,7 +23,7 @@ struct AttentionTask {
 
 /// Softmax attention in one pass over the tokens with a running maximum, for the instruction set of this
 /// processor; float32 sums. No more than a tile of scores exists. Every row must see a token. A row's bits
-/// depend on its query and the tokens alone.
+/// depend on its query, the tokens and whether the task has more than four rows, alone.
 void attend_rows(const AttentionTask& task, Scratch& scratch);
 
 }  // namespace namm::memory::cpu

@@ -12,7 +12,7 @@ namespace namm::memory::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// exp(x) for x <= 0, the weights of a softmax; at most 2 units in the last place off. Below 2^-60, which no
+/// exp(x) for x <= 80, the weights of a softmax; at most 2 units in the last place off. Below 2^-60, which no
 /// float32 sum of such weights can show, it is 0: with smaller numbers products become denormal, and
 /// processors take a hundred times as long for those. NaN stays NaN, so that a broken model is seen.
 template <class D, class V>

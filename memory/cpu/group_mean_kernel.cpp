@@ -37,7 +37,9 @@ HWY_INLINE void group_mean(const float* HWY_RESTRICT scores, const float* HWY_RE
   for (size_t j = 0; j < count; j += lanes) {
     Vector sum = hn::Zero(d);
     for (size_t g = 0; g < group; ++g) {
-      Vector p = exponential(d, hn::Sub(hn::Load(d, scores + g * kTokens + j), hn::Set(d, log_sum_exp[g])));
+      const Vector logarithm = hn::Sub(hn::Load(d, scores + g * kTokens + j), hn::Set(d, log_sum_exp[g]));
+      // Not a probability, whoever made the log-sum-exp: infinity says so.
+      Vector p = hn::IfThenElse(hn::Gt(logarithm, hn::Set(d, 80.0f)), hn::Inf(d), exponential(d, logarithm));
       if constexpr (kRound) p = rounded_to_bfloat16(p);
       sum = hn::Add(sum, p);
     }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <new>
+#include <utility>
 #include <vector>
 
 #include <hwy/aligned_allocator.h>
@@ -12,12 +14,15 @@ namespace namm::memory::cpu {
 class Scratch {
  public:
   /// `count` values that are not initialised, aligned for vectors; valid until the next clear().
+  /// Throws std::bad_alloc.
   template <class T>
   T* take(size_t count) {
     const size_t bytes = (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
     if (blocks_.empty() || used_ + bytes > blocks_.back().size) {
       const size_t size = std::max(bytes, blocks_.empty() ? size_t{1} << 16 : 2 * blocks_.back().size);
-      blocks_.push_back({hwy::AllocateAligned<char>(size), size});
+      auto memory = hwy::AllocateAligned<char>(size);
+      if (!memory) throw std::bad_alloc();
+      blocks_.push_back({std::move(memory), size});
       used_ = 0;
     }
     char* const begin = blocks_.back().memory.get() + used_;

@@ -21,6 +21,7 @@ at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
     const int64_t first = tile * kTile;
     float* const attention = scratch.take<float>(static_cast<size_t>(samples * kTile));
     const auto count = static_cast<size_t>(std::min(kTile, tokens - first));
+    if (count < kGroupMeanTokens) std::fill_n(attention, samples * kTile, 0.0f);
     transpose_signal(in.const_data_ptr<float>() + first * samples, static_cast<size_t>(samples), count,
                      static_cast<size_t>(samples), attention);
     spectrogram_average_tile({.attention = attention,

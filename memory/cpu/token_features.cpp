@@ -57,7 +57,7 @@ GroupMeanTask earlier_part(GroupMeanTask task, const EarlierQueries& earlier, in
 void sum_rows(const float* attention, int64_t first, int64_t last, int64_t count, bool add, float* out) {
   float sums[kTile] = {};
   for (int64_t t = first; t < last; ++t) {
-    for (int64_t j = 0; j < kTile; ++j) sums[j] += attention[t * kTile + j];
+    for (int64_t j = 0; j < count; ++j) sums[j] += attention[t * kTile + j];
   }
   for (int64_t j = 0; j < count; ++j) out[j] = (add ? out[j] : 0.0f) + sums[j];
 }
