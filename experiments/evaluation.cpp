@@ -10,6 +10,7 @@
 #include "memory/policies/full.h"
 #include "memory/session.h"
 #include "models/generator.h"
+#include "models/token_spans.h"
 
 namespace namm::experiments {
 
@@ -115,23 +116,33 @@ Outcome Outcome::from_values(const std::vector<double>& values) {
   return {values[0], values[1], values[2], values[3]};
 }
 
-Evaluation::Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens,
-                       memory::PositionMode positions, memory::Backend backend)
-    : archive_(std::move(archive)), chunk_tokens_(chunk_tokens), positions_(positions), backend_(backend) {
-  if (positions_ == memory::PositionMode::compacted) inverse_frequencies_ = archive_->inverse_frequencies();
+Evaluation::Evaluation(std::shared_ptr<const models::Archive> archive, EvaluationOptions options)
+    : archive_(std::move(archive)), options_(std::move(options)) {
+  if (options_.positions == memory::PositionMode::compacted) inverse_frequencies_ = archive_->inverse_frequencies();
 }
 
 memory::SessionOptions Evaluation::session_options(
     std::shared_ptr<const memory::EvictionPolicy> policy) const {
   memory::SessionOptions options;
-  options.backend = backend_;
+  options.backend = options_.backend;
   options.shape = archive_->contract().shape;
   options.dtype = archive_->dtype();
   options.device = archive_->device();
   options.policy = std::move(policy);
-  options.positions = positions_;
+  options.protect = options_.protect;
+  options.positions = options_.positions;
   options.inverse_frequencies = inverse_frequencies_;
   return options;
+}
+
+RowId Evaluation::add_row(Session& session, const tasks::Task& task, const tasks::Sample& sample,
+                          const std::vector<int64_t>& ids, int64_t tag) const {
+  const RowId row = session.add_row(0, tag);
+  if (!options_.protect.text.empty()) {
+    session.protect(row, models::require_spans(archive_->codec(), ids, options_.protect.text,
+                                               format_text("{}, sample {}", task.info().name, sample.id)));
+  }
+  return row;
 }
 
 std::vector<int64_t> Evaluation::context_ids(const tasks::Task& task, const tasks::Sample& sample) const {
@@ -143,7 +154,7 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
                                        int64_t members, const tasks::Task& task,
                                        const std::vector<tasks::Sample>& samples, bool greedy_answers) const {
   Session session(session_options(policy));
-  models::Generator generator(archive_, session, {chunk_tokens_});
+  models::Generator generator(archive_, session, {options_.chunk_tokens});
   const bool decode = greedy_answers && !is_exact_match(task);
   const int64_t period = policy->schedule().period_tokens;
   const auto count = static_cast<int64_t>(samples.size());
@@ -156,6 +167,7 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
       held_back;  // LongBench's prompt is all context: its last token stands for a question
   for (int64_t s = 0; s < count; ++s) {
     std::vector<int64_t> ids = context_ids(task, samples[s]);
+    shared.push_back(add_row(session, task, samples[s], ids, samples[s].id));
     held_back.emplace_back();
     const bool whole_prompt = !samples[s].questions.empty() && samples[s].questions.front().ids.empty();
     if (whole_prompt && !decode && ids.size() > 1) {
@@ -166,7 +178,6 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
     const int64_t head = period > 0 ? std::min(tokens, period) : tokens;
     heads.emplace_back(ids.begin(), ids.begin() + head);
     tails.emplace_back(ids.begin() + head, ids.end());
-    shared.push_back(session.add_row(0, samples[s].id));
   }
   const at::Tensor shared_logits = generator.prefill_until_update(shared, heads);
 
@@ -249,7 +260,7 @@ memory::FeatureStatistics Evaluation::calibrate(const memory::NammConfig& config
     for (const auto& layer : view.layers)
       statistics.accumulate(memory::spectral_features(layer.ema, config.spectral));
   });
-  models::Generator generator(archive_, session, {chunk_tokens_});
+  models::Generator generator(archive_, session, {options_.chunk_tokens});
   std::vector<RowId> rows;
   std::vector<std::vector<int64_t>> ids;
   for (const auto& sample : samples) {
@@ -264,9 +275,9 @@ Evaluation::ContextRun Evaluation::run(const std::shared_ptr<const memory::Evict
                                        const tasks::Task& task, const tasks::Sample& sample,
                                        int64_t tag) const {
   Session session(session_options(policy));
-  models::Generator generator(archive_, session, {chunk_tokens_});
-  const RowId row = session.add_row(0, tag);
+  models::Generator generator(archive_, session, {options_.chunk_tokens});
   const std::vector<std::vector<int64_t>> ids{context_ids(task, sample)};
+  const RowId row = add_row(session, task, sample, ids.front(), tag);
 
   ContextRun run;
   auto start = Clock::now();
@@ -277,6 +288,7 @@ Evaluation::ContextRun Evaluation::run(const std::shared_ptr<const memory::Evict
   run.result.prompt_tokens = static_cast<int64_t>(ids.front().size());
   run.result.cached_tokens = usage.lengths;
   run.result.cache_bytes = usage.cache_bytes;
+  run.result.excess_tokens = usage.excess_tokens;
   run.result.truncated = sample.truncated;
 
   start = Clock::now();

@@ -31,15 +31,20 @@ struct Outcome {
   static Outcome from_values(const std::vector<double>& values);
 };
 
+/// How contexts are read under any policy.
+struct EvaluationOptions {
+  int64_t chunk_tokens = 1024;  ///< most tokens of a row in one step
+  memory::PositionMode positions = memory::PositionMode::original;
+  memory::Backend backend = memory::Backend::automatic;
+  memory::Protection protect = {};  ///< its marked text must be in every context
+};
+
 /// Runs an archive on contexts of tasks. Immutable; several threads use one at once, each with sessions of
 /// its own.
 class Evaluation {
  public:
-  /// `chunk_tokens`: most tokens of a row in one step. Throws DataError where `positions` are compacted and
-  /// the model has no rotary position embedding.
-  Evaluation(std::shared_ptr<const models::Archive> archive, int64_t chunk_tokens,
-             memory::PositionMode positions = memory::PositionMode::original,
-             memory::Backend backend = memory::Backend::automatic);
+  /// Throws DataError where positions are compacted and the model has no rotary position embedding.
+  Evaluation(std::shared_ptr<const models::Archive> archive, EvaluationOptions options);
 
   const models::Archive& archive() const { return *archive_; }
 
@@ -72,12 +77,13 @@ class Evaluation {
 
  private:
   memory::SessionOptions session_options(std::shared_ptr<const memory::EvictionPolicy> policy) const;
+  /// A new row for a context that begins with `ids`.
+  memory::RowId add_row(memory::Session& session, const tasks::Task& task, const tasks::Sample& sample,
+                        const std::vector<int64_t>& ids, int64_t tag) const;
 
   std::shared_ptr<const models::Archive> archive_;
-  int64_t chunk_tokens_;
-  memory::PositionMode positions_;
-  at::Tensor inverse_frequencies_;  ///< undefined unless `positions_` needs them
-  memory::Backend backend_;
+  EvaluationOptions options_;
+  at::Tensor inverse_frequencies_;  ///< undefined unless positions are compacted
 };
 
 }  // namespace namm::experiments

@@ -10,7 +10,7 @@ namespace namm::experiments {
 
 namespace {
 
-constexpr int64_t kFormatVersion = 2;
+constexpr int64_t kFormatVersion = 3;
 
 template <class T, class Get>
 std::vector<T> column(const TaskResult& task, Get get) {
@@ -42,6 +42,8 @@ void write_task(Hdf5File& file, const std::string& group, const StageResult& sta
   file.write<int64_t>(group + "/head_bytes", {n, stage.layers, stage.kv_heads}, head_bytes);
   file.write<int64_t>(group + "/cache_bytes", {n},
                       column<int64_t>(task, [](auto& c) { return c.cache_bytes; }));
+  file.write<int64_t>(group + "/excess_tokens", {n},
+                      column<int64_t>(task, [](auto& c) { return c.excess_tokens; }));
   file.write<uint8_t>(group + "/truncated", {n},
                       column<uint8_t>(task, [](auto& c) { return c.truncated ? 1 : 0; }));
   file.write<double>(group + "/prefill_seconds", {n},
@@ -60,6 +62,10 @@ TaskResult read_task(const Hdf5File& file, const std::string& group, const Stage
   const auto prompt = file.read<int64_t>(group + "/prompt_tokens", {n});
   const auto cached = file.read<int64_t>(group + "/cached_tokens", {n, stage.layers, stage.kv_heads});
   const auto bytes = file.read<int64_t>(group + "/cache_bytes", {n});
+  // Format 2 knew no protected tokens.
+  const auto excess = file.exists(group + "/excess_tokens")
+                          ? file.read<int64_t>(group + "/excess_tokens", {n})
+                          : std::vector<int64_t>(static_cast<size_t>(n));
   const auto truncated = file.read<uint8_t>(group + "/truncated", {n});
   const auto prefill = file.read<double>(group + "/prefill_seconds", {n});
   const auto decode = file.read<double>(group + "/decode_seconds", {n});
@@ -78,6 +84,7 @@ TaskResult read_task(const Hdf5File& file, const std::string& group, const Stage
     context.prompt_tokens = prompt[i];
     context.cached_tokens.assign(cached.begin() + i * heads, cached.begin() + (i + 1) * heads);
     context.cache_bytes = bytes[i];
+    context.excess_tokens = excess[i];
     context.truncated = truncated[i] != 0;
     context.prefill_seconds = prefill[i];
     context.decode_seconds = decode[i];
@@ -158,9 +165,10 @@ std::vector<StageResult> read_results(const std::filesystem::path& path) {
       file.read_attribute<std::string>("/", "format") != "namm results") {
     throw DataError(path.string() + ": not a results file of namm");
   }
-  if (const int64_t version = file.read_attribute<int64_t>("/", "version"); version != kFormatVersion) {
-    throw DataError(format_text("{}: results of format version {}, this program reads version {}",
-                                path.string(), version, kFormatVersion));
+  if (const int64_t version = file.read_attribute<int64_t>("/", "version"); 
+      version != kFormatVersion && version != kFormatVersion - 1) {
+    throw DataError(format_text("{}: results of format version {}, this program reads versions {} and {}",
+                                path.string(), version, kFormatVersion - 1, kFormatVersion));
   }
   std::vector<StageResult> stages;
   for (const auto& name : file.read_texts(kStageList)) {

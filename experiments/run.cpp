@@ -72,9 +72,11 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
   }
   context.threads = options.threads > 0 ? options.threads : default_threads();
   const auto archive = load_model(config.model, options.device);
-  context.evaluation = std::make_shared<Evaluation>(archive, config.model.chunk_tokens,
-                                                    memory::position_mode(config.memory.positions),
-                                                    memory::backend(config.memory.backend));
+  context.evaluation = std::make_shared<Evaluation>(
+      archive, EvaluationOptions{.chunk_tokens = config.model.chunk_tokens,
+                                 .positions = memory::position_mode(config.memory.positions),
+                                 .backend = memory::backend(config.memory.backend),
+                                 .protect = config.memory.protect});
   if (needs_given_memory(config)) context.given_memory = find_memory(config.memory);
   config.memory.require_transformer(archive->contract().shape, "memory.transformer");
   const std::string memory_sha256 = context.given_memory ? context.given_memory->sha256() : "";

@@ -92,6 +92,7 @@ nlohmann::json to_json(const PolicyOutcome& outcome) {
           {"prompt_tokens", result.prompt_tokens},
           {"cached_tokens", result.cached_tokens},
           {"cache_bytes", result.cache_bytes},
+          {"excess_tokens", result.excess_tokens},
           {"truncated", result.truncated},
           {"predictions", predictions}};
 }
@@ -191,6 +192,7 @@ std::vector<PolicyOutcome> read_outcomes(const evolution::WorkResult& result) {
       outcome.result.prompt_tokens = entry.at("prompt_tokens").get<int64_t>();
       outcome.result.cached_tokens = entry.at("cached_tokens").get<std::vector<int64_t>>();
       outcome.result.cache_bytes = entry.at("cache_bytes").get<int64_t>();
+      outcome.result.excess_tokens = entry.at("excess_tokens").get<int64_t>();
       outcome.result.truncated = entry.at("truncated").get<bool>();
       outcome.result.prefill_seconds = seconds.at(0).at(i).at(0).get<double>();
       outcome.result.decode_seconds = seconds.at(0).at(i).at(1).get<double>();

@@ -161,6 +161,16 @@ const PolicyResult* subject_of(const StageResult& stage, const TableLayout& layo
   return namm != nullptr ? namm : stage.find("namm-mix");
 }
 
+/// Whose cache size the other rows of a stage must match.
+const PolicyResult* equal_to(const StageResult& stage, const TableLayout& layout) {
+  const PolicyResult* subject = subject_of(stage, layout);
+  if (subject != nullptr) return subject;
+  const auto budgeted = std::ranges::find_if(stage.policies, [&](const PolicyResult& policy) {
+    return !stage.budget.empty() && policy.policy != layout.full;
+  });
+  return budgeted != stage.policies.end() ? &*budgeted : nullptr;
+}
+
 TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
                   const std::vector<TableColumn>& columns, const std::vector<MeanColumn>& means,
                   const TableLayout& layout) {
@@ -168,7 +178,7 @@ TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
   row.label = label_of(source, runs);
   row.policy = source.policy->policy;
   row.heads = source.policy->heads;
-  const PolicyResult* subject = subject_of(*source.stage, layout);
+  const PolicyResult* measure = equal_to(*source.stage, layout);
   const PolicyResult* full = source.stage->find(layout.full);
   double ratios = 0;
   size_t ratio_count = 0;
@@ -180,7 +190,10 @@ TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
     cell.cache_fraction = mean_over(*task, [](auto& c) { return c.cache_fraction(); });
     cell.cache_tokens = mean_over(*task, [](auto& c) { return c.mean_cached_tokens(); });
     cell.cache_bytes = mean_over(*task, [](auto& c) { return static_cast<double>(c.cache_bytes); });
-    const TaskResult* other = subject != nullptr ? subject->find(column.task) : nullptr;
+    cell.excess_tokens = mean_over(*task, [](auto& c) {
+      return static_cast<double>(c.excess_tokens) / static_cast<double>(c.cached_tokens.size());
+    });
+    const TaskResult* other = measure != nullptr ? measure->find(column.task) : nullptr;
     if (other != nullptr && row.policy != layout.full) {
       const double bytes = mean_over(*other, [](auto& c) { return static_cast<double>(c.cache_bytes); });
       cell.cache_differs = std::abs(cell.cache_bytes - bytes) > kEqualCacheTolerance * bytes;
@@ -413,6 +426,7 @@ std::string to_markdown(const Table& table) {
   header.insert(header.end(), table.mean_columns.begin(), table.mean_columns.end());
   scores.add(header);
   bool any_mark = false;
+  double most_excess = 0;
   for (const auto& row : table.rows) {
     std::vector<std::string> first{row_name(row), "score"};
     std::vector<std::string> second{"", "cache"};
@@ -428,7 +442,8 @@ std::string to_markdown(const Table& table) {
       first.push_back(score_text(cell.score, decimals) + " (n " + std::to_string(cell.score.n) + ")");
       second.push_back(number(kPercent * cell.cache_fraction, 1) + " %, " + number(cell.cache_tokens, 0) +
                        " tok, " + format_bytes(static_cast<uint64_t>(std::llround(cell.cache_bytes))) +
-                       (cell.cache_differs ? " †" : ""));
+                       (cell.cache_differs ? " †" : "") + (cell.excess_tokens > 0 ? " ‡" : ""));
+      most_excess = std::max(most_excess, cell.excess_tokens);
     }
     for (const auto& name : table.mean_columns) {
       const auto found = row.means.find(name);
@@ -447,7 +462,15 @@ std::string to_markdown(const Table& table) {
     if (!budget.empty()) text += "Cache budget: " + budget + ".\n";
   }
   if (any_mark)
-    text += "† cache size differs from the memory's by more than 2 %: not an equal-cache comparison.\n";
+    text +=
+        "† cache size differs by more than 2 % from the memory's, or without one from the first row's with a "
+        "budget: not an equal-cache comparison.\n";
+  if (most_excess > 0) {
+    text += format_text(
+        "‡ protected tokens (memory.protect) alone are more than the budget: up to {} tokens a head beyond "
+        "it.\n",
+        number(most_excess, 1));
+  }
   if (table.truncated_prompts > 0) {
     text += format_text("{} prompts were longer than the limit and were cut in the middle.\n",
                         table.truncated_prompts);
@@ -505,7 +528,7 @@ std::string to_markdown(const Table& table) {
 
 std::string to_csv(const Table& table) {
   std::string text =
-      "method,policy,heads,task,score,low,high,n,cache_fraction,cache_tokens,cache_bytes,equal_cache\n";
+      "method,policy,heads,task,score,low,high,n,cache_fraction,cache_tokens,cache_bytes,excess_tokens,equal_cache\n";
   const auto precise = [](double value) { return std::isfinite(value) ? number(value, 6) : std::string(); };
   for (const auto& row : table.rows) {
     const std::string start = csv_field(row.label) + "," + csv_field(row.policy) + "," + row.heads + ",";
@@ -516,7 +539,8 @@ std::string to_csv(const Table& table) {
       text += start + csv_field(column.task) + "," + precise(cell.score.mean) + "," +
               precise(cell.score.low) + "," + precise(cell.score.high) + "," + std::to_string(cell.score.n) +
               "," + precise(cell.cache_fraction) + "," + precise(cell.cache_tokens) + "," +
-              precise(cell.cache_bytes) + "," + (cell.cache_differs ? "false" : "true") + "\n";
+              precise(cell.cache_bytes) + "," + precise(cell.excess_tokens) + "," +
+              (cell.cache_differs ? "false" : "true") + "\n";
     }
     for (const auto& name : table.mean_columns) {
       const auto found = row.means.find(name);
@@ -524,7 +548,7 @@ std::string to_csv(const Table& table) {
       const TableMean& mean = found->second;
       text += start + csv_field(name) + "," + precise(mean.score.mean) + "," + precise(mean.score.low) + "," +
               precise(mean.score.high) + "," + std::to_string(mean.score.n) + "," +
-              precise(mean.cache_fraction) + ",,,\n";
+              precise(mean.cache_fraction) + ",,,,\n";
     }
   }
   return text;
@@ -556,7 +580,8 @@ std::string to_latex(const Table& table) {
       sizes += "\\footnotesize " + number(kPercent * found->second.cache_fraction, 1) + "\\,\\%, " +
                number(found->second.cache_tokens, 0) + " tokens, " +
                format_bytes(static_cast<uint64_t>(std::llround(found->second.cache_bytes))) +
-               (found->second.cache_differs ? "$^\\dagger$" : "");
+               (found->second.cache_differs ? "$^\\dagger$" : "") +
+               (found->second.excess_tokens > 0 ? "$^\\ddagger$" : "");
     }
     for (const auto& name : table.mean_columns) {
       const auto found = row.means.find(name);
@@ -591,6 +616,7 @@ nlohmann::ordered_json to_json(const Table& table) {
       cell["cache_fraction"] = found->second.cache_fraction;
       cell["cache_tokens"] = found->second.cache_tokens;
       cell["cache_bytes"] = found->second.cache_bytes;
+      cell["excess_tokens"] = found->second.excess_tokens;
       cell["equal_cache"] = !found->second.cache_differs;
       entry["cells"][column.task] = cell;
     }

@@ -48,7 +48,9 @@ struct TableCell {
   double cache_fraction = 0;
   double cache_tokens = 0;
   double cache_bytes = 0;
-  bool cache_differs = false;  ///< the subject's bytes are missed by more than 2 %
+  double excess_tokens = 0;    ///< of `cache_tokens`, kept beyond the budget because they are protected
+  bool cache_differs = false;  ///< bytes differ by more than 2 % from the subject's, or where the stage has no
+                               ///< subject from those of its first policy with a budget
 };
 
 /// Mean over several tasks of a row, every task with the same weight.

@@ -152,9 +152,13 @@ void SavedCache::save(const std::filesystem::path& path, const SessionOptions& o
                                     {"tag", row.tag},
                                     {"tokens", row.tokens},
                                     {"updated_tokens", row.updated_tokens},
-                                    {"updates", row.updates}}) {
+                                    {"updates", row.updates},
+                                    {"excess_tokens", row.excess_tokens}}) {
     file.write_attribute("/", name, value);
   }
+  std::vector<int64_t> spans;
+  for (const TokenSpan& span : row.protected_spans) spans.insert(spans.end(), {span.begin, span.end});
+  file.write<int64_t>("protected_spans", {std::ssize(row.protected_spans), 2}, spans);
   std::vector<int64_t> history;
   for (const auto& kept : row.kept_history) history.insert(history.end(), kept.begin(), kept.end());
   file.write<int64_t>("kept_history", {row.updates, options.shape.layers * options.shape.kv_heads}, history);
@@ -351,6 +355,13 @@ SavedCache SavedCache::load(const std::filesystem::path& path, const SessionOpti
     row.kept_history.emplace_back(history.begin() + u * cells, history.begin() + (u + 1) * cells);
   reader.require(std::all_of(history.begin(), history.end(), [](int64_t n) { return n > 0; }),
                  "kept_history");
+  row.excess_tokens = reader.attribute("/", "excess_tokens");
+  reader.require(row.excess_tokens >= 0, "excess_tokens");
+  const std::vector<int64_t> spans = file.read<int64_t>("protected_spans", {-1, 2});
+  for (size_t i = 0; i < spans.size(); i += 2) {
+    row.protected_spans.push_back({spans[i], spans[i + 1]});
+    reader.require(spans[i] >= 0 && spans[i] < spans[i + 1], "protected_spans");
+  }
   saved.logits = reader.tensor("logits", {-1}, at::kFloat);
   for (int64_t l = 0; l < options.shape.layers; ++l) {
     const std::string root = "layers/" + number(static_cast<size_t>(l));

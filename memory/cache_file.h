@@ -16,10 +16,10 @@ namespace namm::memory {
 using CacheIdentity = std::vector<std::pair<std::string, std::string>>;
 
 /// What one row has read, as a file (`.h5`): kept keys and values with their positions, moving averages,
-/// column sums, the queries that the next update looks back at, counters, and the logits after the newest
-/// token. A session that adopts it goes on as if it had read the text itself, bit for bit.
+/// column sums, the queries that the next update looks back at, protected spans, counters, and the logits
+/// after the newest token. A session that adopts it goes on as if it had read the text itself, bit for bit.
 struct SavedCache {
-  static constexpr int64_t format_version = 1;
+  static constexpr int64_t format_version = 2;
 
   RowState row;
   at::Tensor logits;  ///< float32 [vocabulary] on the processor

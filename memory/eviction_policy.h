@@ -60,6 +60,8 @@ struct LayerView {
   at::Tensor expected_attention;  ///< float32 [N], attention that a query drawn from the normal distribution
                                   ///< of the queries since the last update would pay, times the norm of the
                                   ///< cached value; undefined unless needed
+  at::Tensor protected_tokens = {};  ///< bool [N], tokens that must stay (protection.h), the newest of each
+                                     ///< segment among them; undefined where a session protects nothing
 };
 
 /// Everything a policy may look at: all layers of the rows that are due.
@@ -71,12 +73,14 @@ struct UpdateView {
   std::vector<LayerView> layers;
 };
 
-/// Which tokens of a layer stay. The newest token of every segment must.
+/// Which tokens of a layer stay. The newest token of every segment must, and those that are protected.
 struct KeepDecision {
   at::Tensor keep;     ///< bool [N], packed as LayerView
   at::Tensor lengths;  ///< int32 [rows, Hk], tokens kept, on the device of `keep`
   at::Tensor scores =
       {};  ///< float32 [N], what the policy computed by the backend to decide; may be undefined
+  at::Tensor excess = {};  ///< int32 [rows, Hk], tokens kept beyond the budget because they are protected;
+                           ///< undefined where there are none
 };
 
 /// A rule that says which cached tokens to forget (design 3.2). Implementations are immutable and shared

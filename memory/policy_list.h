@@ -12,6 +12,7 @@
 #include "memory/eviction_policy.h"
 #include "memory/namm_config.h"
 #include "memory/normalisation.h"
+#include "memory/protection.h"
 
 namespace namm::memory {
 
@@ -25,6 +26,7 @@ struct MemoryConfig : NammConfig {
   double pyramidkv_beta = 20;
   double adakv_own_fraction = 0.2;
   uint64_t seed = 1;  ///< random, namm-counts-random
+  Protection protect;
   std::string backend = "auto";
   ConfigPath file;  ///< evolved memory where no stage evolves one; empty: the shipped one
 
@@ -44,6 +46,7 @@ struct MemoryConfig : NammConfig {
     visit("adakv_own_fraction", self.adakv_own_fraction, between(0, 1),
           "policy adakv: share of a head's budget that other heads cannot take");
     visit("seed", self.seed, "policies random and namm-counts-random: key of the draws");
+    visit("protect", self.protect, "tokens that stay under every policy, whatever the budget");
     visit("backend", self.backend, one_of({"auto", "reference", "cpu", "check"}),
           "how attention and the update are computed; check runs two and compares them");
     visit("file", self.file, "evolved memory where no stage evolves one");

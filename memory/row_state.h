@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "memory/kv_cache.h"
+#include "memory/protection.h"
 #include "memory/token_features.h"
 
 namespace namm::memory {
@@ -22,6 +23,8 @@ struct RowState {
   int64_t updated_tokens = 0;  ///< of these, before the last update
   int64_t updates = 0;
   bool torn = false;  ///< a step or an update was given up half-way: its layers disagree about its tokens
+  std::vector<TokenSpan> protected_spans;
+  int64_t excess_tokens = 0;  ///< kept at the last update beyond the budget, all layers and heads
   std::vector<LayerState> layers;
   std::vector<std::vector<int64_t>> kept_history;  ///< kept lengths [L * Hk] after each update
 };

@@ -23,8 +23,19 @@ at::Tensor with_newest_first(const at::Tensor& scores, const std::vector<int64_t
       .index_fill(0, newest_indices(offsets, scores.device()), kInfinity);
 }
 
-KeepDecision decision(const at::Tensor& keep, const std::vector<int64_t>& offsets, int64_t kv_heads) {
-  return {keep, segment_counts(keep, offsets).to(at::kInt).view({-1, kv_heads})};
+// limits int64 [segments]; held int64 [segments], protected tokens, undefined where nothing is.
+KeepDecision decision(const at::Tensor& keep, const std::vector<int64_t>& offsets, int64_t kv_heads,
+                      const at::Tensor& limits = {}, const at::Tensor& held = {}) {
+  KeepDecision result{keep, segment_counts(keep, offsets).to(at::kInt).view({-1, kv_heads})};
+  if (limits.defined() && held.defined())
+    result.excess = (held - limits).clamp_min(0).to(at::kInt).view({-1, kv_heads});
+  return result;
+}
+
+void check_protected(const at::Tensor& protected_tokens, int64_t tokens) {
+  TORCH_CHECK(protected_tokens.scalar_type() == at::kBool && protected_tokens.dim() == 1 &&
+                  protected_tokens.size(0) == tokens,
+              "[select] protected tokens must be bool [", tokens, "], are ", protected_tokens.sizes());
 }
 
 // Places inside groups of equal `keys`, in the order of falling scores. Keys of one segment are neighbours;
@@ -70,17 +81,27 @@ at::Tensor count_above(const at::Tensor& scores, const std::vector<int64_t>& off
 }
 
 KeepDecision select_threshold(const at::Tensor& scores, const std::vector<int64_t>& offsets, int64_t kv_heads,
-                              HeadMode mode, int64_t cache_cap) {
+                              HeadMode mode, int64_t cache_cap, const at::Tensor& protected_tokens) {
   check_scores(scores, offsets, kv_heads);
-  const at::Tensor forced = with_newest_first(scores, offsets);
+  at::Tensor forced = with_newest_first(scores, offsets), held;
+  if (protected_tokens.defined()) {
+    check_protected(protected_tokens, scores.size(0));
+    forced = forced.masked_fill(protected_tokens, kInfinity);
+    held = segment_counts(protected_tokens, offsets);
+  }
   const at::Tensor above = forced >= 0;
   if (mode == HeadMode::ragged && cache_cap == 0) return decision(above, offsets, kv_heads);
 
-  at::Tensor counts = segment_counts(above, offsets).view({-1, kv_heads});
-  if (cache_cap > 0) counts = counts.clamp_max(cache_cap);
+  at::Tensor counts = segment_counts(above, offsets), caps;
+  if (cache_cap > 0) {
+    caps = at::full_like(counts, cache_cap);
+    counts = counts.minimum(held.defined() ? caps.maximum(held) : caps);
+  }
+  counts = counts.view({-1, kv_heads});
   if (mode == HeadMode::parity) counts = counts.amax(1, /*keepdim=*/true).expand({-1, kv_heads});
   const at::Tensor wanted = counts.reshape({-1}).index_select(0, segment_ids(offsets, scores.device()));
-  return decision(ranks_in_segments(forced, offsets, TieRule::newer_kept) < wanted, offsets, kv_heads);
+  return decision(ranks_in_segments(forced, offsets, TieRule::newer_kept) < wanted, offsets, kv_heads, caps,
+                  held);
 }
 
 KeepDecision select_top(const at::Tensor& scores, const LayerView& layer, int64_t kv_heads,
@@ -106,22 +127,30 @@ KeepDecision select_top(const at::Tensor& scores, const LayerView& layer, int64_
   const auto of_token = [&](const std::vector<int64_t>& values) {
     return at::tensor(values, at::kLong).to(device).index_select(0, ids);
   };
-  // Tiers: 0 recent, newest first; 1 sinks, oldest first; 2 the others by score.
+  // Tiers: 0 protected, 1 recent, newest first, 2 sinks, oldest first, 3 the others by score.
   const at::Tensor index = at::arange(n, ids.options());
   const at::Tensor starts = of_token(layer.offsets);
   const at::Tensor is_recent = index >= of_token(first_recent);
   const at::Tensor age_order = (index - starts).to(at::kFloat);
-  at::Tensor tier = at::where(is_recent, 0, 2);
+  at::Tensor tier = at::where(is_recent, 1, 3);
   at::Tensor order = at::where(is_recent, age_order, scores);
   if (any_sinks) {
     TORCH_CHECK(layer.positions.defined() && layer.positions.numel() == n,
                 "[select] sinks need the positions of all tokens");
     const at::Tensor is_sink = (layer.positions < of_token(sinks)).logical_and(is_recent.logical_not());
-    tier = at::where(is_sink, 1, tier);
+    tier = at::where(is_sink, 2, tier);
     order = at::where(is_sink, -age_order, order);
   }
-  return decision(places(order, ids * 3 + tier, starts, TieRule::older_kept) < of_token(tokens),
-                  layer.offsets, kv_heads);
+  const at::Tensor limits = at::tensor(tokens, at::kLong).to(device);
+  at::Tensor allowed = limits, held;
+  if (layer.protected_tokens.defined()) {
+    check_protected(layer.protected_tokens, n);
+    held = segment_counts(layer.protected_tokens, layer.offsets);
+    allowed = limits.maximum(held);
+    tier = at::where(layer.protected_tokens, 0, tier);
+  }
+  return decision(places(order, ids * 4 + tier, starts, TieRule::older_kept) < allowed.index_select(0, ids),
+                  layer.offsets, kv_heads, limits, held);
 }
 
 }  // namespace namm::memory

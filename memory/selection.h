@@ -26,12 +26,12 @@ enum class TieRule { newer_kept, older_kept };
 ///   scores float32 [N], offsets [segments + 1] as LayerView. Returns int64 [N].
 at::Tensor ranks_in_segments(const at::Tensor& scores, const std::vector<int64_t>& offsets, TieRule ties);
 
-/// Tokens with score >= 0, the newest of each segment always; NaN counts as below. In `parity` every head
-/// then keeps its K best, K the largest such count of its row; on ties the newer token is kept. With a cap
-/// (0: none) only the `cache_cap` best of a segment are considered.
-///   scores float32 [N], offsets [rows * kv_heads + 1].
+/// Tokens with score >= 0, the newest of each segment always, and the protected ones; NaN counts as below. In
+/// `parity` every head then keeps its K best, K the largest such count of its row; on ties the newer token is
+/// kept. With a cap (0: none) only the `cache_cap` best of a segment are considered, protected ones first.
+///   scores float32 [N], offsets [rows * kv_heads + 1]; protected_tokens bool [N] or undefined.
 KeepDecision select_threshold(const at::Tensor& scores, const std::vector<int64_t>& offsets, int64_t kv_heads,
-                              HeadMode mode, int64_t cache_cap = 0);
+                              HeadMode mode, int64_t cache_cap = 0, const at::Tensor& protected_tokens = {});
 
 /// Tokens with score >= 0 of every segment, the newest counted in: int32 [rows, kv_heads], kappa of
 /// namm-semantics 6.1.
@@ -45,8 +45,9 @@ struct SegmentBudget {
   int64_t sinks = 0;  ///< then those at positions below this one
 };
 
-/// The best tokens of every segment within its budget: first the `recent` newest, then the sinks, then by
-/// score. What is protected never widens a budget. On ties the older token is kept; NaN comes last.
+/// The best tokens of every segment within its budget: first those that the layer protects, which widen the
+/// budget where they are more, then the policy's own `recent` newest, then its sinks, then by score. On ties
+/// the older token is kept; NaN comes last.
 ///   scores float32 [N] in the layer's order; budgets [rows * kv_heads].
 KeepDecision select_top(const at::Tensor& scores, const LayerView& layer, int64_t kv_heads,
                         const std::vector<SegmentBudget>& budgets);

@@ -131,8 +131,11 @@ struct Session::State {
   void check_tensor(const char* name, const at::Tensor& x, int64_t heads) const;
   void check_decision(const LayerView& layer, const KeepDecision& decision, int64_t segments) const;
   LayerView layer_view(const std::vector<RowState*>& due_rows, int64_t layer) const;
-  std::vector<std::vector<int64_t>> kept_counts(const UpdateView& view,
-                                                const std::vector<KeepDecision>& decisions) const;
+  struct Counts {
+    std::vector<std::vector<int64_t>> kept;  // [L][rows * Hk]
+    std::vector<int64_t> excess;             // [rows]
+  };
+  Counts counts_of(const UpdateView& view, const std::vector<KeepDecision>& decisions) const;
   void compact(const std::vector<RowState*>& due_rows, const UpdateView& view,
                const std::vector<KeepDecision>& decisions);
 };
@@ -197,6 +200,15 @@ void Session::drop(RowId id) {
     break;
   }
   s.rows.erase(id);
+}
+
+void Session::protect(RowId id, std::span<const TokenSpan> spans) {
+  RowState& row = state_->row(id);
+  for (const TokenSpan& span : spans) {
+    TORCH_CHECK(span.begin >= 0 && span.begin <= span.end, "[session] tokens ", span.begin, " to ", span.end,
+                " cannot be protected: positions rise from 0");
+    if (span.begin < span.end) row.protected_spans.push_back(span);
+  }
 }
 
 // Nothing may attend until the next step begins. Rows of a step that did not come to its end are lost, the
@@ -312,13 +324,20 @@ LayerView Session::State::layer_view(const std::vector<RowState*>& due_rows, int
   LayerView view;
   view.layer = layer;
   view.offsets = {0};
-  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity, expected;
+  std::vector<at::Tensor> positions, ema, column_sums, key_norms, recent_attention, key_similarity, expected,
+      protected_ones;
   TokenFeatures features;
   const RowState* previous = nullptr;
+  const bool protects =
+      options.protect.sinks > 0 || options.protect.recent_tokens > 0 ||
+      std::ranges::any_of(due_rows, [](const RowState* row) { return !row->protected_spans.empty(); });
   for (const RowState* row : due_rows) {
     const LayerState& state = row->layers[layer];
     for (const int64_t n : state.cache.lengths()) view.offsets.push_back(view.offsets.back() + n);
     positions.push_back(state.cache.packed_positions());
+    if (protects)
+      protected_ones.push_back(
+          protected_tokens(positions.back(), row->tokens, options.protect, row->protected_spans));
     // The members of a population come to their first update with one and the same context.
     if (previous == nullptr || previous->updated_tokens != row->updated_tokens ||
         !is_shared(state, previous->layers[layer])) {
@@ -348,6 +367,7 @@ LayerView Session::State::layer_view(const std::vector<RowState*>& due_rows, int
   if (schedule.needs.recent_queries > 0) view.recent_attention = packed(recent_attention);
   if (schedule.needs.key_similarity) view.key_similarity = packed(key_similarity);
   if (schedule.needs.expected_attention) view.expected_attention = packed(expected);
+  if (protects) view.protected_tokens = packed(protected_ones);
   return view;
 }
 
@@ -362,12 +382,16 @@ void Session::State::check_decision(const LayerView& layer, const KeepDecision& 
                   decision.lengths.size(1) == options.shape.kv_heads,
               "[update] policy ", options.policy->name(), ", layer ", layer.layer,
               ": lengths must be int32 [", rows_due, ", ", options.shape.kv_heads, "]");
+  TORCH_CHECK(!decision.excess.defined() || (decision.excess.scalar_type() == at::kInt &&
+                                             decision.excess.sizes() == decision.lengths.sizes()),
+              "[update] policy ", options.policy->name(), ", layer ", layer.layer,
+              ": excess must be int32 as lengths");
 }
 
 // Tokens kept of every segment, [layer][row * Hk + head], and the contract of KeepDecision checked, in one
 // read-back.
-std::vector<std::vector<int64_t>> Session::State::kept_counts(
-    const UpdateView& view, const std::vector<KeepDecision>& decisions) const {
+Session::State::Counts Session::State::counts_of(const UpdateView& view,
+                                                 const std::vector<KeepDecision>& decisions) const {
   TORCH_CHECK(decisions.size() == view.layers.size(), "[update] policy ", options.policy->name(),
               " decided on ", decisions.size(), " of ", view.layers.size(), " layers");
   const auto segments = static_cast<int64_t>(view.rows.size()) * options.shape.kv_heads;
@@ -379,33 +403,46 @@ std::vector<std::vector<int64_t>> Session::State::kept_counts(
     const at::Tensor newest =
         at::tensor(at::ArrayRef<int64_t>(layer.offsets).slice(1)).sub_(1).to(decision.keep.device());
     const at::Tensor upto = decision.keep.cumsum(0, at::kInt).index_select(0, newest);
+    const at::Tensor none = at::zeros_like(upto);
+    at::Tensor lost = none;
+    if (layer.protected_tokens.defined()) {
+      lost = layer.protected_tokens.logical_and(decision.keep.logical_not())
+                 .cumsum(0, at::kInt)
+                 .index_select(0, newest);
+    }
     counts.push_back(
-        at::stack({upto, decision.lengths.flatten(), decision.keep.index_select(0, newest).to(at::kInt)}));
+        at::stack({upto, decision.lengths.flatten(), decision.keep.index_select(0, newest).to(at::kInt), lost,
+                   decision.excess.defined() ? decision.excess.flatten() : none}));
   }
-  const at::Tensor read = at::stack(counts).to(at::kCPU).contiguous();  // int32 [L, 3, segments]
+  const at::Tensor read = at::stack(counts).to(at::kCPU).contiguous();  // int32 [L, 5, segments]
   const int32_t* data = read.const_data_ptr<int32_t>();
-  std::vector<std::vector<int64_t>> kept(decisions.size());
-  for (size_t l = 0; l < decisions.size(); ++l, data += 3 * segments) {
+  Counts result{std::vector<std::vector<int64_t>>(decisions.size()), std::vector<int64_t>(view.rows.size())};
+  for (size_t l = 0; l < decisions.size(); ++l, data += 5 * segments) {
     for (int64_t i = 0; i < segments; ++i) {
+      const int64_t row = i / options.shape.kv_heads;
       const int64_t count = data[i] - (i > 0 ? data[i - 1] : 0);
       TORCH_CHECK(data[segments + i] == count, "[update] policy ", options.policy->name(), ", layer ", l,
-                  ", row ", i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads,
-                  ": lengths says ", data[segments + i], " tokens, keep marks ", count);
+                  ", row ", row, ", KV head ", i % options.shape.kv_heads, ": lengths says ",
+                  data[segments + i], " tokens, keep marks ", count);
       TORCH_CHECK(data[2 * segments + i] != 0, "[update] policy ", options.policy->name(), ", layer ", l,
-                  ", row ", i / options.shape.kv_heads, ", KV head ", i % options.shape.kv_heads,
-                  ": the newest token must be kept");
-      kept[l].push_back(count);
+                  ", row ", row, ", KV head ", i % options.shape.kv_heads, ": the newest token must be kept");
+      TORCH_CHECK(data[3 * segments + i] == (i > 0 ? data[3 * segments + i - 1] : 0), "[update] policy ",
+                  options.policy->name(), ", layer ", l, ", row ", row, ", KV head ",
+                  i % options.shape.kv_heads, ": protected tokens must be kept");
+      result.kept[l].push_back(count);
+      result.excess[static_cast<size_t>(row)] += data[4 * segments + i];
     }
   }
-  return kept;
+  return result;
 }
 
 void Session::State::compact(const std::vector<RowState*>& due_rows, const UpdateView& view,
                              const std::vector<KeepDecision>& decisions) {
   const int64_t heads = options.shape.kv_heads;
-  const auto kept = kept_counts(view, decisions);
+  const auto [kept, excess] = counts_of(view, decisions);
   if (decision_observer) decision_observer(view, decisions);
   for (RowState* row : due_rows) row->torn = true;  // until all layers agree again
+  for (size_t r = 0; r < due_rows.size(); ++r) due_rows[r]->excess_tokens = excess[r];
   for (size_t l = 0; l < decisions.size(); ++l) {
     const LayerView& layer = view.layers[l];
     int64_t total = 0;
@@ -527,6 +564,7 @@ int64_t Session::tokens_processed(RowId id) const {
 
 CacheUsage Session::usage(RowId id) const {
   CacheUsage usage;
+  usage.excess_tokens = state_->row(id).excess_tokens;
   for (const LayerState& layer : state_->row(id).layers) {
     usage.lengths.insert(usage.lengths.end(), layer.cache.lengths().begin(), layer.cache.lengths().end());
     usage.tokens += layer.cache.tokens();

@@ -11,6 +11,7 @@
 #include "memory/backend.h"
 #include "memory/eviction_policy.h"
 #include "memory/kv_cache.h"
+#include "memory/protection.h"
 #include "memory/rotation.h"
 #include "memory/shape.h"
 
@@ -27,6 +28,7 @@ struct SessionOptions {
   Needs extra_needs =
       {};  ///< computed for the observer beside what the policy needs (calibration under `full`)
   int64_t extra_period_tokens = 0;  ///< period of these updates where the policy itself has none
+  Protection protect = {};  ///< its marked text is named row by row (Session::protect)
   PositionMode positions = PositionMode::original;
   at::Tensor inverse_frequencies = {};  ///< float32 [d / 2] of the model's rotary embedding; compacted
                                         ///< positions need it
@@ -54,6 +56,8 @@ struct CacheUsage {
   int64_t tokens = 0;            ///< sum of `lengths`
   int64_t cache_bytes = 0;       ///< allocated for keys (twice where they were moved) and values of this row;
                                  ///< shared parts count fully
+  int64_t excess_tokens = 0;     ///< of `tokens`, kept at the last update beyond the budget because they are
+                                 ///< protected
 };
 
 /// Owns everything that grows with a sequence (design 3.2): keys, values and positions per (row, layer, KV
@@ -76,6 +80,9 @@ class Session {
   /// either changes them. Several questions about one context are asked from one prefill this way.
   RowId fork(RowId row, int64_t member, int64_t tag);
   void drop(RowId row);
+
+  /// No update of the row or of its forks to come forgets tokens at these positions, read or still to be read.
+  void protect(RowId row, std::span<const TokenSpan> spans);
 
   /// What the session holds of a row, to be stored (cache_file.h). While a copy of it lives, the row starts a
   /// new segment of its cache where it would have extended its last one.

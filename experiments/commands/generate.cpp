@@ -27,6 +27,7 @@
 #include "memory/policy_list.h"
 #include "models/device.h"
 #include "models/generator.h"
+#include "models/token_spans.h"
 
 namespace namm::experiments {
 
@@ -43,6 +44,7 @@ struct Options {
   std::string ids;
   std::string budget;
   std::string positions;
+  std::string protect;
   std::string save_cache;
   std::string load_cache;
   int64_t period_tokens = 0;
@@ -80,9 +82,16 @@ memory::Budget parse_budget(const std::string& policy, const std::string& text) 
   return budget;
 }
 
+memory::Protection parse_protection(const std::string& text) {
+  if (text.empty()) return {};
+  const ConfigDocument document = ConfigDocument::from_text(text, "--protect");
+  return read_config<memory::Protection>(document.root());
+}
+
 struct Policy {
   std::shared_ptr<const memory::EvictionPolicy> policy;
   memory::PositionMode positions = memory::PositionMode::original;
+  memory::Protection protect;
   memory::CacheIdentity identity;  ///< what a saved cache of it must be continued with
 };
 
@@ -112,6 +121,7 @@ Policy make_policy(const Options& options, const models::Archive& archive) {
   const bool from_memory = memory::needs_memory(name);
   if (options.period_tokens > 0) arguments.config.period_tokens = options.period_tokens;
   if (!options.positions.empty()) arguments.config.positions = options.positions;
+  arguments.config.protect = parse_protection(options.protect);
   if (from_memory && arguments.config.period_tokens % arguments.config.spectrogram.hop_length != 0) {
     throw ConfigError(format_text("--period-tokens {}: a multiple of the memory's hop_length = {}",
                                   arguments.config.period_tokens, arguments.config.spectrogram.hop_length));
@@ -124,6 +134,7 @@ Policy make_policy(const Options& options, const models::Archive& archive) {
         "only");
   }
   result.policy = memory::make_policy(name, arguments);
+  result.protect = arguments.config.protect;
   result.positions = memory::position_mode(arguments.config.positions);
   if (memory::takes_budget(name)) result.identity.emplace_back("budget", arguments.budget.text());
   for (const auto& entry : write_config(arguments.config).entries) {
@@ -226,6 +237,7 @@ void generate(const Options& options) {
   session_options.dtype = archive->dtype();
   session_options.device = device;
   session_options.policy = policy.policy;
+  session_options.protect = policy.protect;
   session_options.positions = policy.positions;
   if (policy.positions == memory::PositionMode::compacted)
     session_options.inverse_frequencies = archive->inverse_frequencies();
@@ -237,6 +249,14 @@ void generate(const Options& options) {
     row = session.add_row();
   } else {
     std::tie(row, logits) = adopt_cache(options.load_cache, session, *archive, policy.identity);
+  }
+  if (!policy.protect.text.empty()) {
+    // What a saved cache read stays marked; the text behind it need not hold the mark again.
+    const std::string where = options.prompt.empty() ? "--ids" : options.prompt;
+    session.protect(row, options.load_cache.empty()
+                             ? models::require_spans(archive->codec(), ids, policy.protect.text, where)
+                             : models::find_spans(archive->codec(), ids, policy.protect.text,
+                                                  session.tokens_processed(row)));
   }
   const int64_t prompt_tokens = session.tokens_processed(row) + std::ssize(ids);
   if (contract.max_positions > 0 && prompt_tokens + options.max_new_tokens > contract.max_positions) {
@@ -282,6 +302,8 @@ void generate(const Options& options) {
     document["prompt_tokens"] = prompt_tokens;
     document["cached_tokens"] = count_json(mean_tokens(usage));
     document["cache_bytes"] = usage.cache_bytes;
+    document["excess_tokens"] =
+        static_cast<double>(usage.excess_tokens) / static_cast<double>(usage.lengths.size());
     document["prefill_seconds"] = prefill_seconds;
     document["decode_seconds"] = decode_seconds;
     document["policy"] = policy.policy->name();
@@ -299,6 +321,12 @@ void generate(const Options& options) {
   const auto rate = [](double tokens, double seconds) {
     return seconds > 0 ? std::round(tokens / seconds) : 0;
   };
+  if (usage.excess_tokens > 0) {
+    log_warning(format_text("protected tokens alone are more than the budget: {} tokens a head beyond it",
+                            std::round(10 * static_cast<double>(usage.excess_tokens) /
+                                       static_cast<double>(usage.lengths.size())) /
+                                10));
+  }
   log_info(format_text(
       "{}: {} prompt tokens, {} cached a head after them ({} %), {}; read in {} s ({} tokens/s), {} tokens "
       "answered in {} s ({} tokens/s)",
@@ -335,6 +363,9 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
           "original: cached keys keep the rotation of the position they were read at; compacted: what "
           "stays is rotated to consecutive positions [the memory's, else original]")
       ->check(CLI::IsMember({"original", "compacted"}));
+  command->add_option("--protect", options->protect,
+                      "Tokens that stay under every policy, whatever the budget: "
+                      "\"{sinks: N, recent_tokens: N, text: [{from: TEXT, to: TEXT}]}\"");
   command->add_option("--save-cache", options->save_cache,
                       "Write the cache after the prompt to this file (.h5), before the answer");
   command->add_option(

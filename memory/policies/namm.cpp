@@ -104,7 +104,8 @@ std::vector<KeepDecision> NammPolicy::decide(const UpdateView& view) const {
     const LayerView& layer = view.layers[l];
     const at::Tensor all_scores = scores(view, features(layer, ages[l], table), layer);
     decisions.push_back(
-        select_threshold(all_scores, layer.offsets, view.shape.kv_heads, mode_, config_.cache_cap));
+        select_threshold(all_scores, layer.offsets, view.shape.kv_heads, mode_, config_.cache_cap,
+                         layer.protected_tokens));
     decisions.back().scores = all_scores;
   }
   return decisions;

@@ -26,7 +26,29 @@ std::vector<MixedTokens> NammMixPolicy::scores(const UpdateView& view) const {
   return mix_scores(view, features, theta_, config_);
 }
 
-at::Tensor NammMixPolicy::chosen(const MixedTokens& tokens, const RowView& row) const {
+namespace {
+
+// bool [U] by the row's tokens, undefined where the view protects nothing: what any head protects.
+at::Tensor protected_of_row(const UpdateView& view, size_t row, const at::Tensor& positions) {
+  at::Tensor by_position;
+  const auto first = row * static_cast<size_t>(view.shape.kv_heads);
+  for (const LayerView& layer : view.layers) {
+    if (!layer.protected_tokens.defined()) continue;
+    const int64_t begin = layer.offsets[first],
+                  n = layer.offsets[first + static_cast<size_t>(view.shape.kv_heads)] - begin;
+    if (!by_position.defined())
+      by_position = at::zeros({view.rows[row].tokens_processed}, layer.protected_tokens.options());
+    by_position.index_fill_(
+        0, layer.positions.narrow(0, begin, n).masked_select(layer.protected_tokens.narrow(0, begin, n)),
+        true);
+  }
+  return by_position.defined() ? by_position.index_select(0, positions) : by_position;
+}
+
+}  // namespace
+
+KeepDecision NammMixPolicy::chosen(const MixedTokens& tokens, const RowView& row,
+                                   const at::Tensor& protected_tokens) const {
   const MixConfig& mix = config_.mix;
   const int64_t held = tokens.positions.size(0);
   const bool has_share = mix.keep_fraction > 0;
@@ -35,21 +57,22 @@ at::Tensor NammMixPolicy::chosen(const MixedTokens& tokens, const RowView& row) 
     const double share = std::floor(mix.keep_fraction * static_cast<double>(row.tokens_processed));
     most = std::min(most, std::max<int64_t>(1, static_cast<int64_t>(share)));
   }
-  at::Tensor keep;
+  KeepDecision decision{at::ones({held}, tokens.scores.options().dtype(at::kBool)), {}};
   if (most < held) {
     LayerView all;
     all.offsets = {0, held};
     all.positions = tokens.positions;
+    all.protected_tokens = protected_tokens;
     const SegmentBudget budget{.tokens = most, .recent = mix.recent_tokens, .sinks = mix.sinks};
-    keep = select_top(tokens.scores, all, 1, {budget}).keep;
-  } else {
-    keep = at::ones({held}, tokens.scores.options().dtype(at::kBool));
+    decision = select_top(tokens.scores, all, 1, {budget});
   }
-  if (has_share) return keep;
+  if (has_share) return decision;
   at::Tensor wanted = (tokens.scores >= 0).logical_or_(tokens.positions < mix.sinks);
+  if (protected_tokens.defined()) wanted.logical_or_(protected_tokens);
   wanted.narrow(0, std::max<int64_t>(0, held - mix.recent_tokens), std::min(held, mix.recent_tokens))
       .fill_(true);
-  return keep.logical_and_(wanted);
+  decision.keep.logical_and_(wanted);
+  return decision;
 }
 
 std::vector<KeepDecision> NammMixPolicy::decide(const UpdateView& view) const {
@@ -60,7 +83,8 @@ std::vector<KeepDecision> NammMixPolicy::decide(const UpdateView& view) const {
     decisions.push_back({at::zeros({layer.offsets.back()}, layer.positions.options().dtype(at::kBool)), {}});
   }
   for (size_t r = 0; r < view.rows.size(); ++r) {
-    const at::Tensor keep = chosen(mixed[r], view.rows[r]);
+    const auto [keep, lengths, scores, excess] =
+        chosen(mixed[r], view.rows[r], protected_of_row(view, r, mixed[r].positions));
     const at::Tensor by_position =
         at::zeros({view.rows[r].tokens_processed}, keep.options()).index_copy_(0, mixed[r].positions, keep);
     for (size_t l = 0; l < view.layers.size(); ++l) {
@@ -69,6 +93,10 @@ std::vector<KeepDecision> NammMixPolicy::decide(const UpdateView& view) const {
       decisions[l]
           .keep.narrow(0, begin, n)
           .copy_(by_position.index_select(0, layer.positions.narrow(0, begin, n)));
+      if (!excess.defined()) continue;
+      if (!decisions[l].excess.defined())
+        decisions[l].excess = at::zeros({std::ssize(view.rows), heads}, excess.options());
+      decisions[l].excess.select(0, static_cast<int64_t>(r)).copy_(excess.view({1}));
     }
   }
   for (size_t l = 0; l < view.layers.size(); ++l) {

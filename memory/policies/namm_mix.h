@@ -15,7 +15,7 @@ namespace namm::memory {
 /// One decision a token for all layers and heads, from the mixture of mix_scorer.h: those that score below 0
 /// are forgotten, or with `mix.keep_fraction` all but the best within that share of the tokens read so far
 /// (rounded down, at least one). The newest `mix.recent_tokens` and the first `mix.sinks` tokens go before
-/// all others and count towards the share; with `cache_cap` at most so many stay. Of equal scores the older
+/// all others but protected ones and count towards the share; with `cache_cap` at most so many stay. Of equal scores the older
 /// token stays; NaN counts as below 0 and comes last. Where heads hold different tokens, each keeps what it
 /// holds of those that stay, and its newest. Ours.
 class NammMixPolicy final : public EvictionPolicy {
@@ -33,8 +33,9 @@ class NammMixPolicy final : public EvictionPolicy {
   std::vector<MixedTokens> scores(const UpdateView& view) const;
 
  private:
-  /// bool [U], which of a row's tokens stay.
-  at::Tensor chosen(const MixedTokens& tokens, const RowView& row) const;
+  /// Which of a row's tokens stay, as one segment. protected_tokens bool [U] or undefined.
+  KeepDecision chosen(const MixedTokens& tokens, const RowView& row,
+                      const at::Tensor& protected_tokens) const;
 
   NammConfig config_;
   at::Tensor theta_;

@@ -87,6 +87,29 @@ TEST(Table, NammMixIsTheSubjectWhereNammIsNotThere) {
       << "the named subject is not there";
 }
 
+TEST(Table, WithoutAMemoryTheFirstRowWithABudgetIsTheMeasure) {
+  StageResult plain = stage();
+  plain.policies[1].policy = "recency";
+  plain.budget = "65536 bytes";
+  const Table table = make_table({{"run", {plain}}});
+  EXPECT_FALSE(row(table, "full").cells.at("needle/hop").cache_differs);
+  EXPECT_FALSE(row(table, "recency").cells.at("needle/hop").cache_differs);
+  EXPECT_TRUE(row(table, "h2o").cells.at("needle/hop").cache_differs);
+  EXPECT_THAT(to_markdown(table), HasSubstr("first row's with a budget"));
+}
+
+TEST(Table, WhatIsProtectedBeyondABudgetIsSaid) {
+  StageResult guarded = stage();
+  EXPECT_THAT(to_markdown(make_table({{"run", {guarded}}})), Not(HasSubstr("‡")));
+  guarded.policies[2].tasks[0].contexts[1].excess_tokens = 10;  // of two heads, in one of two contexts
+  const Table table = make_table({{"run", {guarded}}});
+  EXPECT_DOUBLE_EQ(row(table, "h2o").cells.at("needle/hop").excess_tokens, 2.5);
+  EXPECT_THAT(to_markdown(table), HasSubstr("up to 2.5 tokens a head beyond"));
+  EXPECT_THAT(to_csv(table), HasSubstr("excess_tokens"));
+  EXPECT_THAT(to_latex(table), HasSubstr("ddagger"));
+  EXPECT_DOUBLE_EQ(to_json(table)["rows"][2]["cells"]["needle/hop"]["excess_tokens"], 2.5);
+}
+
 TEST(Table, CellsAreMeansOverContexts) {
   const Table table = make_table({{"run", {stage()}}});
   const TableCell& cell = row(table, "namm").cells.at("needle/hop");

@@ -86,6 +86,24 @@ class CacheFile : public ::testing::Test {
   c10::InferenceMode inference_;
 };
 
+TEST_F(CacheFile, ProtectedTextStaysProtected) {
+  SessionOptions options = options_of();
+  options.policy = std::make_shared<TestPolicy>(kPeriod, Needs{}, [](int64_t, int64_t, int64_t p) {
+    return p < 3 || (p >= 40 && p < 45) || p % 32 == 31;
+  });
+  Session first(options), second(options);
+  const RowId row = first.add_row();
+  first.protect(row, std::vector<TokenSpan>{{0, 3}, {40, 45}});
+  read(first, row, normal({40, 24}, 1));
+  SavedCache{first.state(row), normal({9}, 3), kIdentity}.save(path(), options);
+  const RowId other = second.adopt(SavedCache::load(path(), options, kIdentity).row);
+  EXPECT_EQ(second.state(other).protected_spans, (std::vector<TokenSpan>{{0, 3}, {40, 45}}));
+  // The spans come on top of those of a new row; this policy keeps the first ones only.
+  second.protect(other, std::vector<TokenSpan>{{46, 48}});
+  EXPECT_ANY_THROW(read(second, other, normal({24, 24}, 2)));
+  EXPECT_NO_THROW(read(first, row, normal({24, 24}, 2)));
+}
+
 TEST_F(CacheFile, GoesOnBitForBit) {
   for (const PositionMode positions : {PositionMode::original, PositionMode::compacted}) {
     for (const int64_t period : {kPeriod, int64_t{0}}) {

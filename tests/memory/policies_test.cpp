@@ -264,6 +264,49 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
   }
 }
 
+// Whatever the budget, and within it where it suffices.
+TEST_P(PolicyConformance, ProtectedTokensStay) {
+  const Protection protection{.sinks = 3, .recent_tokens = 2, .text = {}};
+  const std::vector<TokenSpan> spans = {{5, 9}, {30, 41}};
+  UpdateView view = make_view(some_rows());
+  for (LayerView& layer : view.layers) {
+    std::vector<at::Tensor> parts;
+    for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
+      const RowView& row = view.rows[s / static_cast<size_t>(kShape.kv_heads)];
+      parts.push_back(protected_tokens(
+          layer.positions.narrow(0, layer.offsets[s], layer.offsets[s + 1] - layer.offsets[s]),
+          row.tokens_processed, protection, spans));
+    }
+    layer.protected_tokens = at::cat(parts);
+  }
+  for (const Budget& budget : {Budget::of_tokens(1), Budget::of_tokens(15), Budget::of_fraction(0.5)}) {
+    PolicyArguments with = given();
+    with.budget = budget;
+    with.config.cache_cap = 2;  // namm's own limit
+    const std::vector<KeepDecision> decisions = make(with)->decide(view);
+    for (size_t l = 0; l < decisions.size(); ++l) {
+      const LayerView& layer = view.layers[l];
+      const KeepDecision& decision = decisions[l];
+      EXPECT_FALSE(layer.protected_tokens.logical_and(decision.keep.logical_not()).any().item<bool>());
+      // Only these spend their budget head by head.
+      const std::set<std::string> others = {"full",    "namm",      "namm-mix",
+                                            "adakv",   "pyramidkv", "namm-counts-random"};
+      if (others.contains(name())) continue;
+      for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
+        const int64_t begin = layer.offsets[s], length = layer.offsets[s + 1] - begin;
+        const auto place = static_cast<int64_t>(s);
+        const auto heads = static_cast<size_t>(kShape.kv_heads);
+        const int64_t guarded = layer.protected_tokens.narrow(0, begin, length).sum().item<int64_t>();
+        const int64_t allowed =
+            budget_counts(budget, nullptr, view.rows[s / heads], kShape, view.token_bytes)[0];
+        EXPECT_EQ(decision.lengths.view({-1})[place].item<int64_t>(),
+                  std::min(length, std::max(allowed, guarded)));
+        EXPECT_EQ(decision.excess.view({-1})[place].item<int64_t>(), std::max<int64_t>(0, guarded - allowed));
+      }
+    }
+  }
+}
+
 TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
   Row row = make_row(3, 0, 64);
   for (auto* tensors : {&row.positions, &row.ema, &row.column_sums, &row.key_norms, &row.recent_attention,

@@ -175,7 +175,7 @@ TEST(SelectTop, SumsOverAllQueriesAreNotThoseOfTheLastOnes) {
   EXPECT_EQ(keep(2), (Indices{1, 2}));
 }
 
-TEST(SelectTop, WhatIsProtectedNeverWidensTheBudget) {
+TEST(SelectTop, ThePolicysOwnWindowNeverWidensTheBudget) {
   const Indices offsets = {0, 6};
   const at::Tensor scores = at::tensor({0.f, 1.f, 2.f, 3.f, 4.f, 5.f});
   const auto keep = [&](const SegmentBudget& budget) {
@@ -186,6 +186,43 @@ TEST(SelectTop, WhatIsProtectedNeverWidensTheBudget) {
   EXPECT_EQ(keep({.tokens = 2, .recent = 4, .sinks = 4}), (Indices{4, 5}));
   EXPECT_EQ(keep({.tokens = 1, .recent = 1, .sinks = 1}), (Indices{5}));
   EXPECT_EQ(keep({.tokens = 3, .recent = 100, .sinks = 100}), (Indices{3, 4, 5}));
+}
+
+at::Tensor flags(const Indices& which, int64_t n) {
+  return at::zeros({n}, at::kBool).index_fill_(0, at::tensor(which, at::kLong), true);
+}
+
+TEST(SelectTop, ProtectedTokensGoFirstAndWidenTheBudget) {
+  const Indices offsets = {0, 6};
+  LayerView layer = layer_of(offsets);
+  layer.protected_tokens = flags({1, 2, 5}, 6);
+  const at::Tensor scores = at::tensor({9.f, 0.f, kNaN, 8.f, 7.f, 0.f});
+  const auto choose = [&](int64_t tokens) { return select_top(scores, layer, 1, {{.tokens = tokens}}); };
+  EXPECT_EQ(kept(choose(4), offsets, 0), (Indices{0, 1, 2, 5}));
+  EXPECT_EQ(choose(4).excess.item<int64_t>(), 0);
+  EXPECT_EQ(kept(choose(1), offsets, 0), (Indices{1, 2, 5}));
+  EXPECT_EQ(choose(1).excess.item<int64_t>(), 2);
+  EXPECT_EQ(lengths(choose(1)), (Indices{3}));
+  layer.protected_tokens = {};
+  EXPECT_FALSE(choose(1).excess.defined());
+  layer.protected_tokens = flags({1}, 5);
+  EXPECT_THROW(choose(1), c10::Error);
+}
+
+TEST(SelectThreshold, ProtectedTokensStayAndBeatTheCap) {
+  const Indices offsets = {0, 4, 8};
+  const at::Tensor scores = at::tensor({-1.f, kNaN, 3.f, -1.f, -1.f, -1.f, -1.f, -1.f});
+  const at::Tensor guarded = flags({0, 1, 3, 7}, 8);
+  const KeepDecision ragged = select_threshold(scores, offsets, 2, HeadMode::ragged, 0, guarded);
+  EXPECT_EQ(kept(ragged, offsets, 0), (Indices{0, 1, 2, 3}));
+  EXPECT_EQ(kept(ragged, offsets, 1), (Indices{3}));
+  const KeepDecision capped = select_threshold(scores, offsets, 2, HeadMode::ragged, 2, guarded);
+  EXPECT_EQ(kept(capped, offsets, 0), (Indices{0, 1, 3}));
+  EXPECT_EQ(kept(capped, offsets, 1), (Indices{3}));
+  EXPECT_TRUE(at::equal(capped.excess, at::tensor({1, 0}, at::kInt).view({1, 2})));
+  const KeepDecision parity = select_threshold(scores, offsets, 2, HeadMode::parity, 2, guarded);
+  EXPECT_EQ(lengths(parity), (Indices{3, 3}));
+  EXPECT_EQ(kept(parity, offsets, 0), (Indices{0, 1, 3}));
 }
 
 TEST(SelectTop, SinksArePositionsNotIndices) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,10 +16,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include "core/random.h"
+#include "memory/cache_file.h"
 #include "memory/session.h"
 #include "tests/memory/counting_allocator.h"
 #include "tests/memory/naive_session.h"
 #include "tests/memory/random_tensors.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/tolerances.h"
 
 namespace namm::memory {
@@ -140,6 +143,7 @@ class Fuzz {
         break;
       case 5:
         if (random_.uniform_int(8) == 0) give_up_a_step();
+        if (random_.uniform_int(8) == 0) save_and_restore(pick());
         break;
       case 6:
         misuse();
@@ -197,6 +201,22 @@ class Fuzz {
     session_->drop(id);
     ++calls_;
     rows_.erase(id);
+  }
+
+  // The row goes on from a file, as another one.
+  void save_and_restore(RowId id) {
+    if (rows_.at(id).tokens == 0 || rows_.at(id).torn) return;
+    const std::filesystem::path path = folder_.path() / "row.h5";
+    SavedCache{session_->state(id), at::zeros({1}), {}}.save(path, session_->options());
+    const RowId other = session_->adopt(SavedCache::load(path, session_->options(), {}).row);
+    calls_ += 3;
+    NaiveRow row = rows_.at(id);
+    for (NaiveLayer& layer : row.layers) {
+      for (auto& tokens : layer.growing) tokens = std::make_shared<int64_t>(*tokens);
+    }
+    rows_.emplace(other, std::move(row));
+    compare_contents(other);
+    drop(id);
   }
 
   std::vector<RowId> pick_rows() {
@@ -378,6 +398,7 @@ class Fuzz {
   }
 
   RandomStream random_;
+  testing::TemporaryDirectory folder_;
   at::Tensor pool_;
   NaiveSession naive_;
   std::unique_ptr<Session> session_;

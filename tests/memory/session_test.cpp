@@ -16,6 +16,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include "memory/attend.h"
+#include "memory/policy_list.h"
 #include "tests/memory/counting_allocator.h"
 #include "tests/memory/toy_transformer.h"
 #include "tests/support/compare_tensors.h"
@@ -297,6 +298,52 @@ TEST(Session, DecisionObserverSeesWhatWasDecided) {
 }
 
 // A policy that breaks its contract is named, nothing is corrupted.
+TEST(Session, ProtectedTokensOutliveEveryUpdate) {
+  SessionOptions options;
+  options.shape = kShape;
+  options.policy = make_policy("recency", [] {
+    PolicyArguments arguments;
+    arguments.config.period_tokens = 32;
+    arguments.config.sinks = 0;
+    arguments.budget = Budget::of_tokens(10);
+    return arguments;
+  }());
+  options.protect = {.sinks = 2, .recent_tokens = 3, .text = {}};
+  Session session(options);
+  const RowId row = session.add_row(), plain = session.add_row();
+  const std::vector<TokenSpan> spans = {{7, 20}, {40, 42}};
+  session.protect(row, spans);
+  read(session, row, normal({32, 24}, 1));
+  // 2 sinks, 13 marked, 3 recent: 8 more than the budget, in each of four heads.
+  EXPECT_EQ(session.usage(row).lengths, (std::vector<int64_t>{18, 18, 18, 18}));
+  EXPECT_EQ(session.usage(row).excess_tokens, 4 * 8);
+  const RowId fork = session.fork(row, 0, 0);
+  read(session, fork, normal({32, 24}, 2));
+  EXPECT_EQ(session.usage(fork).excess_tokens, 4 * 10) << "40 and 41 are marked too";
+  const at::Tensor positions = session.segment(fork, 1, 1).positions;
+  EXPECT_TRUE(at::equal(positions, at::cat({at::arange(2), at::arange(7, 20), at::arange(40, 42),
+                                            at::arange(61, 64)})));
+  read(session, plain, normal({32, 24}, 1));
+  EXPECT_EQ(session.usage(plain).lengths, (std::vector<int64_t>{10, 10, 10, 10}));
+  EXPECT_EQ(session.usage(plain).excess_tokens, 0);
+  EXPECT_TRUE(at::equal(session.segment(plain, 0, 0).positions,
+                        at::cat({at::arange(2), at::arange(24, 32)})));
+  EXPECT_NE(error_of([&] { session.protect(row, std::vector<TokenSpan>{{5, 4}}); }), "no error");
+  EXPECT_NE(error_of([&] { session.protect(row, std::vector<TokenSpan>{{-1, 4}}); }), "no error");
+}
+
+// A policy that does not know of protection harms nobody.
+TEST(Session, APolicyThatForgetsWhatIsProtectedIsRefused) {
+  SessionOptions options = options_of(32);
+  options.policy = std::make_shared<TestPolicy>(32, Needs{}, keep_every_third);
+  options.protect.sinks = 2;
+  Session session(options);
+  const RowId row = session.add_row();
+  EXPECT_THAT(error_of([&] { read(session, row, normal({32, 24}, 1)); }),
+              HasSubstr("protected tokens must be kept"));
+  EXPECT_EQ(session.usage(row).tokens, 32 * 4);
+}
+
 TEST(Session, WrongDecisionsAreRefused) {
   struct Wrong : TestPolicy {
     using TestPolicy::TestPolicy;
