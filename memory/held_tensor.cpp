@@ -1,9 +1,11 @@
 #include "memory/held_tensor.h"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include <sys/mman.h>
+#include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -24,6 +26,14 @@ at::Tensor held_empty(at::IntArrayRef sizes, const at::TensorOptions& options) {
 
 at::Tensor held_copy(const at::Tensor& x) {
   return held_empty(x.sizes(), x.options()).copy_(x);
+}
+
+void give_back_pages(const at::Tensor& x) {
+  if (!x.is_cpu() || !x.is_contiguous()) return;
+  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(x.data_ptr());
+  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + x.nbytes()) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 void return_freed_memory() {

@@ -17,6 +17,11 @@ at::Tensor held_empty(at::IntArrayRef sizes, const at::TensorOptions& options);
 /// A contiguous copy that is held so.
 at::Tensor held_copy(const at::Tensor& x);
 
+/// Gives the system the pages that lie wholly inside `x`, a contiguous part of a tensor of the processor that
+/// nobody will read again: its content is lost. For moves of large tensors part by part, that need not hold
+/// both copies.
+void give_back_pages(const at::Tensor& x);
+
 /// Gives the system what the C library's allocator keeps of freed blocks. Takes milliseconds: for moments at
 /// which much was freed.
 void return_freed_memory();

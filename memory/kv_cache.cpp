@@ -77,15 +77,19 @@ void LayerCache::append(const at::Tensor& keys, const at::Tensor& values, int64_
   const int64_t used = segment.lengths[0];
   if (used + tokens > segment.capacity) {
     const int64_t capacity = grown_capacity(used + tokens);
-    const auto grown = [&](const at::Tensor& field) {
-      at::Tensor result = held_empty({heads * capacity, head_dim_}, options_);
-      if (used > 0) by_head(result, heads).narrow(1, 0, used).copy_(by_head(field, heads).narrow(1, 0, used));
-      return result;
+    // Both before either is filled: where memory ends, the cache is as it was.
+    at::Tensor grown_keys = held_empty({heads * capacity, head_dim_}, options_),
+               grown_values = held_empty({heads * capacity, head_dim_}, options_);
+    const auto move = [&](at::Tensor& field, at::Tensor& grown) {
+      for (int64_t h = 0; h < heads && used > 0; ++h) {
+        const at::Tensor head = field.narrow(0, segment.starts[h], used);
+        grown.narrow(0, h * capacity, used).copy_(head);
+        give_back_pages(head);
+      }
+      field = std::move(grown);
     };
-    // Both before either is replaced: where memory ends, the cache is as it was.
-    at::Tensor grown_keys = grown(segment.keys), grown_values = grown(segment.values);
-    segment.keys = std::move(grown_keys);
-    segment.values = std::move(grown_values);
+    move(segment.keys, grown_keys);
+    move(segment.values, grown_values);
     segment.capacity = capacity;
     for (int64_t h = 0; h < heads; ++h) segment.starts[h] = h * capacity;
   }
@@ -155,26 +159,23 @@ at::Tensor LayerCache::moved_keys_before(int64_t updates) const {
                  moves_.inverse_frequencies);
 }
 
-// Head by head, so that no more than one head's tokens are copied beside the old and the new rows.
-at::Tensor LayerCache::gathered(const Piece& piece, const at::Tensor& index,
-                                const std::vector<int64_t>& lengths) const {
-  at::Tensor rows;
+// Head by head, so that no more than one head's tokens are copied beside the old and the new rows; of the old
+// ones nothing at their last use, where no fork holds them.
+void LayerCache::gather(const Piece& piece, const at::Tensor& index, const std::vector<int64_t>& lengths,
+                        Use use, at::Tensor& rows) const {
   int64_t first = 0, head_first = 0;
   for (int64_t h = 0; h < kv_heads(); ++h) {
     std::vector<at::Tensor> pieces;
     for (const auto& segment : segments_) pieces.push_back(piece(*segment, h));
     const at::Tensor head = pieces.size() == 1 ? pieces[0] : at::cat(pieces);
-    if (!rows.defined()) {
-      std::vector<int64_t> sizes = head.sizes().vec();
-      sizes[0] = index.size(0);
-      rows = held_empty(sizes, head.options());
-    }
     at::Tensor target = rows.narrow(0, first, lengths[h]);
     at::index_select_out(target, head, 0, index.narrow(0, first, lengths[h]) - head_first);
+    for (size_t s = 0; s < pieces.size() && use == Use::last; ++s) {
+      if (segments_[s].use_count() == 1) give_back_pages(pieces[s]);
+    }
     first += lengths[h];
     head_first += lengths_[h];
   }
-  return rows;
 }
 
 void LayerCache::compact(const at::Tensor& index, std::vector<int64_t> lengths) {
@@ -182,25 +183,37 @@ void LayerCache::compact(const at::Tensor& index, std::vector<int64_t> lengths) 
   segment->starts.resize(lengths.size());
   std::exclusive_scan(lengths.begin(), lengths.end(), segment->starts.begin(), int64_t{0});
   segment->lengths = lengths;
-  const auto gather = [&](const Piece& piece) { return gathered(piece, index, lengths); };
-  segment->values = gather([](const CacheSegment& s, int64_t h) { return s.values_of(h); });
-  segment->positions = gather([](const CacheSegment& s, int64_t h) { return s.positions_of(h); });
+  // All large ones before an old one is touched: where memory ends, the cache is as it was.
+  const int64_t kept = index.size(0);
+  segment->values = held_empty({kept, head_dim_}, options_);
+  at::Tensor keys = held_empty({kept, head_dim_}, options_);
+  segment->positions = held_empty({kept}, options_.dtype(at::kLong));
+  if (moves_.moves())
+    segment->places = held_empty({kept, 1 + moves_.remembered_updates}, options_.dtype(at::kLong));
+  const auto positions_of = [](const CacheSegment& s, int64_t h) { return s.positions_of(h); };
+  gather(positions_of, index, lengths, Use::not_last, segment->positions);
   if (moves_.moves()) {
-    segment->read_keys = gather([](const CacheSegment& s, int64_t h) {
-      return s.read_keys.defined() ? s.read_keys.narrow(0, s.starts[h], s.lengths[h]) : s.keys_of(h);
-    });
+    const auto places = [this](const CacheSegment& s, int64_t h) { return places_of(s, h); };
+    gather(places, index, lengths, Use::not_last, segment->places);
     std::vector<at::Tensor> now;
     for (const int64_t n : lengths)
       now.push_back(at::arange(next_position_ - n, next_position_, index.options()));
-    segment->places = gather([this](const CacheSegment& s, int64_t h) { return places_of(s, h); });
     const at::Tensor earlier = segment->places.narrow(1, 0, moves_.remembered_updates).clone();
     segment->places.narrow(1, 1, moves_.remembered_updates).copy_(earlier);
     segment->places.select(1, 0).copy_(at::cat(now));
-    segment->keys = rotated(segment->read_keys, segment->positions, segment->places.select(1, 0),
-                            moves_.inverse_frequencies);
-  } else {
-    segment->keys = gather([](const CacheSegment& s, int64_t h) { return s.keys_of(h); });
   }
+  const auto values_of = [](const CacheSegment& s, int64_t h) { return s.values_of(h); };
+  gather(values_of, index, lengths, Use::last, segment->values);
+  const auto read_keys_of = [](const CacheSegment& s, int64_t h) {
+    return s.read_keys.defined() ? s.read_keys.narrow(0, s.starts[h], s.lengths[h]) : s.keys_of(h);
+  };
+  gather(read_keys_of, index, lengths, Use::last, keys);
+  if (moves_.moves()) {
+    segment->read_keys = keys;
+    keys = rotated(segment->read_keys, segment->positions, segment->places.select(1, 0),
+                   moves_.inverse_frequencies);
+  }
+  segment->keys = std::move(keys);
   lengths_ = std::move(lengths);
   segments_.assign(1, std::move(segment));
 }

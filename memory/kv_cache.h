@@ -78,8 +78,8 @@ class LayerCache {
   at::Tensor moved_keys_before(int64_t updates) const;
 
   /// Replaces all segments by one of exactly the tokens `index` (int64 [K], increasing, into the packed
-  /// order), of which head h keeps lengths[h]. The old segments are released, unless a fork still holds them,
-  /// when the new one is complete. A cache that moves its keys then rotates each head's to consecutive places
+  /// order), of which head h keeps lengths[h]. The old segments are released head by head, unless a fork
+  /// holds them; the cache is lost where this throws. A cache that moves its keys then rotates each head's to consecutive places
   /// that end at the newest token's position, from the keys as they were read, so that no number of moves
   /// adds up rounding; it must be called at every update, also where nothing leaves.
   void compact(const at::Tensor& index, std::vector<int64_t> lengths);
@@ -88,7 +88,10 @@ class LayerCache {
   /// What a segment holds of one head, [n] or [n, ...].
   using Piece = std::function<at::Tensor(const CacheSegment&, int64_t kv_head)>;
   at::Tensor packed(const Piece& piece) const;
-  at::Tensor gathered(const Piece& piece, const at::Tensor& index, const std::vector<int64_t>& lengths) const;
+  enum class Use { last, not_last };  ///< of what `piece` gives, views then, whose pages may go
+  /// rows [K] or [K, ...]: filled.
+  void gather(const Piece& piece, const at::Tensor& index, const std::vector<int64_t>& lengths, Use use,
+              at::Tensor& rows) const;
   at::Tensor places_of(const CacheSegment& segment, int64_t kv_head) const;
 
   int64_t head_dim_;

@@ -78,7 +78,7 @@ def run(folder: Path) -> None:
         checks.that(rows[policy]["excess_tokens"] == 44, f"{policy}: 64 protected, 20 allowed", rows)
     text = namm("table", folder / "run")
     checks.that("‡" in text.out and "44" in text.out, "the table says so", text)
-    missing = namm("run", config, "--out", folder / "missing", "--set", "memory.protect.text=[{from: NOWHERE}]")
+    missing = namm("run", config, "--out", folder / "missing", "memory.protect.text=[{from: NOWHERE}]")
     checks.that(
         missing.code == 3 and "needle/hop" in missing.err and "NOWHERE" in missing.err, "a mark that no context has", missing
     )
