@@ -118,7 +118,8 @@ Outcome Outcome::from_values(const std::vector<double>& values) {
 
 Evaluation::Evaluation(std::shared_ptr<const models::Archive> archive, EvaluationOptions options)
     : archive_(std::move(archive)), options_(std::move(options)) {
-  if (options_.positions == memory::PositionMode::compacted) inverse_frequencies_ = archive_->inverse_frequencies();
+  if (options_.positions == memory::PositionMode::compacted)
+    inverse_frequencies_ = archive_->inverse_frequencies();
 }
 
 memory::SessionOptions Evaluation::session_options(
@@ -252,7 +253,7 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
 memory::FeatureStatistics Evaluation::calibrate(const memory::NammConfig& config, const tasks::Task& task,
                                                 const std::vector<tasks::Sample>& samples) const {
   auto options = session_options(std::make_shared<memory::FullPolicy>());
-  options.extra_needs.spectrogram = config.spectrogram;
+  options.extra_needs.spectrogram = config.needed_spectrogram();
   options.extra_period_tokens = config.period_tokens;
   Session session(options);
   memory::FeatureStatistics statistics;

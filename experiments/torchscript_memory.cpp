@@ -64,7 +64,7 @@ def forward(self, attention: Tensor, positions: Tensor, state: Dict[str, Tensor]
     weights = (weights * (1.0 - self.beta)).to(self.float32_type).unsqueeze(0).unsqueeze(2)
     decay = self.beta ** float(frames)
     scores = torch.full([kv_heads, tokens], self.minus_infinity, dtype=self.float32_type, device=attention.device)
-    ema_all = torch.zeros([kv_heads, tokens, self.n_fft // 2 + 1], dtype=self.float32_type, device=attention.device)
+    ema_all = torch.zeros([kv_heads, tokens, self.numbers], dtype=self.float32_type, device=attention.device)
     tail = torch.zeros([kv_heads, context, tokens], dtype=self.float32_type, device=attention.device)
     lengths = torch.zeros([kv_heads], dtype=self.int64_type, device=attention.device)
     for head in range(kv_heads):
@@ -79,13 +79,19 @@ def forward(self, attention: Tensor, positions: Tensor, state: Dict[str, Tensor]
         if self.rounds:
             fresh = fresh.to(self.bfloat16_type).to(self.float32_type)
         torch.narrow(signal, 1, context, queries).copy_(fresh.t())
-        previous = torch.zeros([n, self.n_fft // 2 + 1], dtype=self.float32_type, device=attention.device)
+        previous = torch.zeros([n, self.numbers], dtype=self.float32_type, device=attention.device)
         if known > 0:
             old = torch.narrow(state["attention"][head], 1, 0, known)
             torch.narrow(torch.narrow(signal, 0, 0, known), 1, 0, context).copy_(old.t())
             torch.narrow(previous, 0, 0, known).copy_(torch.narrow(state["ema"][head], 0, 0, known))
-        magnitudes = torch.abs(torch.fft_rfft(signal.unfold(1, self.n_fft, self.hop_length) * self.window))
-        ema = (magnitudes * weights).sum(1) + decay * previous
+        frequencies = torch.fft_rfft(signal.unfold(1, self.n_fft, self.hop_length) * self.window)
+        if self.complex:
+            parts = torch.view_as_real(frequencies)
+            imaginary = torch.narrow(torch.select(parts, 3, 1), 2, 1, self.numbers - parts.size(2))
+            seen = torch.cat([torch.select(parts, 3, 0), imaginary], 2)
+        else:
+            seen = torch.abs(frequencies)
+        ema = (seen * weights).sum(1) + decay * previous
         place = torch.narrow(positions[head], 0, 0, n)
         torch.narrow(scores[head], 0, 0, n).copy_(self.score_tokens(self.features(ema, place)))
         torch.narrow(ema_all[head], 0, 0, n).copy_(ema)
@@ -173,6 +179,8 @@ torch::jit::Module make_module(const memory::MemoryFile& memory) {
   integer("heads", config.bam.heads);
   integer("cache_cap", config.cache_cap);
   integer("spectral", config.spectral_count());
+  integer("numbers", config.needed_spectrogram().numbers());
+  flag("complex", config.needed_spectrogram().is_complex);
   flag("takes_log", config.spectral == "log_magnitude");
   flag("parity", config.heads == "parity");
   flag("mult", config.bam.mult);

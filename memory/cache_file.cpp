@@ -291,6 +291,11 @@ std::vector<std::shared_ptr<CacheSegment>> read_segments(const Reader& reader, c
   return segments;
 }
 
+at::Tensor averages(const Reader& reader, const std::string& name, const Hdf5Shape& shape,
+                    const SpectrogramConfig& config) {
+  return config.is_complex ? reader.on_device(name, shape, at::kFloat) : reader.not_negative(name, shape);
+}
+
 AttentionRecord read_record(const Reader& reader, const std::string& root, const SessionOptions& options,
                             const Needs& needs, bool records, const RowState& row,
                             const std::vector<int64_t>& lengths) {
@@ -303,7 +308,7 @@ AttentionRecord read_record(const Reader& reader, const std::string& root, const
     known += record.known[h];
   }
   if (row.updates > 0 && needs.spectrogram)
-    record.ema = reader.not_negative(root + "/ema", {known, needs.spectrogram->bins()});
+    record.ema = averages(reader, root + "/ema", {known, needs.spectrogram->numbers()}, *needs.spectrogram);
   if (row.updates > 0 && needs.column_sums)
     record.column_sums = reader.not_negative(root + "/column_sums", {known});
   const int64_t context = needs.spectrogram ? needs.spectrogram->context_queries() : 0;

@@ -202,12 +202,14 @@ void LayerCache::compact(const at::Tensor& index, std::vector<int64_t> lengths) 
     segment->places.narrow(1, 1, moves_.remembered_updates).copy_(earlier);
     segment->places.select(1, 0).copy_(at::cat(now));
   }
+  // Moved keys need further memory below, so that nothing may go before.
+  const Use use = moves_.moves() ? Use::not_last : Use::last;
   const auto values_of = [](const CacheSegment& s, int64_t h) { return s.values_of(h); };
-  gather(values_of, index, lengths, Use::last, segment->values);
+  gather(values_of, index, lengths, use, segment->values);
   const auto read_keys_of = [](const CacheSegment& s, int64_t h) {
     return s.read_keys.defined() ? s.read_keys.narrow(0, s.starts[h], s.lengths[h]) : s.keys_of(h);
   };
-  gather(read_keys_of, index, lengths, Use::last, keys);
+  gather(read_keys_of, index, lengths, use, keys);
   if (moves_.moves()) {
     segment->read_keys = keys;
     keys = rotated(segment->read_keys, segment->positions, segment->places.select(1, 0),

@@ -39,6 +39,12 @@ void NammConfig::check(const ConfigNode& node) const {
   }
 }
 
+SpectrogramConfig NammConfig::needed_spectrogram() const {
+  SpectrogramConfig needed = spectrogram;
+  needed.is_complex = spectral == "complex";
+  return needed;
+}
+
 int64_t NammConfig::scorers() const {
   if (sharing == "per_layer") return transformer.layers;
   if (sharing == "per_head") return transformer.layers * transformer.kv_heads;

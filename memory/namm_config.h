@@ -95,6 +95,8 @@ struct NammConfig {
   NammConfig();
   void check(const ConfigNode& node) const;  ///< relations between the fields
 
+  /// The transform that the features need: `spectrogram`, with its complex parts where `features` says so.
+  SpectrogramConfig needed_spectrogram() const;
   /// Numbers of a token that come from the spectrogram.
   int64_t spectral_count() const { return spectral_feature_count(spectral, spectrogram); }
   /// Numbers of a token that the scorer sees: recency, then spectral.

@@ -13,6 +13,7 @@ namespace namm::memory {
 /// What a scorer sees of a token's moving average E (namm-semantics 2.4):
 ///   magnitude      E itself, as in the paper;
 ///   log_magnitude  log(E + 1e-4): the magnitudes are heavy-tailed, their logarithms are not;
+///   complex        E of real and imaginary parts instead of magnitudes: the phase counts;
 ///   dc_only        the constant bin E[:, 0] alone, which is smoothed attention.
 std::vector<std::string> spectral_feature_kinds();
 

@@ -31,9 +31,9 @@ void check_signal(const at::Tensor& signal, const SpectrogramConfig& config) {
 }
 
 void check_previous(const at::Tensor& previous, int64_t tokens, const SpectrogramConfig& config) {
-  TORCH_CHECK(previous.dim() == 2 && previous.size(0) == tokens && previous.size(1) == config.bins() &&
+  TORCH_CHECK(previous.dim() == 2 && previous.size(0) == tokens && previous.size(1) == config.numbers() &&
                   previous.scalar_type() == at::kFloat,
-              "[ema] previous must be float32 [", tokens, ", ", config.bins(), "], is ",
+              "[ema] previous must be float32 [", tokens, ", ", config.numbers(), "], is ",
               previous.scalar_type(), " ", previous.sizes());
 }
 
@@ -47,10 +47,14 @@ at::Tensor spectrogram(const at::Tensor& signal, const SpectrogramConfig& config
   check_signal(signal, config);
   const int64_t frame_count = (signal.size(1) - config.context_queries()) / config.hop_length;
   if (signal.size(0) == 0 || frame_count == 0)
-    return at::zeros({signal.size(0), frame_count, config.bins()}, signal.options());
+    return at::zeros({signal.size(0), frame_count, config.numbers()}, signal.options());
   const at::Tensor window = at::hann_window(config.n_fft, /*periodic=*/true, signal.options());
   const at::Tensor frames = signal.unfold(/*dimension=*/1, config.n_fft, config.hop_length);
-  return at::fft_rfft(frames * window).abs();
+  const at::Tensor transformed = at::fft_rfft(frames * window);
+  if (!config.is_complex) return transformed.abs();
+  const at::Tensor parts = at::view_as_real(transformed);  // [K, R, bins, 2]
+  const int64_t imaginary = config.numbers() - config.bins();
+  return at::cat({parts.select(3, 0), parts.select(3, 1).narrow(2, 1, imaginary)}, 2);
 }
 
 std::vector<float> ema_weights(int64_t frames, const SpectrogramConfig& config) {
@@ -71,10 +75,10 @@ float ema_carry(int64_t frames, const SpectrogramConfig& config) {
 
 at::Tensor ema_update(const at::Tensor& magnitudes, const at::Tensor& previous,
                       const SpectrogramConfig& config) {
-  TORCH_CHECK(
-      magnitudes.dim() == 3 && magnitudes.size(2) == config.bins() && magnitudes.scalar_type() == at::kFloat,
-      "[ema] magnitudes must be float32 [tokens, frames, ", config.bins(), "], are ",
-      magnitudes.scalar_type(), " ", magnitudes.sizes());
+  TORCH_CHECK(magnitudes.dim() == 3 && magnitudes.size(2) == config.numbers() &&
+                  magnitudes.scalar_type() == at::kFloat,
+              "[ema] magnitudes must be float32 [tokens, frames, ", config.numbers(), "], are ",
+              magnitudes.scalar_type(), " ", magnitudes.sizes());
   check_previous(previous, magnitudes.size(0), config);
   const int64_t frames = magnitudes.size(1);
   const at::Tensor weights = at::tensor(ema_weights(frames, config)).to(magnitudes.device());
@@ -85,13 +89,13 @@ at::Tensor spectrogram_ema(const at::Tensor& signal, const at::Tensor& previous,
                            const SpectrogramConfig& config, Backend backend) {
   check_signal(signal, config);
   check_previous(previous, signal.size(0), config);
-  if (uses_cpu_kernels(backend, signal) && cpu::has_fourier_kernel(config.n_fft))
+  if (uses_cpu_kernels(backend, signal) && !config.is_complex && cpu::has_fourier_kernel(config.n_fft))
     return cpu::spectrogram_ema(signal, previous, config);
   // Tiles bound the magnitudes to about 64 MiB.
   const int64_t frames = (signal.size(1) - config.context_queries()) / config.hop_length;
   const int64_t tile =
-      std::max<int64_t>(1, (int64_t{1} << 24) / std::max<int64_t>(1, frames * config.bins()));
-  at::Tensor result = at::empty({signal.size(0), config.bins()}, signal.options());
+      std::max<int64_t>(1, (int64_t{1} << 24) / std::max<int64_t>(1, frames * config.numbers()));
+  at::Tensor result = at::empty({signal.size(0), config.numbers()}, signal.options());
   for (int64_t begin = 0; begin < signal.size(0); begin += tile) {
     const int64_t count = std::min(tile, signal.size(0) - begin);
     result.narrow(0, begin, count)

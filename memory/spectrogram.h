@@ -19,7 +19,13 @@ struct SpectrogramConfig {
   std::string attention_dtype =
       "float32";  ///< float32 | bfloat16: type that attention is rounded to, each head's and the group's mean
 
+  bool is_complex = false;  ///< real and imaginary parts instead of magnitudes; no key of its own, see
+                            ///< NammConfig::needed_spectrogram
+
   int64_t bins() const { return n_fft / 2 + 1; }
+  /// D, numbers of a frame: magnitudes of the bins, or their real parts and then the imaginary parts that are
+  /// not always 0, n_fft in all.
+  int64_t numbers() const { return is_complex ? n_fft : bins(); }
   /// Queries of the previous period that the first frame still covers.
   int64_t context_queries() const { return n_fft - hop_length; }
 
@@ -41,12 +47,12 @@ struct SpectrogramConfig {
 /// the policy (namm-semantics 1.9). Called on every head's probabilities, then on their mean.
 at::Tensor round_attention(const at::Tensor& attention, const SpectrogramConfig& config);
 
-/// Magnitudes of the frames of `signal`: frame t covers signal[hop * t, hop * t + n_fft) under a periodic
-/// Hann window, one sided, no centring, no normalisation (namm-semantics 2.3), by the obvious route (frames,
-/// window, at::fft_rfft, abs; on CUDA the transform is cuFFT's). A history shorter than the window is padded on
-/// the left with zeros, by whoever makes the signal.
+/// Magnitudes of the frames of `signal`, or their complex parts: frame t covers signal[hop * t, hop * t +
+/// n_fft) under a periodic Hann window, one sided, no centring, no normalisation (namm-semantics 2.3), by the
+/// obvious route (frames, window, at::fft_rfft, abs; on CUDA the transform is cuFFT's). A history shorter
+/// than the window is padded on the left with zeros, by whoever makes the signal.
 ///   signal [K, (n_fft - hop) + m] float32: attention to K tokens by the context queries, then by the m new
-///   queries; m a multiple of hop_length. Returns [K, m / hop, bins] float32 on the signal's device.
+///   queries; m a multiple of hop_length. Returns [K, m / hop, D] float32 on the signal's device.
 at::Tensor spectrogram(const at::Tensor& signal, const SpectrogramConfig& config);
 
 /// E of namm-semantics 2.4: sum over frames t of c_t * magnitudes[:, t] + gamma^m * previous, c_t =

@@ -140,7 +140,7 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
   const at::TensorOptions options = input.queries.options().dtype(at::kFloat);
   const int64_t tokens = cache.tokens();
   if (needs.spectrogram) {
-    features.ema = held_empty({tokens, needs.spectrogram->bins()}, options).zero_();
+    features.ema = held_empty({tokens, needs.spectrogram->numbers()}, options).zero_();
     carry_over(cache, record, record.ema, features.ema);
   }
   if (needs.column_sums) {

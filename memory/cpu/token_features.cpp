@@ -80,7 +80,7 @@ void attention_features(const LayerCache& cache, const AttentionFeatureInput& in
 
   const SpectrogramConfig* const spectrum = needs.spectrogram ? &*needs.spectrogram : nullptr;
   const int64_t frames = spectrum ? input.new_queries / spectrum->hop_length : 0;
-  const int64_t bins = spectrum ? spectrum->bins() : 0;
+  const int64_t bins = spectrum ? spectrum->numbers() : 0;
   const std::vector<float> weights = spectrum ? ema_weights(frames, *spectrum) : std::vector<float>();
   const int64_t recent = std::min(needs.recent_queries, input.new_queries);
 
@@ -113,7 +113,7 @@ void attention_features(const LayerCache& cache, const AttentionFeatureInput& in
                features.recent_attention.mutable_data_ptr<float>() + tile.row);
     }
     if (!spectrum || frames == 0) return;
-    if (has_fourier_kernel(spectrum->n_fft)) {
+    if (!spectrum->is_complex && has_fourier_kernel(spectrum->n_fft)) {
       float* const average = features.ema.mutable_data_ptr<float>() + tile.row * bins;
       spectrogram_average_tile({.attention = attention,
                                 .tokens = static_cast<size_t>(count),

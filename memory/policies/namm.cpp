@@ -26,7 +26,7 @@ NammPolicy::NammPolicy(const NammConfig& config, at::Tensor theta, FeatureStatis
 }
 
 Needs NammPolicy::needs() const {
-  return {.spectrogram = config_.spectrogram};
+  return {.spectrogram = config_.needed_spectrogram()};
 }
 
 namespace {
@@ -103,9 +103,8 @@ std::vector<KeepDecision> NammPolicy::decide(const UpdateView& view) const {
   for (size_t l = 0; l < view.layers.size(); ++l) {
     const LayerView& layer = view.layers[l];
     const at::Tensor all_scores = scores(view, features(layer, ages[l], table), layer);
-    decisions.push_back(
-        select_threshold(all_scores, layer.offsets, view.shape.kv_heads, mode_, config_.cache_cap,
-                         layer.protected_tokens));
+    decisions.push_back(select_threshold(all_scores, layer.offsets, view.shape.kv_heads, mode_,
+                                         config_.cache_cap, layer.protected_tokens));
     decisions.back().scores = all_scores;
   }
   return decisions;

@@ -30,7 +30,7 @@ memory::PolicyArguments arguments() {
 TEST(Evaluation, BaselinesMatchTheMemoryInEveryRow) {
   const auto archive =
       models::Archive::load(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/tiny-llama.pt");
-  const Evaluation evaluation(archive, 512);
+  const Evaluation evaluation(archive, {.chunk_tokens = 512});
   const auto task = tasks::make_task("needle/hop", {.context_tokens = 64, .questions_per_context = 3});
   const tasks::Sample sample = task->sample(tasks::Split::test, 0, archive->codec());
   const int64_t tag = 7;
@@ -58,7 +58,7 @@ TEST(Evaluation, BaselinesMatchTheMemoryInEveryRow) {
 TEST(Evaluation, MembersDoNotTouchEachOther) {
   const auto archive =
       models::Archive::load(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/tiny-llama.pt");
-  const Evaluation evaluation(archive, 512);
+  const Evaluation evaluation(archive, {.chunk_tokens = 512});
   memory::PolicyArguments policies = arguments();
   const int64_t n = policies.config.parameters();
   for (const auto& [context_tokens, period] : {std::pair{64, 64}, {64, 16}, {64, 48}, {64, 128}}) {
@@ -91,7 +91,7 @@ TEST(Evaluation, MembersDoNotTouchEachOther) {
 TEST(Evaluation, CalibrationSeesTheFeaturesOfTheConfig) {
   const auto archive =
       models::Archive::load(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/tiny-llama.pt");
-  const Evaluation evaluation(archive, 512);
+  const Evaluation evaluation(archive, {.chunk_tokens = 512});
   const auto task = tasks::make_task("needle/hop", {.context_tokens = 64, .questions_per_context = 2});
   const std::vector<tasks::Sample> samples = {task->sample(tasks::Split::train, 0, archive->codec())};
   memory::NammConfig config;
@@ -101,6 +101,8 @@ TEST(Evaluation, CalibrationSeesTheFeaturesOfTheConfig) {
   const auto logs = evaluation.calibrate(config, *task, samples);
   config.spectral = "dc_only";
   const auto constant = evaluation.calibrate(config, *task, samples);
+  config.spectral = "complex";
+  EXPECT_EQ(evaluation.calibrate(config, *task, samples).features(), 32);
   EXPECT_EQ(plain.count, logs.count);
   EXPECT_EQ(logs.features(), 17);
   EXPECT_EQ(constant.features(), 1);

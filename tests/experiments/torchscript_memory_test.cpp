@@ -35,7 +35,7 @@ memory::MemoryFile random_memory(const std::string& heads, int64_t cap, int64_t 
   file.parameters.assign(theta.data_ptr<float>(), theta.data_ptr<float>() + theta.numel());
   file.parameters.back() = -2;  // the score's bias: every head forgets something
   file.statistics.accumulate(
-      memory::spectral_features(at::rand({200, file.config.spectrogram.bins()}), spectral));
+      memory::spectral_features(at::rand({200, file.config.needed_spectrogram().numbers()}), spectral));
   file.provenance = {{"tasks", "needle/hop"}};
   return file;
 }
@@ -62,11 +62,11 @@ void compare(const memory::MemoryFile& file, const std::filesystem::path& folder
   torch::jit::Module module = torch::jit::load((folder / name).string());
   torch::jit::Module numbers("Numbers");
   numbers.register_buffer("updates", at::tensor(kUpdates, at::kLong));
-  const auto& spectrum = file.config.spectrogram;
+  const memory::SpectrogramConfig spectrum = file.config.needed_spectrogram();
   const int64_t context = spectrum.context_queries();
   std::vector<Head> heads(kHeads);
   for (auto& head : heads) {
-    head.ema = at::zeros({0, spectrum.bins()});
+    head.ema = at::zeros({0, spectrum.numbers()});
     head.context = at::zeros({0, context});
   }
   c10::Dict<std::string, at::Tensor> state;
@@ -151,6 +151,7 @@ TEST(TorchscriptMemory, SameScoresAndDecisionsAsThePolicy) {
   compare(random_memory("ragged", 24, 2, false), folder, "capped.pt");
   compare(random_memory("parity", 40, 4, true), folder, "parity-capped.pt");
   compare(random_memory("ragged", 0, 1, true, "log_magnitude"), folder, "log.pt");
+  compare(random_memory("ragged", 0, 1, true, "complex"), folder, "complex.pt");
   compare(random_memory("ragged", 0, 1, true, "dc_only"), folder, "constant.pt");
 }
 

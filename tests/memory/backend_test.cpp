@@ -7,9 +7,9 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <hwy/highway.h>
 
 #include <ATen/Parallel.h>
-#include <hwy/highway.h>
 
 #include "core/errors.h"
 #include "core/random.h"
@@ -34,7 +34,8 @@ struct Setting {
            std::to_string(shape.head_dim) + ", n_fft " + std::to_string(config.spectrogram.n_fft) + ", hop " +
            std::to_string(config.spectrogram.hop_length) + ", period " +
            std::to_string(config.period_tokens) + ", window " + std::to_string(window_tokens) + ", " +
-           at::toString(dtype) + ", " + config.spectrogram.attention_dtype + ", " + config.heads;
+           at::toString(dtype) + ", " + config.spectrogram.attention_dtype + ", " + config.heads + ", " +
+           config.spectral;
   }
 };
 
@@ -51,11 +52,12 @@ Setting random_setting(RandomStream& random) {
   s.shape.heads = s.shape.kv_heads * group;
   s.shape.head_dim = pick<int64_t>(random, {16, 20, 24, 32, 48, 64, 80, 96, 128});
   s.config.spectrogram.n_fft = pick<int64_t>(random, {8, 12, 16, 16, 32, 32, 32, 64});
-  s.config.spectrogram.hop_length =
-      s.config.spectrogram.n_fft / pick<int64_t>(random, {1, 2, 2, 4});
+  s.config.spectrogram.hop_length = s.config.spectrogram.n_fft / pick<int64_t>(random, {1, 2, 2, 4});
   s.config.spectrogram.attention_dtype = pick<const char*>(random, {"float32", "float32", "bfloat16"});
-  s.config.period_tokens = s.config.spectrogram.hop_length * (1 + static_cast<int64_t>(random.uniform_int(6)));
+  s.config.period_tokens =
+      s.config.spectrogram.hop_length * (1 + static_cast<int64_t>(random.uniform_int(6)));
   s.config.heads = pick<const char*>(random, {"ragged", "ragged", "parity"});
+  s.config.spectral = pick<const char*>(random, {"magnitude", "magnitude", "magnitude", "complex"});
   s.config.bam.heads = pick<int64_t>(random, {1, 2});
   s.window_tokens = pick<int64_t>(random, {0, 0, 0, 7, 50});
   s.dtype = pick(random, {at::kFloat, at::kFloat, at::kBFloat16});
@@ -68,8 +70,8 @@ struct Fed {
   std::vector<at::Tensor> outputs, positions, scores;
 };
 
-Fed feed(const Setting& s, const std::shared_ptr<const EvictionPolicy>& policy, Backend backend,
-         int64_t rows, uint64_t seed) {
+Fed feed(const Setting& s, const std::shared_ptr<const EvictionPolicy>& policy, Backend backend, int64_t rows,
+         uint64_t seed) {
   Session session({.shape = s.shape, .dtype = s.dtype, .backend = backend, .policy = policy});
   Fed fed;
   session.set_decision_observer([&](const UpdateView& view, const std::vector<KeepDecision>& decisions) {
@@ -86,18 +88,19 @@ Fed feed(const Setting& s, const std::shared_ptr<const EvictionPolicy>& policy, 
     int64_t total = 0;
     for (const RowId id : ids) {
       const int64_t room = session.tokens_until_update(id);
-      lengths.push_back(random.uniform_int(2) == 0 ? room
-                                             : 1 + static_cast<int64_t>(random.uniform_int(static_cast<uint64_t>(room))));
+      lengths.push_back(random.uniform_int(2) == 0
+                            ? room
+                            : 1 + static_cast<int64_t>(random.uniform_int(static_cast<uint64_t>(room))));
       total += lengths.back();
     }
     session.begin_step(ids, lengths);
     for (int64_t l = 0; l < s.shape.layers; ++l) {
       const uint64_t key = seed * 1000 + static_cast<uint64_t>(step * 10 + l * 3);
-      fed.outputs.push_back(session.attend(normal({total, s.shape.heads, s.shape.head_dim}, key, s.dtype),
-                                           normal({total, s.shape.kv_heads, s.shape.head_dim}, key + 1, s.dtype),
-                                           normal({total, s.shape.kv_heads, s.shape.head_dim}, key + 2, s.dtype), l,
-                                           1.5 / std::sqrt(static_cast<double>(s.shape.head_dim)),
-                                           s.window_tokens));
+      fed.outputs.push_back(
+          session.attend(normal({total, s.shape.heads, s.shape.head_dim}, key, s.dtype),
+                         normal({total, s.shape.kv_heads, s.shape.head_dim}, key + 1, s.dtype),
+                         normal({total, s.shape.kv_heads, s.shape.head_dim}, key + 2, s.dtype), l,
+                         1.5 / std::sqrt(static_cast<double>(s.shape.head_dim)), s.window_tokens));
     }
     session.update();
   }
@@ -106,7 +109,7 @@ Fed feed(const Setting& s, const std::shared_ptr<const EvictionPolicy>& policy, 
 }
 
 std::shared_ptr<const EvictionPolicy> random_memory(const NammConfig& config, uint64_t seed) {
-  const std::vector<double> mean(static_cast<size_t>(config.spectrogram.bins()), 0.01),
+  const std::vector<double> mean(static_cast<size_t>(config.spectral_count()), 0.01),
       variance(mean.size(), 0.02);
   return std::make_shared<NammPolicy>(config, normal({1, config.parameters()}, seed) * 0.3,
                                       FeatureStatistics::from_variance(100, mean, variance));
@@ -174,7 +177,8 @@ TEST(Backend, RowsAndThreadsDoNotChangeABit) {
   const Fed alone = feed(setting, policy, Backend::cpu, 3, 4);
   at::set_num_threads(threads);
   ASSERT_EQ(all.outputs.size(), alone.outputs.size());
-  for (size_t i = 0; i < all.outputs.size(); ++i) EXPECT_TRUE(at::equal(all.outputs[i], alone.outputs[i])) << i;
+  for (size_t i = 0; i < all.outputs.size(); ++i)
+    EXPECT_TRUE(at::equal(all.outputs[i], alone.outputs[i])) << i;
   EXPECT_EQ(all.kept, alone.kept);
 }
 
@@ -212,14 +216,16 @@ class LyingPolicy final : public EvictionPolicy {
     for (const LayerView& layer : view.layers) {
       at::Tensor scores = at::ones({layer.offsets.back()});
       if (view.backend == Backend::reference && layer.layer == 1) scores[14] = 1.5;
-      decisions.push_back({at::ones({layer.offsets.back()}, at::kBool), at::full({1, 2}, 8, at::kInt), scores});
+      decisions.push_back(
+          {at::ones({layer.offsets.back()}, at::kBool), at::full({1, 2}, 8, at::kInt), scores});
     }
     return decisions;
   }
 };
 
 TEST(Backend, CheckNamesADifference) {
-  Session session({.shape = {2, 2, 2, 16}, .backend = Backend::check, .policy = std::make_shared<LyingPolicy>()});
+  Session session(
+      {.shape = {2, 2, 2, 16}, .backend = Backend::check, .policy = std::make_shared<LyingPolicy>()});
   const std::vector<RowId> ids{session.add_row()};
   session.begin_step(ids, std::vector<int64_t>{8});
   for (int64_t l = 0; l < 2; ++l)

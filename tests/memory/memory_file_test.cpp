@@ -103,7 +103,7 @@ TEST_F(MemoryFileTest, TheShippedMemoryIsReadAndHashesAsBefore) {
 
 TEST_F(MemoryFileTest, EveryMemberOfTheFamilyComesBackAsItWas) {
   for (const std::string text :
-       {"features: log_magnitude", "features: dc_only", "scorer: linear",
+       {"features: log_magnitude", "features: complex", "features: dc_only", "scorer: linear",
         "{scorer: mlp, mlp: {hidden_dim: 5}}",
         "{scorer: linear, parameters: per_layer, transformer: {layers: 3}}",
         "{bam: {hidden_dim: 4}, parameters: per_head, transformer: {layers: 3, kv_heads: 2}}",

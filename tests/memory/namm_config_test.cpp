@@ -23,6 +23,8 @@ TEST(NammConfig, ParameterCountsFollow) {
   EXPECT_EQ(read("{}").parameters(), 4172);
   EXPECT_EQ(read("features: dc_only").parameters(), 9 * 96 + 96 + 32 * 18 + 18 + 9 + 1);
   EXPECT_EQ(read("features: log_magnitude").parameters(), 4172);
+  EXPECT_EQ(read("features: complex").parameters(), 40 * 96 + 96 + 32 * 80 + 80 + 40 + 1);
+  EXPECT_FALSE(read("{}").needed_spectrogram().is_complex);
   EXPECT_EQ(read("scorer: linear").parameters(), 26);
   EXPECT_EQ(read("scorer: mlp").parameters(), 25 * 32 + 32 + 32 + 1);
   EXPECT_EQ(read("{scorer: mlp, mlp: {hidden_layers: 2, hidden_dim: 8}}").parameters(),
@@ -69,7 +71,7 @@ TEST(NammConfig, WhatDoesNotGoTogetherIsRefused) {
   refused("mlp: {hidden_dim: 8}", "memory.yaml:1", "scorer is bam");
   refused("scorer: linear\nmix: {keep_fraction: 0.5}", "memory.yaml:2", "scorer is linear");
   refused("scorer: bamm", "memory.yaml:1:9", "one of bam, mlp, linear, mix");
-  refused("features: complex", "memory.yaml:1:11", "one of magnitude, log_magnitude, dc_only");
+  refused("features: phase", "memory.yaml:1:11", "one of magnitude, log_magnitude, complex, dc_only");
   refused("{parameters: per_head, bam: {hidden_dim: 4096}, transformer: {layers: 4096, kv_heads: 4096}}",
           "memory.yaml:1:14", "more than can be evolved");
 }

@@ -52,7 +52,7 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
                                 .logical_or(all == tokens - 1);
     const at::Tensor positions = all.masked_select(here);
     row.positions.push_back(positions);
-    row.ema.push_back(at::rand({positions.size(0), 17}));
+    row.ema.push_back(at::rand({positions.size(0), 32}));
     row.column_sums.push_back(at::rand({positions.size(0)}));
     row.key_norms.push_back(at::rand({positions.size(0)}));
     row.recent_attention.push_back(at::rand({positions.size(0)}));
@@ -62,7 +62,8 @@ Row make_row(int64_t tag, int64_t member, int64_t tokens) {
   return row;
 }
 
-UpdateView make_view(const std::vector<Row>& rows) {
+// `spectral`: kind of features that the averages are for.
+UpdateView make_view(const std::vector<Row>& rows, const std::string& spectral = "magnitude") {
   UpdateView view;
   view.shape = kShape;
   view.token_bytes = 64;
@@ -76,7 +77,7 @@ UpdateView make_view(const std::vector<Row>& rows) {
       for (int64_t h = 0; h < kShape.kv_heads; ++h) {
         const auto s = static_cast<size_t>(l * kShape.kv_heads + h);
         positions.push_back(row.positions[s]);
-        ema.push_back(row.ema[s]);
+        ema.push_back(spectral == "complex" ? row.ema[s] : row.ema[s].narrow(1, 0, 17));
         sums.push_back(row.column_sums[s]);
         norms.push_back(row.key_norms[s]);
         recent.push_back(row.recent_attention[s]);
@@ -143,7 +144,8 @@ PolicyArguments arguments(const Subject& subject = {}) {
   at::manual_seed(21);
   result.parameters = at::randn({2, result.config.parameters()}) * 0.2;
   for (const int64_t bias : result.config.score_biases()) result.parameters.select(1, bias).fill_(0.1);
-  result.statistics.accumulate(spectral_features(at::rand({500, 17}), subject.spectral));
+  result.statistics.accumulate(
+      spectral_features(at::rand({500, subject.spectral == "complex" ? 32 : 17}), subject.spectral));
   auto recorded = std::make_shared<RecordedCounts>();
   for (const Row& row : some_rows()) {
     for (int64_t update = 0; update <= row.view.update; ++update) {
@@ -161,6 +163,7 @@ class PolicyConformance : public ::testing::TestWithParam<Subject> {
  protected:
   const std::string& name() const { return GetParam().policy; }
   PolicyArguments given() const { return arguments(GetParam()); }
+  UpdateView view_of(const std::vector<Row>& rows) const { return make_view(rows, GetParam().spectral); }
   std::shared_ptr<const EvictionPolicy> make(const PolicyArguments& with) const {
     return make_policy(name(), with);
   }
@@ -188,7 +191,7 @@ std::vector<Subject> subjects() {
 TEST_P(PolicyConformance, DecisionsAreConsistent) {
   const auto policy = make(given());
   EXPECT_EQ(policy->name(), name());
-  const UpdateView view = make_view(some_rows());
+  const UpdateView view = view_of(some_rows());
   const std::vector<KeepDecision> decisions = policy->decide(view);
   ASSERT_EQ(decisions.size(), view.layers.size());
   for (size_t l = 0; l < decisions.size(); ++l) {
@@ -207,7 +210,7 @@ TEST_P(PolicyConformance, DecisionsAreConsistent) {
 }
 
 TEST_P(PolicyConformance, TheSameViewGivesTheSameDecision) {
-  const UpdateView view = make_view(some_rows());
+  const UpdateView view = view_of(some_rows());
   const auto first = make(given())->decide(view), second = make(given())->decide(view);
   for (size_t l = 0; l < first.size(); ++l) EXPECT_TRUE(at::equal(first[l].keep, second[l].keep));
 }
@@ -215,19 +218,19 @@ TEST_P(PolicyConformance, TheSameViewGivesTheSameDecision) {
 TEST_P(PolicyConformance, NeitherOrderNorCompanyOfARowMatters) {
   const auto policy = make(given());
   const std::vector<Row> rows = some_rows();
-  const UpdateView together = make_view(rows), turned = make_view({rows[2], rows[0], rows[1]});
+  const UpdateView together = view_of(rows), turned = view_of({rows[2], rows[0], rows[1]});
   const auto kept_together = policy->decide(together), kept_turned = policy->decide(turned);
   for (size_t r = 0; r < rows.size(); ++r) {
     const auto expected = kept_of_row(together, kept_together, r);
     EXPECT_EQ(kept_of_row(turned, kept_turned, (r + 1) % 3), expected) << "row " << r << " in another order";
-    const UpdateView alone = make_view({rows[r]});
+    const UpdateView alone = view_of({rows[r]});
     EXPECT_EQ(kept_of_row(alone, policy->decide(alone), 0), expected) << "row " << r << " alone";
   }
 }
 
 TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
   if (!takes_budget(name())) GTEST_SKIP() << "takes no budget";
-  const UpdateView view = make_view(some_rows());
+  const UpdateView view = view_of(some_rows());
   using Kind = Budget::Kind;
   for (const Budget& budget :
        {Budget::match_namm(), Budget{Kind::match_namm_layers, 0, 0}, Budget{Kind::match_namm_heads, 0, 0},
@@ -268,7 +271,7 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
 TEST_P(PolicyConformance, ProtectedTokensStay) {
   const Protection protection{.sinks = 3, .recent_tokens = 2, .text = {}};
   const std::vector<TokenSpan> spans = {{5, 9}, {30, 41}};
-  UpdateView view = make_view(some_rows());
+  UpdateView view = view_of(some_rows());
   for (LayerView& layer : view.layers) {
     std::vector<at::Tensor> parts;
     for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
@@ -289,8 +292,8 @@ TEST_P(PolicyConformance, ProtectedTokensStay) {
       const KeepDecision& decision = decisions[l];
       EXPECT_FALSE(layer.protected_tokens.logical_and(decision.keep.logical_not()).any().item<bool>());
       // Only these spend their budget head by head.
-      const std::set<std::string> others = {"full",    "namm",      "namm-mix",
-                                            "adakv",   "pyramidkv", "namm-counts-random"};
+      const std::set<std::string> others = {"full",  "namm",      "namm-mix",
+                                            "adakv", "pyramidkv", "namm-counts-random"};
       if (others.contains(name())) continue;
       for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
         const int64_t begin = layer.offsets[s], length = layer.offsets[s + 1] - begin;
@@ -313,7 +316,7 @@ TEST_P(PolicyConformance, ARowOfOneTokenKeepsIt) {
                         &row.key_similarity, &row.expected_attention}) {
     for (at::Tensor& tensor : *tensors) tensor = tensor.narrow(0, tensor.size(0) - 1, 1);
   }
-  const UpdateView view = make_view({row});
+  const UpdateView view = view_of({row});
   for (const KeepDecision& decision : make(given())->decide(view))
     EXPECT_TRUE(decision.keep.all().item<bool>());
 }

@@ -1,5 +1,6 @@
 #include "memory/spectrogram.h"
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,36 @@ TEST(Spectrogram, EqualsTheReferenceForManyShapes) {
     }
   }
   EXPECT_GT(compared.values, 15000);
+}
+
+TEST(Spectrogram, ComplexPartsAreRealOnesThenImaginaryOnes) {
+  Comparison compared;
+  for (const int64_t n_fft : {32, 15, 2}) {
+    const SpectrogramConfig config{.n_fft = n_fft, .hop_length = 1, .is_complex = true};
+    ASSERT_EQ(config.numbers(), n_fft);
+    const at::Tensor signal = random_signal(3, config.context_queries() + 4, 7);
+    const at::Tensor times = at::arange(n_fft, at::kDouble);
+    const at::Tensor hann = (1 - (times * (2 * M_PI / static_cast<double>(n_fft))).cos()) / 2;
+    const at::Tensor frames = signal.to(at::kDouble).unfold(1, n_fft, 1) * hann;  // [3, 4, n_fft]
+    std::vector<at::Tensor> parts;
+    for (int64_t f = 0; f < config.bins(); ++f)
+      parts.push_back(
+          (frames * (times * (2 * M_PI * static_cast<double>(f) / static_cast<double>(n_fft))).cos()).sum(2));
+    for (int64_t f = 1; f < (n_fft + 1) / 2; ++f)
+      parts.push_back(
+          (frames * (times * (2 * M_PI * static_cast<double>(f) / static_cast<double>(n_fft))).sin())
+              .sum(2)
+              .neg());
+    const at::Tensor expected = at::stack(parts, 2);
+    compared.near(spectrogram(signal, config), expected, tolerances::implementations::spectrogram, true,
+                  std::to_string(n_fft));
+    const at::Tensor previous = random_signal(3, n_fft, 8) - 0.5;
+    for (const Backend backend : {Backend::automatic, Backend::reference}) {
+      compared.near(spectrogram_ema(signal, previous, config, backend),
+                    ema_update(expected.to(at::kFloat), previous, config), tolerances::implementations::ema,
+                    true, std::to_string(n_fft) + ", " + to_string(backend));
+    }
+  }
 }
 
 TEST(Spectrogram, ASegmentHasTheSameBitsWhateverStandsBesideIt) {
