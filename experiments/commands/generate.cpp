@@ -45,6 +45,7 @@ struct Options {
   std::string budget;
   std::string positions;
   std::string protect;
+  std::string backend = "auto";
   std::string save_cache;
   std::string load_cache;
   int64_t period_tokens = 0;
@@ -122,6 +123,7 @@ Policy make_policy(const Options& options, const models::Archive& archive) {
   if (options.period_tokens > 0) arguments.config.period_tokens = options.period_tokens;
   if (!options.positions.empty()) arguments.config.positions = options.positions;
   arguments.config.protect = parse_protection(options.protect);
+  arguments.config.backend = options.backend;
   if (from_memory && arguments.config.period_tokens % arguments.config.spectrogram.hop_length != 0) {
     throw ConfigError(format_text("--period-tokens {}: a multiple of the memory's hop_length = {}",
                                   arguments.config.period_tokens, arguments.config.spectrogram.hop_length));
@@ -237,6 +239,7 @@ void generate(const Options& options) {
   session_options.dtype = archive->dtype();
   session_options.device = device;
   session_options.policy = policy.policy;
+  session_options.backend = memory::backend(options.backend);
   session_options.protect = policy.protect;
   session_options.positions = policy.positions;
   if (policy.positions == memory::PositionMode::compacted)
@@ -366,6 +369,11 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
   command->add_option("--protect", options->protect,
                       "Tokens that stay under every policy, whatever the budget: "
                       "\"{sinks: N, recent_tokens: N, text: [{from: TEXT, to: TEXT}]}\"");
+  command
+      ->add_option("--backend", options->backend,
+                   "How attention and updates are computed; check runs two and compares them")
+      ->check(CLI::IsMember({"auto", "reference", "cpu", "check"}))
+      ->capture_default_str();
   command->add_option("--save-cache", options->save_cache,
                       "Write the cache after the prompt to this file (.h5), before the answer");
   command->add_option(

@@ -50,6 +50,7 @@ def refused(folder: Path) -> None:
         ((*policy, "--positions", "compacted"), "memory.positions = original, this command has compacted"),
         ((*policy, "--seed", 5), "memory.seed = 1, this command has 5"),
         ((*policy, "--chunk-tokens", 7), "chunk_tokens = 1024, this command has 7"),
+        ((*policy, "--backend", "check"), "memory.backend = auto, this command has check"),
     ]
     for arguments, text in cases:
         result = namm(*MODEL, "--load-cache", file, *arguments)
