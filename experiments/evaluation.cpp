@@ -7,6 +7,7 @@
 #include <ATen/Functions.h>
 
 #include "core/errors.h"
+#include "core/text.h"
 #include "memory/policies/full.h"
 #include "memory/session.h"
 #include "models/generator.h"

@@ -34,7 +34,8 @@ const ToyTransformer& toy() {
 
 // When each token leaves, by tokens read: [layer * Hk + head][position].
 struct Lifetimes {
-  std::vector<std::vector<int64_t>> leaves_at;
+  std::vector<std::vector<int64_t>> leaves_at =
+      std::vector<std::vector<int64_t>>(static_cast<size_t>(kShape.layers * kShape.kv_heads));
 };
 
 class Oracle {
@@ -45,7 +46,6 @@ class Oracle {
       for (size_t s = 0; s + 1 < layer.offsets.size(); ++s) {
         const RowView& row = view.rows[s / static_cast<size_t>(kShape.kv_heads)];
         Lifetimes& lifetimes = of_tag_[row.tag];
-        lifetimes.leaves_at.resize(static_cast<size_t>(kShape.layers * kShape.kv_heads));
         auto& head = lifetimes.leaves_at[l * static_cast<size_t>(kShape.kv_heads) +
                                          s % static_cast<size_t>(kShape.kv_heads)];
         head.resize(static_cast<size_t>(row.tokens_processed), std::numeric_limits<int64_t>::max());

@@ -203,7 +203,7 @@ TEST(SelectTop, ProtectedTokensGoFirstAndWidenTheBudget) {
   EXPECT_EQ(kept(choose(1), offsets, 0), (Indices{1, 2, 5}));
   EXPECT_EQ(choose(1).excess.item<int64_t>(), 2);
   EXPECT_EQ(lengths(choose(1)), (Indices{3}));
-  layer.protected_tokens = {};
+  layer.protected_tokens = at::Tensor();
   EXPECT_FALSE(choose(1).excess.defined());
   layer.protected_tokens = flags({1}, 5);
   EXPECT_THROW(choose(1), c10::Error);

@@ -28,6 +28,7 @@ namespace namm::memory {
 namespace {
 
 using testing::CountingAllocator;
+using testing::NaiveLayer;
 using testing::NaiveRow;
 using testing::NaiveSession;
 using testing::NaiveToken;

@@ -54,22 +54,25 @@ TEST(TokenSpans, SpecialTokensHaveTheirText) {
 }
 
 TEST(TokenSpans, BytePairsOfAnyText) {
-  const auto data = nlohmann::json::parse(
-      read_file(std::filesystem::path(NAMM_TEST_DATA) / "tokenizers" / "gpt2.json"));
-  const ByteLevelBpe codec(data.at("data"), {}, 0);
+  const auto data =
+      nlohmann::json::parse(read_file(std::filesystem::path(NAMM_TEST_DATA) / "tokenizers" / "gpt2.json"));
+  const ByteLevelBpe bpe(data.at("data"), {}, 0);
+  const TokenCodec& codec = bpe;
   const std::string text = "Remember: the key is 4271. 雪が降る🙂 Then forget the rest, 4271 or not.";
   const std::vector<int64_t> ids = codec.encode(text);
-  for (const MarkedText& mark :
-       {MarkedText{"Remember", "4271"}, MarkedText{"雪", "る"}, MarkedText{"🙂", ""}, MarkedText{"4271", ""}}) {
+  for (const MarkedText& mark : {MarkedText{"Remember", "4271"}, MarkedText{"雪", "る"},
+                                 MarkedText{"🙂", ""}, MarkedText{"4271", ""}}) {
     const auto found = find_spans(codec, ids, {mark});
     ASSERT_FALSE(found.empty()) << mark.from;
     for (const TokenSpan& span : found) {
-      const std::string held =
-          codec.decode({ids.begin() + span.begin, ids.begin() + span.end}, /*skip_special=*/false);
+      const auto text_of = [&](int64_t begin, int64_t end) {
+        return codec.decode(std::vector<int64_t>(ids.begin() + begin, ids.begin() + end));
+      };
+      const std::string held = text_of(span.begin, span.end);
       EXPECT_NE(held.find(mark.from), std::string::npos) << held;
       EXPECT_NE(held.find(mark.to), std::string::npos) << held;
       // Neither end is more than a token too wide.
-      const std::string inner = codec.decode({ids.begin() + span.begin + 1, ids.begin() + span.end});
+      const std::string inner = text_of(span.begin + 1, span.end);
       EXPECT_EQ(inner.find(mark.from), std::string::npos) << inner;
     }
   }
