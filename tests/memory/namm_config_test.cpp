@@ -123,7 +123,7 @@ TEST(SpectralFeatures, AreWhatTheirNamesSay) {
   namm::testing::Comparison().absolute(spectral_features(ema, "log_magnitude"), logs, 1e-6, "logarithms");
   EXPECT_TRUE(at::equal(ema, at::tensor({0.f, 1.f, 0.5f, 2.f}).view({2, 2})))
       << "the cache's own numbers stay";
-  EXPECT_THROW(spectral_features(ema, "complex"), ConfigError);
+  EXPECT_THROW(spectral_features(ema, "phase"), ConfigError);
 }
 
 TEST(MlpScorer, IsThatOfTheReference) {
