@@ -164,7 +164,7 @@ const PolicyResult* subject_of(const StageResult& stage, const TableLayout& layo
 /// Whose cache size the other rows of a stage must match.
 const PolicyResult* equal_to(const StageResult& stage, const TableLayout& layout) {
   const PolicyResult* subject = subject_of(stage, layout);
-  if (subject != nullptr) return subject;
+  if (subject != nullptr || !layout.subject.empty()) return subject;
   const auto budgeted = std::ranges::find_if(stage.policies, [&](const PolicyResult& policy) {
     return !stage.budget.empty() && policy.policy != layout.full;
   });
