@@ -1,6 +1,7 @@
 #include "models/stop_text.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace namm::models {
@@ -12,11 +13,16 @@ StopText::StopText(std::vector<std::string> texts) : texts_(std::move(texts)) {
 std::string StopText::add(std::string_view piece) {
   if (met_) return {};
   held_ += piece;
-  size_t first = std::string::npos;
-  for (const std::string& text : texts_) first = std::min(first, held_.find(text));
-  if (first != std::string::npos) {
+  std::optional<std::pair<size_t, size_t>> first;  // end and beginning
+  for (const std::string& text : texts_) {
+    const size_t begin = held_.find(text);
+    if (begin == std::string::npos) continue;
+    const std::pair place(begin + text.size(), begin);
+    first = first ? std::min(*first, place) : place;
+  }
+  if (first) {
     met_ = true;
-    return std::exchange(held_, {}).substr(0, first);
+    return std::exchange(held_, {}).substr(0, first->second);
   }
   // The longest end of the text that begins one of the stop texts.
   size_t open = 0;

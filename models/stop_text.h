@@ -6,7 +6,7 @@
 
 namespace namm::models {
 
-/// Ends an answer at the first of several texts, which does not belong to it. Fed with the answer piece by
+/// Ends an answer at that one of several texts which is complete first, and which does not belong to it. Fed with the answer piece by
 /// piece; a piece that may be the beginning of such a text is held back until it is known.
 class StopText {
  public:
