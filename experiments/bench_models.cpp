@@ -260,7 +260,10 @@ class Population {
     const std::vector<int64_t> limits(rows.size(), kNewTokens);
     models::TokenObserver margins;
     if (observe) {
-      margins = [&](size_t row, int64_t, const at::Tensor& of_row) { all.add(places[row], of_row); };
+      margins = [&](size_t row, int64_t, const at::Tensor& of_row) {
+        all.add(places[row], of_row);
+        return true;
+      };
     }
     auto ids = generator.greedy(rows, logits, limits, {}, margins);
     for (size_t i = 0; i < rows.size(); ++i) all.ids[places[i]] = std::move(ids[i]);

@@ -188,16 +188,30 @@ const Tokenizer& Archive::codec() const {
   return *state_->codec;
 }
 
-std::vector<int64_t> Archive::encode_prompt(std::string_view text, bool chat) const {
-  const Contract& contract = state_->contract;
-  if (chat && !contract.has_chat()) {
+const Contract& Archive::chat_contract() const {
+  if (!state_->contract.has_chat())
     throw ConfigError(state_->path.string() + ": this model has no chat form; leave the chat setting out");
-  }
+  return state_->contract;
+}
+
+std::vector<int64_t> Archive::encode_prompt(std::string_view text, bool chat) const {
   std::vector<int64_t> ids = codec().prefix();
   const auto rest =
-      chat ? codec().encode_wrapped(contract.chat_prefix, text, contract.chat_suffix) : codec().encode(text);
+      chat ? codec().encode_wrapped(chat_contract().chat_prefix, text, chat_contract().chat_suffix)
+           : codec().encode(text);
   ids.insert(ids.end(), rest.begin(), rest.end());
   return ids;
+}
+
+std::vector<int64_t> Archive::encode_chat_begin(std::string_view context) const {
+  std::vector<int64_t> ids = codec().prefix();
+  const auto rest = codec().encode_wrapped(chat_contract().chat_prefix, context, {});
+  ids.insert(ids.end(), rest.begin(), rest.end());
+  return ids;
+}
+
+std::vector<int64_t> Archive::encode_chat_end(std::string_view question) const {
+  return codec().encode_wrapped({}, question, chat_contract().chat_suffix);
 }
 
 at::Tensor Archive::embed(const at::Tensor& ids) const {

@@ -48,6 +48,10 @@ class Archive {
   /// special tokens that stand in `text` itself stay text. Throws ConfigError where the model has no chat
   /// form, DataError as `codec`.
   std::vector<int64_t> encode_prompt(std::string_view text, bool chat) const;
+  /// The same in two pieces, a context and what is asked about it, each encoded by itself: prefix, the chat
+  /// form's first part and `context`; `question` and the chat form's second part.
+  std::vector<int64_t> encode_chat_begin(std::string_view context) const;
+  std::vector<int64_t> encode_chat_end(std::string_view question) const;
 
   /// ids int64 [S] -> [S, hidden]. Throws DataError on an id outside the vocabulary.
   at::Tensor embed(const at::Tensor& ids) const;
@@ -58,6 +62,8 @@ class Archive {
 
  private:
   Archive();
+  /// Throws ConfigError where the model has no chat form.
+  const Contract& chat_contract() const;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -109,6 +109,13 @@ std::vector<std::vector<int64_t>> Generator::greedy(std::span<const memory::RowI
                                                     std::span<const int64_t> max_new_tokens,
                                                     std::span<const int64_t> stop_ids,
                                                     const TokenObserver& on_token) {
+  return generate(rows, std::move(logits), max_new_tokens, stop_ids, Sampler(), on_token);
+}
+
+std::vector<std::vector<int64_t>> Generator::generate(std::span<const memory::RowId> rows, at::Tensor logits,
+                                                      std::span<const int64_t> max_new_tokens,
+                                                      std::span<const int64_t> stop_ids,
+                                                      const Sampler& sampler, const TokenObserver& on_token) {
   const c10::InferenceMode inference;
   TORCH_CHECK(logits.dim() == 2 && logits.size(0) == static_cast<int64_t>(rows.size()) &&
                   rows.size() == max_new_tokens.size(),
@@ -123,16 +130,20 @@ std::vector<std::vector<int64_t>> Generator::greedy(std::span<const memory::RowI
     logits = logits.index_select(0, as_tensor({active.begin(), active.end()}).to(logits.device()));
   }
   while (!active.empty()) {
-    const at::Tensor best = greedy_ids(logits);
+    std::vector<DrawPlace> places;
+    for (const std::size_t i : active)
+      places.push_back({static_cast<int64_t>(i), static_cast<int64_t>(generated[i].size())});
+    const std::vector<int64_t> chosen = sampler.choose(logits, places);
     std::vector<std::size_t> going_on;
     std::vector<memory::RowId> step_rows;
     std::vector<int64_t> step_ids;
     for (std::size_t k = 0; k < active.size(); ++k) {
       const std::size_t i = active[k];
-      const int64_t id = best.const_data_ptr<int64_t>()[k];
+      const int64_t id = chosen[k];
       generated[i].push_back(id);
-      if (on_token) on_token(i, id, logits[static_cast<int64_t>(k)]);
-      if (static_cast<int64_t>(generated[i].size()) >= max_new_tokens[i] || contains(stop_ids, id)) continue;
+      const bool wanted = !on_token || on_token(i, id, logits[static_cast<int64_t>(k)]);
+      if (!wanted || static_cast<int64_t>(generated[i].size()) >= max_new_tokens[i] || contains(stop_ids, id))
+        continue;
       going_on.push_back(i);
       step_rows.push_back(rows[i]);
       step_ids.push_back(id);

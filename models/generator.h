@@ -9,6 +9,7 @@
 
 #include "memory/session.h"
 #include "models/archive.h"
+#include "models/sampler.h"
 
 namespace namm::models {
 
@@ -22,8 +23,8 @@ struct GeneratorOptions {
 using PrefillProgress = std::function<void(int64_t done, int64_t total)>;
 
 /// Called with every generated token: index of the row, id, and the float32 logits [vocabulary] that it was
-/// chosen by.
-using TokenObserver = std::function<void(size_t row, int64_t id, const at::Tensor& logits)>;
+/// chosen by. Returns whether the row goes on.
+using TokenObserver = std::function<bool(size_t row, int64_t id, const at::Tensor& logits)>;
 
 struct Scored {
   double log_likelihood = 0;  ///< sum over the target's tokens of log p(token | everything before)
@@ -48,9 +49,15 @@ class Generator {
   at::Tensor prefill_until_update(std::span<const memory::RowId> rows,
                                   std::span<const std::vector<int64_t>> ids);
 
-  /// Continues rows[i] greedily from `logits` [rows, vocabulary]: at most max_new_tokens[i] ids, a stop id
-  /// included as the last one where it was produced. Of equal logits the lowest id wins. The last id of a row
-  /// is never fed (namm-semantics 1.10).
+  /// Continues rows[i] from `logits` [rows, vocabulary]: at most max_new_tokens[i] ids, a stop id included as
+  /// the last one where it was produced. Draws are keyed by i. The last id of a row is never fed
+  /// (namm-semantics 1.10).
+  std::vector<std::vector<int64_t>> generate(std::span<const memory::RowId> rows, at::Tensor logits,
+                                             std::span<const int64_t> max_new_tokens,
+                                             std::span<const int64_t> stop_ids, const Sampler& sampler,
+                                             const TokenObserver& on_token = {});
+
+  /// `generate` with the most likely token each time, the lowest id of equal ones.
   std::vector<std::vector<int64_t>> greedy(std::span<const memory::RowId> rows, at::Tensor logits,
                                            std::span<const int64_t> max_new_tokens,
                                            std::span<const int64_t> stop_ids,

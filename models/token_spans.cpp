@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "core/errors.h"
+#include "models/token_texts.h"
 
 namespace namm::models {
 namespace {
@@ -13,16 +14,10 @@ struct Text {
   std::vector<size_t> ends;  // of each token's bytes
 };
 
-// Token by token, with what each adds behind the one before it (a tokenizer of words adds a space).
 Text decoded(const TokenCodec& codec, const std::vector<int64_t>& ids) {
   Text result;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (i == 0) {
-      result.text = codec.decode({ids[0]}, /*skip_special=*/false);
-    } else {
-      const size_t before = codec.decode({ids[i - 1]}, /*skip_special=*/false).size();
-      result.text += codec.decode({ids[i - 1], ids[i]}, /*skip_special=*/false).substr(before);
-    }
+  for (const std::string& text : token_texts(codec, ids)) {
+    result.text += text;
     result.ends.push_back(result.text.size());
   }
   return result;

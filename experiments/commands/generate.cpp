@@ -1,24 +1,30 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <tuple>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/interrupt.h"
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/text.h"
+#include "experiments/answer_text.h"
 #include "experiments/commands/command.h"
+#include "experiments/forgotten_text.h"
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
 #include "experiments/run.h"
@@ -46,6 +52,10 @@ struct Options {
   std::string positions;
   std::string protect;
   std::string backend = "auto";
+  std::string questions;
+  std::string color = "auto";
+  std::vector<std::string> stop_texts;
+  models::SamplingOptions sampling;
   std::string save_cache;
   std::string load_cache;
   int64_t period_tokens = 0;
@@ -54,6 +64,7 @@ struct Options {
   uint64_t seed = 1;
   bool chat = false;
   bool ignore_eos = false;
+  bool show_forgotten = false;
   bool json = false;
 };
 
@@ -145,34 +156,6 @@ Policy make_policy(const Options& options, const models::Archive& archive) {
   return result;
 }
 
-/// Prints text as it comes; holds back bytes that do not make a letter yet.
-class Stream {
- public:
-  explicit Stream(const TokenCodec& codec) : codec_(codec) {}
-
-  void add(int64_t id) {
-    ids_.push_back(id);
-    const std::string text = codec_.decode(ids_);
-    if (text.size() < printed_) return;
-    std::string_view rest = std::string_view(text).substr(printed_);
-    const auto invalid = first_invalid_utf8(rest);
-    constexpr size_t kLongestLetter = 4;
-    if (invalid && rest.size() - *invalid < kLongestLetter) rest = rest.substr(0, *invalid);
-    std::cout << rest << std::flush;
-    printed_ += rest.size();
-  }
-  void finish() {
-    const std::string text = codec_.decode(ids_);
-    if (text.size() > printed_) std::cout << std::string_view(text).substr(printed_);
-    std::cout << std::endl;
-  }
-
- private:
-  const TokenCodec& codec_;
-  std::vector<int64_t> ids_;
-  size_t printed_ = 0;
-};
-
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -182,21 +165,54 @@ std::string read_prompt(const std::string& path) {
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
-std::vector<int64_t> prompt_ids(const Options& options, const models::Archive& archive) {
-  const bool goes_on = !options.load_cache.empty();
-  if (goes_on && options.prompt.empty() && options.ids.empty()) return {};
-  if (options.prompt.empty() == options.ids.empty())
-    throw ConfigError("generate: name one of --prompt FILE and --ids 1,2,3");
-  if (!options.ids.empty()) {
-    if (options.chat) throw ConfigError("--chat goes with --prompt; --ids are fed as they are");
-    return parse_ids(options.ids, archive.contract().vocabulary);
+/// What is read before the answers.
+struct Prompt {
+  std::vector<int64_t> ids;                 ///< of the prompt, or of the context of all questions
+  std::vector<std::string> questions;       ///< none: the prompt itself is answered
+  std::vector<std::vector<int64_t>> asked;  ///< ids of each question
+};
+
+std::vector<std::string> read_questions(const std::string& path) {
+  std::vector<std::string> questions;
+  for (const auto& line : split(read_prompt(path), '\n')) {
+    if (const auto question = trim(line); !question.empty()) questions.emplace_back(question);
   }
-  const std::string text = read_prompt(options.prompt);
-  if (text.empty()) throw DataError(options.prompt + ": the prompt is empty: there is nothing to read");
-  std::vector<int64_t> ids = archive.encode_prompt(text, options.chat);
-  if (goes_on) ids.erase(ids.begin(), ids.begin() + std::ssize(archive.codec().prefix()));
-  if (ids.empty()) throw DataError(options.prompt + ": the model's tokenizer makes no token of this prompt");
-  return ids;
+  if (questions.empty()) throw DataError(path + ": there is no question in it; one stands in each line");
+  return questions;
+}
+
+Prompt read_prompts(const Options& options, const models::Archive& archive) {
+  Prompt prompt;
+  const bool goes_on = !options.load_cache.empty();
+  if (options.prompt.empty() && options.ids.empty() && !goes_on)
+    throw ConfigError("generate: name one of --prompt FILE and --ids 1,2,3");
+  if (!options.prompt.empty() && !options.ids.empty())
+    throw ConfigError("generate: --prompt and --ids exclude each other");
+  if (options.chat && options.prompt.empty())
+    throw ConfigError("--chat goes with --prompt; --ids are fed as they are");
+  const bool asks = !options.questions.empty();
+  const auto& contract = archive.contract();
+  if (!options.ids.empty()) prompt.ids = parse_ids(options.ids, contract.vocabulary);
+  if (!options.prompt.empty()) {
+    const std::string text = read_prompt(options.prompt);
+    if (text.empty()) throw DataError(options.prompt + ": the prompt is empty: there is nothing to read");
+    // A chat form is opened before the context and closed behind each question.
+    prompt.ids =
+        asks && options.chat ? archive.encode_chat_begin(text) : archive.encode_prompt(text, options.chat);
+    if (goes_on)
+      prompt.ids.erase(prompt.ids.begin(), prompt.ids.begin() + std::ssize(archive.codec().prefix()));
+    if (prompt.ids.empty())
+      throw DataError(options.prompt + ": the model's tokenizer makes no token of this prompt");
+  }
+  if (!asks) return prompt;
+  prompt.questions = read_questions(options.questions);
+  for (const std::string& question : prompt.questions) {
+    prompt.asked.push_back(options.chat ? archive.encode_chat_end(question)
+                                        : archive.codec().encode(question));
+    if (prompt.asked.back().empty())
+      throw DataError(options.questions + ": the model's tokenizer makes no token of \"" + question + "\"");
+  }
+  return prompt;
 }
 
 double mean_tokens(const memory::CacheUsage& usage) {
@@ -220,6 +236,102 @@ std::pair<memory::RowId, at::Tensor> adopt_cache(const std::string& path, memory
   return {session.adopt(std::move(saved.row)), saved.logits.unsqueeze(0).to(archive.device())};
 }
 
+memory::SessionOptions session_options_of(const Options& options, const models::Archive& archive,
+                                          const Policy& policy) {
+  memory::SessionOptions result;
+  result.shape = archive.contract().shape;
+  result.dtype = archive.dtype();
+  result.device = archive.device();
+  result.policy = policy.policy;
+  result.backend = memory::backend(options.backend);
+  result.protect = policy.protect;
+  result.positions = policy.positions;
+  if (policy.positions == memory::PositionMode::compacted)
+    result.inverse_frequencies = archive.inverse_frequencies();
+  return result;
+}
+
+void protect_marked_text(const Options& options, const Policy& policy, const models::Archive& archive,
+                         memory::Session& session, memory::RowId row, const std::vector<int64_t>& ids) {
+  const auto& marks = policy.protect.text;
+  if (marks.empty()) return;
+  // What a saved cache read stays marked; the text behind it need not hold the mark again.
+  const std::string where = options.prompt.empty() ? "--ids" : options.prompt;
+  session.protect(row, options.load_cache.empty()
+                           ? models::require_spans(archive.codec(), ids, marks, where)
+                           : models::find_spans(archive.codec(), ids, marks, session.tokens_processed(row)));
+}
+
+void warn_of_positions(const models::Contract& contract, int64_t prompt_tokens, int64_t new_tokens) {
+  if (contract.max_positions == 0 || prompt_tokens + new_tokens <= contract.max_positions) return;
+  log_warning(format_text(
+      "{} prompt and {} new tokens are more than the {} positions that the model claims to support; "
+      "nothing is cut, the answer may be poor",
+      prompt_tokens, new_tokens, contract.max_positions));
+}
+
+bool wants_color(const std::string& color) {
+  if (color != "auto") return color == "always";
+  return isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+}
+
+struct Answer {
+  std::vector<int64_t> ids;
+  std::optional<AnswerText> text;  ///< where the model has a tokenizer
+};
+
+/// All answers, side by side, the first one printed as it comes where `prints`.
+std::vector<Answer> answer(const Options& options, const models::Archive& archive,
+                           models::Generator& generator, const std::vector<memory::RowId>& rows,
+                           const at::Tensor& logits, bool prints) {
+  std::vector<Answer> answers(rows.size());
+  for (Answer& one : answers) {
+    if (!archive.has_codec()) continue;
+    one.text.emplace(archive.codec(), options.stop_texts, [prints](std::string_view text) {
+      if (prints) std::cout << text << std::flush;
+    });
+  }
+  if (options.max_new_tokens == 0) return answers;
+  std::optional<Progress> progress;
+  if (rows.size() > 1)
+    progress.emplace("answering", rows.size() * static_cast<uint64_t>(options.max_new_tokens), "tokens");
+  const std::vector<int64_t> limits(rows.size(), options.max_new_tokens);
+  const std::vector<int64_t> stop_ids =
+      options.ignore_eos ? std::vector<int64_t>{} : archive.contract().stop_ids;
+  auto ids = generator.generate(rows, logits, limits, stop_ids, models::Sampler(options.sampling),
+                                [&](size_t row, int64_t id, const at::Tensor&) {
+                                  if (progress) progress->advance();
+                                  const bool goes_on = !answers[row].text || answers[row].text->add(id);
+                                  return goes_on && !interrupt_requested();
+                                });
+  for (size_t i = 0; i < ids.size(); ++i) {
+    answers[i].ids = std::move(ids[i]);
+    if (answers[i].text) answers[i].text->finish();
+  }
+  return answers;
+}
+
+nlohmann::ordered_json answer_json(const Answer& answer) {
+  nlohmann::ordered_json entry;
+  entry["text"] = nullptr;
+  if (answer.text) entry["text"] = replace_invalid_utf8(answer.text->text());
+  entry["ids"] = answer.ids;
+  return entry;
+}
+
+void print_answers(const Prompt& prompt, const std::vector<Answer>& answers) {
+  const auto print_ids = [](const std::vector<int64_t>& ids) {
+    for (size_t i = 0; i < ids.size(); ++i) std::cout << (i == 0 ? "" : ",") << ids[i];
+  };
+  if (prompt.questions.empty()) {
+    if (!answers.front().text) print_ids(answers.front().ids);
+    std::cout << "\n";
+    return;
+  }
+  for (size_t i = 0; i < answers.size(); ++i)
+    std::cout << "> " << prompt.questions[i] << "\n" << trim(answers[i].text->text()) << "\n\n";
+}
+
 void generate(const Options& options) {
   options.common.apply();
   const c10::Device device = models::parse_device(options.common.device);
@@ -228,22 +340,18 @@ void generate(const Options& options) {
   ModelConfig model;
   model.archive.value = options.model;
   const auto archive = load_model(model, device);
-  const std::vector<int64_t> ids = prompt_ids(options, *archive);
+  if (!archive->has_codec() && (!options.stop_texts.empty() || options.show_forgotten))
+    archive->codec();  // says that there is none
+  if (options.show_forgotten && !options.load_cache.empty()) {
+    throw ConfigError(
+        "--show-forgotten shows the text of this command; what a saved cache has read is not in its file");
+  }
+  const Prompt prompt = read_prompts(options, *archive);
   Policy policy = make_policy(options, *archive);
   policy.identity.emplace(policy.identity.begin(), "model_sha256", archive->sha256());
   policy.identity.emplace_back("chunk_tokens", std::to_string(options.chunk_tokens));
   policy.identity.emplace_back("cpu_capability", memory::cpu_capability());
-  const models::Contract& contract = archive->contract();
-  memory::SessionOptions session_options;
-  session_options.shape = contract.shape;
-  session_options.dtype = archive->dtype();
-  session_options.device = device;
-  session_options.policy = policy.policy;
-  session_options.backend = memory::backend(options.backend);
-  session_options.protect = policy.protect;
-  session_options.positions = policy.positions;
-  if (policy.positions == memory::PositionMode::compacted)
-    session_options.inverse_frequencies = archive->inverse_frequencies();
+  const memory::SessionOptions session_options = session_options_of(options, *archive, policy);
   memory::Session session(session_options);
   models::Generator generator(archive, session, {options.chunk_tokens});
   memory::RowId row = 0;
@@ -253,27 +361,20 @@ void generate(const Options& options) {
   } else {
     std::tie(row, logits) = adopt_cache(options.load_cache, session, *archive, policy.identity);
   }
-  if (!policy.protect.text.empty()) {
-    // What a saved cache read stays marked; the text behind it need not hold the mark again.
-    const std::string where = options.prompt.empty() ? "--ids" : options.prompt;
-    session.protect(row, options.load_cache.empty()
-                             ? models::require_spans(archive->codec(), ids, policy.protect.text, where)
-                             : models::find_spans(archive->codec(), ids, policy.protect.text,
-                                                  session.tokens_processed(row)));
-  }
-  const int64_t prompt_tokens = session.tokens_processed(row) + std::ssize(ids);
-  if (contract.max_positions > 0 && prompt_tokens + options.max_new_tokens > contract.max_positions) {
-    log_warning(format_text(
-        "{} prompt and {} new tokens are more than the {} positions that the model claims to support; "
-        "nothing is cut, the answer may be poor",
-        prompt_tokens, options.max_new_tokens, contract.max_positions));
-  }
+  protect_marked_text(options, policy, *archive, session, row, prompt.ids);
+  const int64_t prompt_tokens = session.tokens_processed(row) + std::ssize(prompt.ids);
+  int64_t longest_question = 0;
+  for (const auto& ids : prompt.asked) longest_question = std::max(longest_question, std::ssize(ids));
+  warn_of_positions(archive->contract(), prompt_tokens + longest_question, options.max_new_tokens);
+  install_interrupt_handlers();
   auto start = Clock::now();
-  if (!ids.empty()) {
-    Progress progress("reading the prompt", static_cast<uint64_t>(ids.size()), "tokens");
-    const std::vector<std::vector<int64_t>> prompts{ids};
-    logits = generator.prefill(std::span(&row, 1), prompts,
-                               [&](int64_t done, int64_t) { progress.update(static_cast<uint64_t>(done)); });
+  if (!prompt.ids.empty()) {
+    Progress progress("reading the prompt", static_cast<uint64_t>(prompt.ids.size()), "tokens");
+    const std::vector<std::vector<int64_t>> prompts{prompt.ids};
+    logits = generator.prefill(std::span(&row, 1), prompts, [&](int64_t done, int64_t) {
+      progress.update(static_cast<uint64_t>(done));
+      check_interrupt();
+    });
   }
   const double prefill_seconds = seconds_since(start);
   const memory::CacheUsage usage = session.usage(row);
@@ -281,27 +382,38 @@ void generate(const Options& options) {
     memory::SavedCache{session.state(row), logits.squeeze(0), policy.identity}.save(options.save_cache,
                                                                                     session_options);
   }
-
-  std::unique_ptr<Stream> stream;
-  if (!options.json && archive->has_codec()) stream = std::make_unique<Stream>(archive->codec());
-  start = Clock::now();
-  std::vector<int64_t> generated;
-  if (options.max_new_tokens > 0) {
-    const std::vector<int64_t> stop_ids = options.ignore_eos ? std::vector<int64_t>{} : contract.stop_ids;
-    generated = generator
-                    .greedy(std::span(&row, 1), logits, std::span(&options.max_new_tokens, 1), stop_ids,
-                            [&](size_t, int64_t id, const at::Tensor&) {
-                              if (stream) stream->add(id);
-                            })
-                    .front();
+  std::vector<double> held;
+  if (options.show_forgotten) held = held_shares(session, row);
+  if (options.show_forgotten && !options.json) {
+    std::cout << mark_forgotten(archive->codec(), prompt.ids, held, wants_color(options.color)) << "\n\n"
+              << std::flush;
   }
+
+  start = Clock::now();
+  std::vector<memory::RowId> rows{row};
+  if (!prompt.asked.empty()) {
+    rows.clear();
+    for (size_t i = 0; i < prompt.asked.size(); ++i)
+      rows.push_back(session.fork(row, 0, static_cast<int64_t>(i)));
+    logits = generator.prefill(rows, prompt.asked);
+  }
+  const std::vector<Answer> answers = answer(options, *archive, generator, rows, logits,
+                                             /*prints=*/!options.json && prompt.questions.empty());
   const double decode_seconds = seconds_since(start);
-  const memory::CacheUsage final_usage = session.usage(row);
+  int64_t answered_tokens = 0;
+  for (const Answer& one : answers) answered_tokens += std::ssize(one.ids);
   if (options.json) {
     nlohmann::ordered_json document;
-    document["text"] = nullptr;
-    if (archive->has_codec()) document["text"] = replace_invalid_utf8(archive->codec().decode(generated));
-    document["ids"] = generated;
+    if (prompt.questions.empty()) {
+      document = answer_json(answers.front());
+    } else {
+      document["answers"] = nlohmann::ordered_json::array();
+      for (size_t i = 0; i < answers.size(); ++i) {
+        auto entry = answer_json(answers[i]);
+        entry["question"] = prompt.questions[i];
+        document["answers"].push_back(std::move(entry));
+      }
+    }
     document["prompt_tokens"] = prompt_tokens;
     document["cached_tokens"] = count_json(mean_tokens(usage));
     document["cache_bytes"] = usage.cache_bytes;
@@ -310,17 +422,20 @@ void generate(const Options& options) {
     document["prefill_seconds"] = prefill_seconds;
     document["decode_seconds"] = decode_seconds;
     document["policy"] = policy.policy->name();
-    document["final_cached_tokens"] = count_json(mean_tokens(final_usage));
-    document["final_cache_bytes"] = final_usage.cache_bytes;
-    std::cout << document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-    return;
-  }
-  if (stream) {
-    stream->finish();
+    if (rows.size() == 1) {
+      const memory::CacheUsage final_usage = session.usage(rows.front());
+      document["final_cached_tokens"] = count_json(mean_tokens(final_usage));
+      document["final_cache_bytes"] = final_usage.cache_bytes;
+    }
+    if (options.show_forgotten) document["held"] = held;
+    document["interrupted"] = interrupt_requested();
+    std::cout << document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
   } else {
-    for (size_t i = 0; i < generated.size(); ++i) std::cout << (i == 0 ? "" : ",") << generated[i];
-    std::cout << "\n";
+    print_answers(prompt, answers);
+    std::cout << std::flush;
   }
+  if (interrupt_requested()) throw Interrupted("stopped; what was answered until then stands above");
+  if (options.json) return;
   const auto rate = [](double tokens, double seconds) {
     return seconds > 0 ? std::round(tokens / seconds) : 0;
   };
@@ -336,8 +451,8 @@ void generate(const Options& options) {
       policy.policy->name(), prompt_tokens, std::round(mean_tokens(usage) * 10) / 10,
       std::round(1000 * mean_tokens(usage) / static_cast<double>(prompt_tokens)) / 10,
       format_bytes(static_cast<uint64_t>(usage.cache_bytes)), std::round(prefill_seconds * 100) / 100,
-      rate(static_cast<double>(ids.size()), prefill_seconds), generated.size(),
-      std::round(decode_seconds * 100) / 100, rate(static_cast<double>(generated.size()), decode_seconds)));
+      rate(static_cast<double>(prompt.ids.size()), prefill_seconds), answered_tokens,
+      std::round(decode_seconds * 100) / 100, rate(static_cast<double>(answered_tokens), decode_seconds)));
 }
 
 }  // namespace
@@ -386,12 +501,42 @@ void add_generate(CLI::App& app, const std::vector<std::string>&, Action& action
   command->add_option("--chunk-tokens", options->chunk_tokens, "Most tokens read at once")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--seed", options->seed, "Of the policy random")->capture_default_str();
+  command->add_option("--questions", options->questions,
+                      "File with a question in each line: all are answered from one reading of the prompt; - "
+                      "reads standard input");
+  command
+      ->add_option("--temperature", options->sampling.temperature,
+                   "Of sampling; 0: the most likely token each time")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  command->add_option("--top-k", options->sampling.top_k, "Sample from the K most likely tokens; 0: all")
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
+  command
+      ->add_option("--top-p", options->sampling.top_p,
+                   "Sample from the most likely tokens that together reach this probability")
+      ->check(CLI::Range(1e-6, 1.0))
+      ->capture_default_str();
+  command
+      ->add_option("--stop", options->stop_texts,
+                   "The answer ends before this text; may be given more than once")
+      ->take_all()
+      ->allow_extra_args(false);
+  command->add_flag("--show-forgotten", options->show_forgotten,
+                    "Mark what the heads have forgotten of the prompt: colours on a terminal, else [-text-] "
+                    "around what no head holds; with --json the share of heads that hold each token");
+  command->add_option("--color", options->color, "Of --show-forgotten")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "Of sampling and of the policy random")->capture_default_str();
   command->add_flag("--chat", options->chat, "Wrap the prompt as a user's message");
   command->add_flag("--ignore-eos", options->ignore_eos, "Do not stop at a stop token");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
-  command->callback([options, &action] { action = [options] { generate(*options); }; });
+  command->callback([options, &action] {
+    options->sampling.seed = options->seed;
+    action = [options] { generate(*options); };
+  });
 }
 
 }  // namespace namm::experiments

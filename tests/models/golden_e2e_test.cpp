@@ -196,9 +196,11 @@ Run generate(const Recording& recording, Session& session, const std::vector<Cas
   std::vector<std::vector<at::Tensor>> logits(cases.size());
   Generator generator(recording.archive, session, {chunk_tokens});
   const at::Tensor first = generator.prefill(run.rows, prompts);
-  run.ids = generator.greedy(
-      run.rows, first, limits, {},
-      [&](std::size_t row, int64_t, const at::Tensor& scores) { logits[row].push_back(scores); });
+  run.ids =
+      generator.greedy(run.rows, first, limits, {}, [&](std::size_t row, int64_t, const at::Tensor& scores) {
+        logits[row].push_back(scores);
+        return true;
+      });
   for (const auto& row : logits) run.logits.push_back(at::stack(row));
   return run;
 }
@@ -287,7 +289,8 @@ TEST(GoldenEndToEnd, EveryCaseOfEveryRecording) {
     cases += recording.cases.size();
   }
   std::printf(
-      "golden_e2e: %zu files, %zu cases (alone and together, two chunk sizes, two backends), %lld numbers compared, "
+      "golden_e2e: %zu files, %zu cases (alone and together, two chunk sizes, two backends), %lld numbers "
+      "compared, "
       "largest deviation %.2f of its tolerance\n",
       files.size(), cases, static_cast<long long>(compared.values), compared.worst);
 }

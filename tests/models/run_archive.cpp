@@ -123,6 +123,7 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
                          [&](std::size_t row, int64_t, const at::Tensor& scores) {
                            const at::Tensor best = std::get<0>(scores.topk(2));
                            rows[first + row].margins.push_back((best[0] - best[1]).item<double>());
+                           return true;
                          });
     decode_seconds += seconds_since(start);
     for (std::size_t k = 0; k < ids.size(); ++k) rows[first + k].generated = generated[k];
