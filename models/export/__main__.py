@@ -14,6 +14,8 @@ RoPE rules for --rope (keys in brackets have defaults):
   linear:factor=F                        frequencies divided by F
   static-ntk:factor=F,alpha=A            base * (A*F - (A-1))^(d/(d-2)), the same at every length
   llama3:factor=F,low=L,high=H,original=N
+  yarn:factor=F,original=N[,beta_fast=32,beta_slow=1,attention=A]
+  dynamic-ntk:factor=F,original=N        frozen for texts of --max-positions tokens
   every rule takes frequencies=bfloat16 as well: rounds the frequencies, as a model cast to bfloat16 as a whole has them
 """
 
@@ -26,8 +28,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     families = parser.add_subparsers(dest="family", required=True, metavar="FAMILY")
     llama = families.add_parser(
         "llama",
-        help="Llama and models of the same shape (SmolLM2, TinyLlama, ...)",
-        description="Exports a Llama from a Hugging Face folder (config.json, safetensors) or a GGUF file.",
+        help="Llama, Mistral, Qwen2, Qwen3, Phi-3 and models of the same shape (SmolLM2, TinyLlama, ...)",
+        description="Exports a Llama, Mistral, Qwen2, Qwen3 or Phi-3 from a Hugging Face folder (config.json, safetensors) or a "
+        "GGUF file. RoPE rules that depend on the length of the text (dynamic NTK, LongRoPE) are frozen for --max-positions.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,7 +20,7 @@ from models.export.contract import llama_contract
 from models.export.errors import ExportError
 from models.export.llama import Llama, LlamaSettings, places
 from models.export.operator import register_attend
-from models.export.rope import parse_rope
+from models.export.rope import checked_divisors, parse_rope
 
 
 def export_llama(options: argparse.Namespace) -> None:
@@ -44,6 +44,7 @@ def _export_llama(options: argparse.Namespace) -> None:
         if options.max_positions < 1:
             raise ExportError(f"--max-positions {options.max_positions}: expected a whole number of at least 1")
         settings = replace(settings, max_positions=options.max_positions)
+    settings = replace(settings, rope=settings.rope.for_length(settings.max_positions))
     check_sizes(settings, options.source)
     prefix, suffix = chat_wrapper(checkpoint.chat_template, checkpoint.tokenizer)
     contract = llama_contract(checkpoint, settings, options.dtype, prefix, suffix)
@@ -92,6 +93,11 @@ def check_sizes(settings: LlamaSettings, where: Path) -> None:
         raise ExportError(f"{where}: {settings.heads} query heads cannot share {settings.kv_heads} key/value heads")
     if settings.head_dim % 2 != 0 or settings.head_dim < 4:
         raise ExportError(f"{where}: head dimension {settings.head_dim}: an even number of at least 4 is needed for RoPE")
+    if settings.rotary_dim % 2 != 0 or not 4 <= settings.rotary_dim <= settings.head_dim:
+        raise ExportError(
+            f"{where}: RoPE on {settings.rotary_dim} of {settings.head_dim} components: an even number from 4 on is expected"
+        )
+    checked_divisors(settings.rope, settings.rotary_dim, str(where))
 
 
 def fill(model: Llama, checkpoint: Checkpoint, settings: LlamaSettings, where: Path, say) -> int:
@@ -105,9 +111,9 @@ def fill(model: Llama, checkpoint: Checkpoint, settings: LlamaSettings, where: P
         warnings.warn(f"{where}: the output is tied to the embedding, lm_head.weight is left out", stacklevel=2)
     for name in sorted(there - wanted.keys() - {"lm_head.weight"}):
         if name.endswith("bias"):
-            raise ExportError(f"{where}: tensor {name}: biases are not supported")
+            raise ExportError(f"{where}: tensor {name}: a bias here is not supported")
         if not name.endswith("rotary_emb.inv_freq"):
-            warnings.warn(f"{where}: tensor {name} is not part of a Llama and is left out", stacklevel=2)
+            warnings.warn(f"{where}: tensor {name} is not part of such a model and is left out", stacklevel=2)
 
     parameters = dict(model.named_parameters())
     count = 0
@@ -139,20 +145,23 @@ def quiet_torchscript():
 
 
 def write_archive(model: torch.nn.Module, extra: dict[str, str], out: Path) -> None:
-    """Writes a neighbour of `out` and renames it, so that `out` is either the old file or the whole new one."""
+    """Writes beside `out` and renames, so that `out` is either the old file or the whole new one."""
     register_attend()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    # A file by its path is written tensor by tensor (an open one is made up in memory first, several times over); the inner
+    # folder of an archive is named after it, and must not say what `out` is called.
+    file = partial / "archive.pt"
     try:
+        partial.mkdir()
         with quiet_torchscript():
-            scripted = torch.jit.script(model.eval())
-            # Through an open file, so that the archive's inner folder does not carry the temporary name.
-            with partial.open("wb") as file:
-                torch.jit.save(scripted, file, _extra_files=extra)
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(partial, out)
+            torch.jit.script(model.eval()).save(str(file), _extra_files=extra)
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(file, out)
     except RuntimeError as error:
         raise OSError(f"{out}: cannot be written ({error})") from None
     finally:
-        partial.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        if partial.is_dir():
+            partial.rmdir()

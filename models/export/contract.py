@@ -15,6 +15,7 @@ VERSION = 1
 def llama_contract(
     checkpoint: Checkpoint, settings: LlamaSettings, dtype: str, chat_prefix: str, chat_suffix: str
 ) -> dict[str, Any]:
+    partial = settings.rotary_dim != settings.head_dim
     return {
         "version": VERSION,
         "family": "llama",
@@ -29,7 +30,7 @@ def llama_contract(
         "max_positions": settings.max_positions,
         "norm_eps": settings.norm_eps,
         "dtype": dtype,
-        "rope": settings.rope.describe(),
+        "rope": settings.rope.describe() | ({"components": settings.rotary_dim} if partial else {}),
         "stop_ids": [id for id in checkpoint.stop_ids if id < settings.vocabulary],
         "tokenizer": checkpoint.tokenizer.settings if checkpoint.tokenizer else {"kind": "none"},
         "chat_prefix": chat_prefix,

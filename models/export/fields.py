@@ -33,6 +33,12 @@ class Fields:
             raise ExportError(f"{self.where}: {name} = {value!r}: expected a positive number")
         return float(value)
 
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._value(name, default)
+        if not isinstance(value, bool):
+            raise ExportError(f"{self.where}: {name} = {value!r}: expected true or false")
+        return value
+
     def refuse(self, name: str, allowed: tuple[Any, ...], why: str) -> None:
         """Raises where the field is there and has another value than the allowed ones."""
         if self.has(name) and self.values[name] not in allowed:

@@ -1,7 +1,8 @@
-"""Reads a Llama from a GGUF file; quantised tensors are expanded to float32."""
+"""Reads a model of the Llama kind from a GGUF file; quantised tensors are expanded to float32."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from models.export.checkpoint import ChatTemplate, Checkpoint
 from models.export.errors import ExportError
+from models.export.families import family_of_gguf
 from models.export.fields import Fields, id_list, reading
 from models.export.llama import LlamaSettings
 from models.export.rope import Rope, checked
@@ -27,6 +29,9 @@ LAYER_NAMES = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj",
+    "attn_qkv": "self_attn.qkv_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
     "attn_output": "self_attn.o_proj",
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
@@ -45,6 +50,8 @@ class GgufFile(Checkpoint):
         except Exception as error:  # the reader lets numpy's and struct's own errors through on a damaged file
             raise ExportError(f"{path}: not a complete GGUF file ({error})") from None
         with reading(path):
+            self._architecture = self._value("general.architecture")
+            self._family = family_of_gguf(self._architecture, str(path))
             self._tensors = {self._name(tensor.name): tensor for tensor in self._reader.tensors}
             self._check_size()
             self.settings = self._read_settings()
@@ -64,10 +71,10 @@ class GgufFile(Checkpoint):
         except Exception as error:
             raise ExportError(f"{self.path}: tensor {stored.name} cannot be read ({error})") from None
         heads = {"q_proj": self.settings.heads, "k_proj": self.settings.kv_heads}.get(name.split(".")[-2])
-        if heads is not None and data.shape[0] % (2 * heads) == 0:
-            # GGUF keeps the two halves of a rotary pair in neighbouring rows, Hugging Face half a head apart.
-            rows, columns = data.shape
-            data = data.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+        if self._family.gguf_permutes and heads is not None and data.shape[0] % (2 * heads) == 0:
+            # These files keep the two halves of a rotary pair in neighbouring rows, Hugging Face half a head apart.
+            shape = data.shape
+            data = data.reshape(heads, shape[0] // heads // 2, 2, -1).swapaxes(1, 2).reshape(shape)
         return torch.from_numpy(np.array(data, order="C"))  # a copy: the mapped file is read-only
 
     def _name(self, name: str) -> str:
@@ -75,7 +82,10 @@ class GgufFile(Checkpoint):
             return TOP_NAMES[name]
         pieces = name.split(".")
         if len(pieces) == 4 and pieces[0] == "blk" and pieces[2] in LAYER_NAMES:
-            return f"model.layers.{pieces[1]}.{LAYER_NAMES[pieces[2]]}.{pieces[3]}"
+            place = LAYER_NAMES[pieces[2]]
+            if self._family.fused and pieces[2] == "ffn_up":
+                place = "mlp.gate_up_proj"
+            return f"model.layers.{pieces[1]}.{place}.{pieces[3]}"
         return name
 
     def _value(self, name: str, default: Any = None) -> Any:
@@ -94,33 +104,37 @@ class GgufFile(Checkpoint):
             raise ExportError(f"{self.path}: truncated: {size} bytes, but the tensors end at byte {end}")
 
     def _read_settings(self) -> LlamaSettings:
-        architecture = self._value("general.architecture")
-        if architecture != "llama":
-            raise ExportError(f"{self.path}: general.architecture = {architecture!r} is not supported: llama is")
-        keys = [
+        names = [
             "block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
-            "attention.head_count_kv", "attention.key_length", "attention.layer_norm_rms_epsilon", "rope.freq_base",
-            "rope.dimension_count", "expert_count", "attention.value_length",
+            "attention.head_count_kv", "attention.key_length", "attention.layer_norm_rms_epsilon", "attention.sliding_window",
+            "rope.freq_base", "rope.dimension_count", "rope.scaling.type", "rope.scaling.factor", "rope.scale_linear",
+            "rope.scaling.original_context_length", "rope.scaling.attn_factor", "expert_count", "attention.value_length",
         ]  # fmt: skip
-        values = {f"llama.{key}": self._value(f"llama.{key}") for key in keys}
-        fields = Fields(values, str(self.path))
-        fields.refuse("llama.expert_count", (0,), "mixtures of experts are")
-        hidden, heads = fields.integer("llama.embedding_length"), fields.integer("llama.attention.head_count")
-        head_dim = fields.integer("llama.attention.key_length", max(1, hidden // heads))
-        fields.refuse("llama.attention.value_length", (head_dim,), "values as wide as the keys are")
-        fields.refuse("llama.rope.dimension_count", (head_dim,), "a rotation of the whole head is")
+        keys = {name: f"{self._architecture}.{name}" for name in names}
+        fields = Fields({key: self._value(key) for key in keys.values()}, str(self.path))
+        fields.refuse(keys["expert_count"], (0,), "mixtures of experts are")
+        hidden, heads = fields.integer(keys["embedding_length"]), fields.integer(keys["attention.head_count"])
+        head_dim = fields.integer(keys["attention.key_length"], max(1, hidden // heads))
+        fields.refuse(keys["attention.value_length"], (head_dim,), "values as wide as the keys are")
+        layers, max_positions = fields.integer(keys["block_count"]), fields.integer(keys["context_length"])
+        window = fields.integer(keys["attention.sliding_window"], 0, least=0)
         return LlamaSettings(
             vocabulary=self._vocabulary(),
             hidden=hidden,
-            intermediate=fields.integer("llama.feed_forward_length"),
-            layers=fields.integer("llama.block_count"),
+            intermediate=fields.integer(keys["feed_forward_length"]),
+            layers=layers,
             heads=heads,
-            kv_heads=fields.integer("llama.attention.head_count_kv", heads),
+            kv_heads=fields.integer(keys["attention.head_count_kv"], heads),
             head_dim=head_dim,
-            norm_eps=fields.number("llama.attention.layer_norm_rms_epsilon"),
-            max_positions=fields.integer("llama.context_length"),
+            norm_eps=fields.number(keys["attention.layer_norm_rms_epsilon"]),
+            max_positions=max_positions,
             tied="lm_head.weight" not in self._tensors,
-            rope=self._read_rope(fields),
+            rope=self._read_rope(fields, keys, max_positions).for_length(max_positions),
+            rotary_dim=fields.integer(keys["rope.dimension_count"], head_dim),
+            windows=(window,) * layers,
+            qkv_bias=self._family.qkv_bias,
+            qk_norm=self._family.qk_norm,
+            fused=self._family.fused,
         )
 
     def _vocabulary(self) -> int:
@@ -129,20 +143,36 @@ class GgufFile(Checkpoint):
             raise ExportError(f"{self.path}: the tensor token_embd.weight is missing")
         return int(embedding.shape[1])
 
-    def _read_rope(self, fields: Fields) -> Rope:
-        theta = fields.number("llama.rope.freq_base", 10000.0)
-        if "rope_freqs.weight" in self._tensors:
-            raise ExportError(
-                f"{self.path}: the tensor rope_freqs.weight (scaled RoPE frequencies) is not supported; "
-                "give the rule with --rope, for example --rope llama3:factor=8,low=1,high=4,original=8192"
-            )
-        kind = self._value("llama.rope.scaling.type", "none")
-        factor = self._value("llama.rope.scaling.factor", self._value("llama.rope.scale_linear"))
-        if kind == "none" and factor in (None, 1.0):
-            return checked(Rope("plain", theta), str(self.path))
-        if kind in ("linear", "none"):
-            return checked(Rope("linear", theta, {"factor": float(factor or 1.0)}), str(self.path))
-        raise ExportError(f"{self.path}: llama.rope.scaling.type = {kind!r} is not supported: none and linear are")
+    def _divisors(self, name: str) -> tuple[float, ...]:
+        stored = self._tensors.get(f"{name}.weight")
+        return () if stored is None else tuple(float(value) for value in gguf.dequantize(stored.data, stored.tensor_type).flatten())
+
+    def _read_rope(self, fields: Fields, keys: dict[str, str], max_positions: int) -> Rope:
+        def number(name: str, default: float | None = None) -> float:
+            return fields.number(keys[name], default)
+
+        where, theta = str(self.path), number("rope.freq_base", 10000.0)
+        kind = self._value(keys["rope.scaling.type"], "none")
+        attention = {"attention": number("rope.scaling.attn_factor")} if fields.has(keys["rope.scaling.attn_factor"]) else {}
+        short, long = self._divisors("rope_factors_short"), self._divisors("rope_factors_long")
+        if short or long:
+            original = number("rope.scaling.original_context_length", float(max_positions))
+            numbers = {"original": original, "factor": max_positions / original} | attention
+            return checked(Rope("longrope", theta, numbers, divisors=short, long_divisors=long), where)
+        if divisors := self._divisors("rope_freqs"):
+            return checked(Rope("factors", theta, divisors=divisors), where)
+        factor = number("rope.scaling.factor", number("rope.scale_linear", 1.0))
+        if kind == "yarn":
+            original = number("rope.scaling.original_context_length", float(max_positions))
+            if attention:
+                # There it comes on top of the paper's own factor.
+                attention["attention"] *= 1 + 0.1 * math.log(factor) if factor > 1 else 1.0
+            return checked(Rope("yarn", theta, {"factor": factor, "original": original} | attention), where)
+        if kind == "linear" or (kind == "none" and factor != 1):
+            return checked(Rope("linear", theta, {"factor": factor}), where)
+        if kind == "none":
+            return checked(Rope("plain", theta), where)
+        raise ExportError(f"{where}: {keys['rope.scaling.type']} = {kind!r} is not supported: none, linear and yarn are")
 
     def _read_tokenizer(self) -> Tokenizer | None:
         if self._value("tokenizer.ggml.model") is None:

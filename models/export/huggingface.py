@@ -1,4 +1,4 @@
-"""Reads a Llama from a Hugging Face folder: config.json, safetensors (one file or shards), tokenizer.json."""
+"""Reads a model of the Llama kind from a Hugging Face folder: config.json, safetensors (one file or shards), tokenizer.json."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from models.export.checkpoint import ChatTemplate, Checkpoint
 from models.export.errors import ExportError
+from models.export.families import family_of
 from models.export.fields import Fields, id_list, read_object, reading
 from models.export.llama import LlamaSettings
 from models.export.rope import rope_of_config
@@ -111,25 +112,33 @@ class HuggingFaceFolder(Checkpoint):
 
 def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
     fields = Fields(config, where)
-    fields.refuse("model_type", ("llama",), "this exporter knows the family llama")
-    fields.refuse("attention_bias", (False,), "attention without biases is")
+    family = family_of(config.get("model_type"), where)
+    fields.refuse("attention_bias", (False,), "biases of queries, keys and values in the family qwen2 are")
     fields.refuse("mlp_bias", (False,), "an MLP without biases is")
     fields.refuse("hidden_act", ("silu", "swish"), "silu is")
     fields.refuse("quantization_config", (), "export the model that was quantised, or a GGUF file")
-    fields.refuse("sliding_window", (0,), "a Llama has none")
-    heads, hidden = fields.integer("num_attention_heads"), fields.integer("hidden_size")
+    heads, hidden, layers = (fields.integer(name) for name in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
+    head_dim = fields.integer("head_dim", max(1, hidden // heads))
+    max_positions = fields.integer("max_position_embeddings", 2048)
+    rope = rope_of_config(config, max_positions, where)
+    share = (config.get("rope_parameters") or {}).get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
     return LlamaSettings(
         vocabulary=fields.integer("vocab_size"),
         hidden=hidden,
         intermediate=fields.integer("intermediate_size"),
-        layers=fields.integer("num_hidden_layers"),
+        layers=layers,
         heads=heads,
         kv_heads=fields.integer("num_key_value_heads", heads),
-        head_dim=fields.integer("head_dim", max(1, hidden // heads)),
+        head_dim=head_dim,
         norm_eps=fields.number("rms_norm_eps", 1e-6),
-        max_positions=fields.integer("max_position_embeddings", 2048),
+        max_positions=max_positions,
         tied=bool(config.get("tie_word_embeddings", False)),
-        rope=rope_of_config(config, where),
+        rope=rope,
+        rotary_dim=int(head_dim * share),
+        windows=family.windows(fields, layers),
+        qkv_bias=family.qkv_bias,
+        qk_norm=family.qk_norm,
+        fused=family.fused,
     )
 
 

@@ -27,6 +27,11 @@ class LlamaSettings:
     max_positions: int
     tied: bool
     rope: Rope
+    rotary_dim: int  # first components of a head that RoPE rotates; the others stay
+    windows: tuple[int, ...]  # [layers], tokens that a query sees back to, itself included; 0: all
+    qkv_bias: bool = False
+    qk_norm: bool = False
+    fused: bool = False  # the checkpoint holds q, k, v in one tensor, gate and up in another
 
 
 class RMSNorm(nn.Module):
@@ -45,22 +50,49 @@ class RMSNorm(nn.Module):
 
 
 class Linear(nn.Module):
-    """y = W x; several matrices of a checkpoint may stand in one, rows one after another."""
+    """y = W x (+ b); several matrices of a checkpoint may stand in one, rows one after another."""
 
-    def __init__(self, inputs: int, outputs: int, dtype: torch.dtype):
+    def __init__(self, inputs: int, outputs: int, dtype: torch.dtype, bias: bool = False):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs, dtype=dtype), requires_grad=False)
+        self.bias = nn.Parameter(torch.empty(outputs, dtype=dtype), requires_grad=False) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self.weight)
+        return F.linear(x, self.weight, self.bias)
+
+
+class HeadNorm(nn.Module):
+    """Normalises every query and key head by itself: RMS norms of the head dimension with a weight for queries and one for keys."""
+
+    size: torch.jit.Final[int]
+    eps: torch.jit.Final[float]
+    heads: torch.jit.Final[int]
+
+    def __init__(self, size: int, heads: int, eps: float, dtype: torch.dtype):
+        super().__init__()
+        self.query = nn.Parameter(torch.empty(size, dtype=dtype), requires_grad=False)
+        self.key = nn.Parameter(torch.empty(size, dtype=dtype), requires_grad=False)
+        self.size, self.eps, self.heads = size, eps, heads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [S, heads + KV heads, d]"""
+        normal = torch.rms_norm(x.float(), [self.size], None, self.eps).to(x.dtype)
+        normal[:, : self.heads].mul_(self.query)
+        normal[:, self.heads :].mul_(self.key)
+        return normal
 
 
 def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Rotates x [S, heads, d]; component i pairs with i + d / 2. cosine [S, 1, d]: of the angles, twice; sine [S, 1, d]: minus
-    the sines of the angles, then the sines."""
-    half = x.shape[-1] // 2
-    swapped = torch.cat([x[..., half:], x[..., :half]], -1)
-    return (x * cosine).add_(swapped.mul_(sine))
+    """Rotates the first r components of x [S, heads, d]; component i pairs with i + r / 2. cosine [S, 1, r]: of the angles, twice;
+    sine [S, 1, r]: minus the sines of the angles, then the sines."""
+    size = cosine.shape[-1]
+    half = size // 2
+    turned = x[..., :size]
+    swapped = torch.cat([turned[..., half:], turned[..., :half]], -1)
+    turned = (turned * cosine).add_(swapped.mul_(sine))
+    if size == x.shape[-1]:
+        return turned
+    return torch.cat([turned, x[..., size:]], -1)
 
 
 class Attention(nn.Module):
@@ -71,18 +103,22 @@ class Attention(nn.Module):
 
     def __init__(self, settings: LlamaSettings, layer: int, dtype: torch.dtype):
         super().__init__()
-        self.layer = layer  # no constant: so all layers share one TorchScript class
+        self.layer, self.window = layer, settings.windows[layer]  # no constants: so all layers share one TorchScript class
         self.heads, self.kv_heads = settings.heads, settings.kv_heads
         self.head_dim, self.scale = settings.head_dim, settings.head_dim**-0.5
-        self.qkv = Linear(settings.hidden, (self.heads + 2 * self.kv_heads) * self.head_dim, dtype)
+        self.qkv = Linear(settings.hidden, (self.heads + 2 * self.kv_heads) * self.head_dim, dtype, settings.qkv_bias)
+        self.norm = HeadNorm(self.head_dim, self.heads, settings.norm_eps, dtype) if settings.qk_norm else None
         self.out = Linear(self.heads * self.head_dim, settings.hidden, dtype)
 
     def forward(self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
         rotated = self.heads + self.kv_heads
         qkv = self.qkv(x).view(x.shape[0], rotated + self.kv_heads, self.head_dim)
-        qk = rotate(qkv[:, :rotated], cosine, sine)
+        qk = qkv[:, :rotated]
+        if self.norm is not None:
+            qk = self.norm(qk)
+        qk = rotate(qk, cosine, sine)
         q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, rotated:]
-        out = torch.ops.namm.attend(session, q, k, v, self.layer, self.scale, 0)
+        out = torch.ops.namm.attend(session, q, k, v, self.layer, self.scale, self.window)
         return self.out(out.reshape(x.shape[0], self.heads * self.head_dim))
 
 
@@ -117,15 +153,16 @@ class Llama(nn.Module):
     """
 
     tied: torch.jit.Final[bool]
+    attention_factor: torch.jit.Final[float]
 
     def __init__(self, settings: LlamaSettings, dtype: torch.dtype):
         super().__init__()
-        self.tied = settings.tied
+        self.tied, self.attention_factor = settings.tied, settings.rope.attention_factor()
         self.embedding = Linear(settings.hidden, settings.vocabulary, dtype)
         self.layers = nn.ModuleList(Layer(settings, layer, dtype) for layer in range(settings.layers))
         self.norm = RMSNorm(settings.hidden, settings.norm_eps, dtype)
         self.output = Linear(settings.hidden, 0 if settings.tied else settings.vocabulary, dtype)
-        self.register_buffer("inverse_frequencies", settings.rope.inverse_frequencies(settings.head_dim))
+        self.register_buffer("inverse_frequencies", settings.rope.inverse_frequencies(settings.rotary_dim))
 
     @torch.jit.export
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -136,8 +173,11 @@ class Llama(nn.Module):
     def step(self, x: torch.Tensor, pos: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
         """x [S, hidden], pos int64 [S], session int64 [1] -> [S, hidden]."""
         angles = pos.float().unsqueeze(-1) * self.inverse_frequencies
-        cosine = angles.cos().repeat(1, 2).to(x.dtype).unsqueeze(1)
-        sine = torch.cat([-angles.sin(), angles.sin()], -1).to(x.dtype).unsqueeze(1)
+        cosine, sine = angles.cos(), angles.sin()
+        if self.attention_factor != 1.0:
+            cosine, sine = cosine * self.attention_factor, sine * self.attention_factor
+        cosine = cosine.repeat(1, 2).to(x.dtype).unsqueeze(1)
+        sine = torch.cat([-sine, sine], -1).to(x.dtype).unsqueeze(1)
         for layer in self.layers:
             x = layer(x, cosine, sine, session)
         return x
@@ -173,15 +213,25 @@ def places(settings: LlamaSettings) -> dict[str, Place]:
         result["lm_head.weight"] = Place("output.weight", (s.vocabulary, s.hidden))
     for layer in range(s.layers):
         theirs, ours = f"model.layers.{layer}.", f"layers.{layer}."
+        attention, mlp = theirs + "self_attn.", theirs + "mlp."
+        qkv, gate_up = ours + "attention.qkv.", ours + "mlp.gate_up."
         result |= {
             theirs + "input_layernorm.weight": Place(ours + "attention_norm.weight", (s.hidden,)),
             theirs + "post_attention_layernorm.weight": Place(ours + "mlp_norm.weight", (s.hidden,)),
-            theirs + "self_attn.q_proj.weight": Place(ours + "attention.qkv.weight", (q, s.hidden)),
-            theirs + "self_attn.k_proj.weight": Place(ours + "attention.qkv.weight", (kv, s.hidden), q),
-            theirs + "self_attn.v_proj.weight": Place(ours + "attention.qkv.weight", (kv, s.hidden), q + kv),
-            theirs + "self_attn.o_proj.weight": Place(ours + "attention.out.weight", (s.hidden, q)),
-            theirs + "mlp.gate_proj.weight": Place(ours + "mlp.gate_up.weight", (s.intermediate, s.hidden)),
-            theirs + "mlp.up_proj.weight": Place(ours + "mlp.gate_up.weight", (s.intermediate, s.hidden), s.intermediate),
-            theirs + "mlp.down_proj.weight": Place(ours + "mlp.down.weight", (s.hidden, s.intermediate)),
         }
+        if s.fused:
+            result[attention + "qkv_proj.weight"] = Place(qkv + "weight", (q + 2 * kv, s.hidden))
+            result[mlp + "gate_up_proj.weight"] = Place(gate_up + "weight", (2 * s.intermediate, s.hidden))
+        else:
+            for name, rows, first in (("q", q, 0), ("k", kv, q), ("v", kv, q + kv)):
+                result[f"{attention}{name}_proj.weight"] = Place(qkv + "weight", (rows, s.hidden), first)
+                if s.qkv_bias:
+                    result[f"{attention}{name}_proj.bias"] = Place(qkv + "bias", (rows,), first)
+            result[mlp + "gate_proj.weight"] = Place(gate_up + "weight", (s.intermediate, s.hidden))
+            result[mlp + "up_proj.weight"] = Place(gate_up + "weight", (s.intermediate, s.hidden), s.intermediate)
+        result[attention + "o_proj.weight"] = Place(ours + "attention.out.weight", (s.hidden, q))
+        result[mlp + "down_proj.weight"] = Place(ours + "mlp.down.weight", (s.hidden, s.intermediate))
+        if s.qk_norm:
+            result[attention + "q_norm.weight"] = Place(ours + "attention.norm.query", (s.head_dim,))
+            result[attention + "k_norm.weight"] = Place(ours + "attention.norm.key", (s.head_dim,))
     return result

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from models.export.errors import ExportError
 
-# Numbers that each rule needs beside theta.
-RULES: dict[str, tuple[str, ...]] = {
-    "plain": (),
-    "linear": ("factor",),
-    "static-ntk": ("factor", "alpha"),
-    "llama3": ("factor", "low", "high", "original"),
+# Numbers that each rule needs beside theta, then those that it may have, with their defaults.
+RULES: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
+    "plain": ((), {}),
+    "linear": (("factor",), {}),
+    "static-ntk": (("factor", "alpha"), {}),
+    "llama3": (("factor", "low", "high", "original"), {}),
+    "yarn": (
+        ("factor", "original"),
+        {"beta_fast": 32.0, "beta_slow": 1.0, "attention": 0.0, "mscale": 0.0, "mscale_all_dim": 0.0, "truncate": 1.0},
+    ),
+    "dynamic-ntk": (("factor", "original", "length"), {}),
+    "longrope": (("original", "length"), {"factor": 0.0, "attention": 0.0}),
+    "factors": ((), {}),
 }
+MAY_BE_ZERO = ("attention", "mscale", "mscale_all_dim", "truncate")
+
+# Rules whose frequencies depend on the length of the text: an archive holds those of one length.
+FROZEN = ("dynamic-ntk", "longrope")
 
 
 @dataclass(frozen=True)
@@ -26,29 +38,97 @@ class Rope:
     theta: float = 10000.0
     numbers: dict[str, float] = field(default_factory=dict)
     rounded: bool = False
+    # A divisor for each frequency: of `factors`, and of `longrope` up to the original length and beyond it.
+    divisors: tuple[float, ...] = ()
+    long_divisors: tuple[float, ...] = ()
 
-    def inverse_frequencies(self, head_dim: int) -> torch.Tensor:
-        """float32 [head_dim / 2]: the angle of component k at position p is the float32 product p * frequency[k]."""
-        n, theta = self.numbers, float(self.theta)
+    def number(self, name: str) -> float:
+        return self.numbers.get(name, RULES[self.rule][1].get(name, 0.0))
+
+    def inverse_frequencies(self, rotary_dim: int) -> torch.Tensor:
+        """float32 [rotary_dim / 2]: the angle of component k at position p is the float32 product p * frequency[k]."""
+        n, theta = self.number, float(self.theta)
         if self.rule == "static-ntk":
-            theta *= (n["alpha"] * n["factor"] - (n["alpha"] - 1)) ** (head_dim / (head_dim - 2))
-        frequencies = 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim)
+            theta *= (n("alpha") * n("factor") - (n("alpha") - 1)) ** (rotary_dim / (rotary_dim - 2))
+        elif self.rule == "dynamic-ntk":
+            length = max(n("length"), n("original"))
+            theta *= (n("factor") * length / n("original") - (n("factor") - 1)) ** (rotary_dim / (rotary_dim - 2))
+        powers = theta ** (torch.arange(0, rotary_dim, 2, dtype=torch.int64).float() / rotary_dim)
+        frequencies = 1.0 / powers
         if self.rule == "linear":
-            frequencies = frequencies / n["factor"]
+            frequencies = frequencies / n("factor")
         elif self.rule == "llama3":
-            frequencies = _llama3(frequencies, n["factor"], n["low"], n["high"], n["original"])
+            frequencies = _llama3(frequencies, n("factor"), n("low"), n("high"), n("original"))
+        elif self.rule == "yarn":
+            frequencies = self._yarn(powers, rotary_dim)
+        elif self.rule in ("longrope", "factors"):
+            frequencies = 1.0 / (torch.tensor(self._divisors(), dtype=torch.float32) * powers)
         if self.rounded:
             frequencies = frequencies.bfloat16().float()
         return frequencies
 
-    def describe(self) -> dict:
+    def attention_factor(self) -> float:
+        """What cosines and sines are multiplied with."""
+        n = self.number
+        if self.rule not in ("yarn", "longrope"):
+            return 1.0
+        if n("attention") > 0:
+            return n("attention")
+        if self.rule == "longrope":
+            factor = n("factor")
+            return math.sqrt(1 + math.log(factor) / math.log(n("original"))) if factor > 1 else 1.0
+
+        def scale(weight: float) -> float:
+            return 0.1 * weight * math.log(n("factor")) + 1.0 if n("factor") > 1 else 1.0
+
+        if n("mscale") > 0 and n("mscale_all_dim") > 0:
+            return scale(n("mscale")) / scale(n("mscale_all_dim"))
+        return scale(1.0)
+
+    def for_length(self, tokens: int) -> Rope:
+        """The rule frozen for texts of `tokens`, where it depends on that."""
+        if self.rule not in FROZEN:
+            return self
+        return Rope(
+            self.rule,
+            self.theta,
+            self.numbers | {"length": float(tokens)},
+            self.rounded,
+            self.divisors,
+            self.long_divisors,
+        )
+
+    def describe(self) -> dict[str, Any]:
         """For the contract."""
         return {
             "rule": self.rule,
             "theta": float(self.theta),
             **{name: float(value) for name, value in self.numbers.items()},
+            **({"divisors": list(self._divisors())} if self.divisors else {}),
+            **({"attention_factor": self.attention_factor()} if self.attention_factor() != 1 else {}),
             "frequencies": "bfloat16" if self.rounded else "float32",
         }
+
+    def _divisors(self) -> tuple[float, ...]:
+        long = self.rule == "longrope" and self.number("length") > self.number("original")
+        return self.long_divisors if long else self.divisors
+
+    def _yarn(self, powers: torch.Tensor, rotary_dim: int) -> torch.Tensor:
+        """Slow components are interpolated, fast ones are not, those between are blended (arXiv 2309.00071)."""
+        n, theta = self.number, float(self.theta)
+
+        def component(rotations: float) -> float:
+            return rotary_dim * math.log(n("original") / (rotations * 2 * math.pi)) / (2 * math.log(theta))
+
+        low, high = component(n("beta_fast")), component(n("beta_slow"))
+        if n("truncate") > 0:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, rotary_dim - 1)
+        if low == high:
+            high += 0.001
+        ramp = torch.clamp((torch.arange(rotary_dim // 2, dtype=torch.float32) - low) / (high - low), 0, 1)
+        kept = 1 - ramp
+        return 1.0 / (n("factor") * powers) * (1 - kept) + 1.0 / powers * kept
 
 
 def _llama3(frequencies: torch.Tensor, factor: float, low: float, high: float, original: float) -> torch.Tensor:
@@ -85,44 +165,86 @@ def checked(rope: Rope, where: str) -> Rope:
             f"{where}: RoPE rule '{rope.rule}' is not supported; known are {', '.join(RULES)}. "
             "A rule of your choice can be set with --rope."
         )
-    needed = RULES[rope.rule]
-    missing = [name for name in needed if name not in rope.numbers]
-    unknown = [name for name in rope.numbers if name not in needed]
+    needed, possible = RULES[rope.rule]
+    # The length that a rule is frozen for comes with the model's positions.
+    missing = [name for name in needed if name not in rope.numbers and name != "length"]
+    unknown = [name for name in rope.numbers if name not in needed and name not in possible]
     if missing or unknown:
         complaint = f"lacks {', '.join(missing)}" if missing else f"does not take {', '.join(unknown)}"
         raise ExportError(f"{where}: RoPE rule {rope.rule} {complaint}")
+    if rope.rule in ("longrope", "factors") and not rope.divisors:
+        raise ExportError(f"{where}: RoPE rule {rope.rule} needs a divisor for each frequency, which only a checkpoint can give")
     for name, value in (*rope.numbers.items(), ("theta", rope.theta)):
-        if not (math.isfinite(value) and value > 0):
+        if not (math.isfinite(value) and (value > 0 or (value == 0 and name in MAY_BE_ZERO))):
             raise ExportError(f"{where}: {name} = {value} must be a positive number")
     if rope.rule == "llama3" and not rope.numbers["high"] > rope.numbers["low"]:
         raise ExportError(f"{where}: high must be above low")
     if rope.rule == "static-ntk" and not rope.numbers["alpha"] * rope.numbers["factor"] > rope.numbers["alpha"] - 1:
         raise ExportError(f"{where}: alpha * factor - (alpha - 1) must be positive")
+    if rope.rule == "yarn" and not (rope.theta > 1 and rope.number("beta_fast") > 0 and rope.number("beta_slow") > 0):
+        raise ExportError(f"{where}: RoPE rule yarn needs theta above 1 and positive beta_fast and beta_slow")
     return rope
 
 
-def rope_of_config(config: dict, where: str) -> Rope:
+def checked_divisors(rope: Rope, rotary_dim: int, where: str) -> Rope:
+    """`rope`, or an ExportError where it has not one positive divisor for each frequency."""
+    for divisors in (rope.divisors, rope.long_divisors):
+        good = len(divisors) == rotary_dim // 2 and all(math.isfinite(value) and value > 0 for value in divisors)
+        if divisors and not good:
+            raise ExportError(
+                f"{where}: RoPE rule {rope.rule}: {len(divisors)} divisors: {rotary_dim // 2} positive numbers are expected"
+            )
+    return rope
+
+
+# Name of the rule in a Hugging Face config -> ours, and its numbers.
+ORIGINAL = {"original_max_position_embeddings": "original"}
+YARN = ("beta_fast", "beta_slow", "mscale", "mscale_all_dim")
+HUGGING_FACE: dict[str, tuple[str, dict[str, str]]] = {
+    "default": ("plain", {}),
+    "linear": ("linear", {"factor": "factor"}),
+    "dynamic": ("dynamic-ntk", {"factor": "factor"} | ORIGINAL),
+    "llama3": ("llama3", {"factor": "factor", "low_freq_factor": "low", "high_freq_factor": "high"} | ORIGINAL),
+    "yarn": ("yarn", {"factor": "factor", "attention_factor": "attention"} | ORIGINAL | {name: name for name in YARN}),
+    "longrope": ("longrope", {"factor": "factor", "attention_factor": "attention"} | ORIGINAL),
+    "su": ("longrope", {"factor": "factor", "attention_factor": "attention"} | ORIGINAL),  # its first name
+}
+
+
+def rope_of_config(config: dict, max_positions: int, where: str) -> Rope:
     """Rule of a Hugging Face config: `rope_parameters` of transformers 5, or `rope_theta` with `rope_scaling`."""
     settings = dict(config.get("rope_scaling") or {})
     settings.update(config.get("rope_parameters") or {})
     theta = settings.pop("rope_theta", config.get("rope_theta", 10000.0))
     kinds = [settings.pop(key) for key in ("rope_type", "type") if key in settings]
-    rule = kinds[0] if kinds else "default"
-    if rule == "default":
-        return checked(Rope("plain", theta), where)
-    names = {
-        "linear": {"factor": "factor"},
-        "llama3": {
-            "factor": "factor",
-            "low_freq_factor": "low",
-            "high_freq_factor": "high",
-            "original_max_position_embeddings": "original",
-        },
-    }.get(rule)
-    if names is None:
+    kind = kinds[0] if kinds else "default"
+    if kind not in HUGGING_FACE:
         raise ExportError(
-            f"{where}: rope type '{rule}' is not supported; known are default, linear, llama3. "
+            f"{where}: rope type '{kind}' is not supported; known are {', '.join(HUGGING_FACE)}. "
             "A rule of your choice can be set with --rope, for example --rope static-ntk:factor=4,alpha=2."
         )
+    rule, names = HUGGING_FACE[kind]
+    # Phi-3 has it beside the rule.
+    settings.setdefault("original_max_position_embeddings", config.get("original_max_position_embeddings"))
     numbers = {ours: float(settings[theirs]) for theirs, ours in names.items() if settings.get(theirs) is not None}
-    return checked(Rope(rule, theta, numbers), where)
+    if kind == "dynamic":
+        numbers["original"] = float(max_positions)  # the length that it goes by is the model's own
+    if rule in ("yarn", "longrope"):
+        numbers.setdefault("original", float(max_positions))
+        numbers.setdefault("factor", max_positions / numbers["original"])
+    if rule == "longrope" and config.get("original_max_position_embeddings") is not None:
+        numbers["factor"] = max_positions / numbers["original"]
+    if kind == "yarn" and settings.get("truncate") is False:
+        numbers["truncate"] = 0.0
+
+    def divisors(name: str) -> tuple[float, ...]:
+        if rule != "longrope":
+            return ()
+        values = settings.get(name)
+        if not isinstance(values, list) or not values:
+            raise ExportError(f"{where}: rope type longrope: {name}: a list of numbers is expected")
+        return tuple(float(value) for value in values)
+
+    return checked(
+        Rope(rule, theta, numbers, divisors=divisors("short_factor"), long_divisors=divisors("long_factor")), where
+    ).for_length(max_positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from models.export.chat import chat_wrapper
 from models.export.checkpoint import ChatTemplate
 from models.export.command import open_checkpoint
 from models.export.errors import ExportError
+from models.export.families import FAMILIES
+from models.export.huggingface import settings_of_config
 from models.export.rope import Rope, parse_rope, rope_of_config
 from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
 from tests.models.support import CONFIG, ROOT, archive_logits, contract_of, export, random_tensors, run_archive, write_folder
@@ -56,7 +59,7 @@ class RopeTest(unittest.TestCase):
     def test_llama3(self) -> None:
         scaling = {"factor": 32, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
         for spelling in ("rope_type", "type"):
-            rope = rope_of_config({"rope_theta": 500000.0, "rope_scaling": scaling | {spelling: "llama3"}}, "config.json")
+            rope = rope_of_config({"rope_theta": 500000.0, "rope_scaling": scaling | {spelling: "llama3"}}, 131072, "config.json")
             self.near(
                 rope.inverse_frequencies(64),
                 {14: 3.2114459948e-03, 15: 1.2905479282e-03, 16: 4.2955679656e-04, 17: 9.7082878026e-05,
@@ -64,7 +67,7 @@ class RopeTest(unittest.TestCase):
             )  # fmt: skip
         parameters = scaling | {"rope_type": "llama3", "factor": 8, "rope_theta": 500000.0}
         self.near(
-            rope_of_config({"rope_parameters": parameters}, "config.json").inverse_frequencies(128),
+            rope_of_config({"rope_parameters": parameters}, 131072, "config.json").inverse_frequencies(128),
             {28: 3.2114459948e-03, 30: 1.3718935678e-03, 32: 5.2484616099e-04, 35: 9.5562123540e-05, 63: 3.0689259889e-07},
         )
 
@@ -88,9 +91,31 @@ class RopeTest(unittest.TestCase):
         }.items():
             with self.assertRaisesRegex(ExportError, complaint):
                 parse_rope(text, 10000.0)
-        for kind in ("dynamic", "yarn", "longrope", "su"):
-            with self.assertRaisesRegex(ExportError, f"rope type '{kind}' is not supported"):
-                rope_of_config({"rope_scaling": {"rope_type": kind, "factor": 2.0}}, "config.json")
+        with self.assertRaisesRegex(ExportError, "rope type 'proportional' is not supported"):
+            rope_of_config({"rope_scaling": {"rope_type": "proportional", "factor": 2.0}}, 64, "config.json")
+        for divisors in (None, [], 3, ["x"]):
+            with self.assertRaises((ExportError, ValueError)):
+                longrope = {"rope_type": "longrope", "short_factor": divisors, "long_factor": [1.0]}
+                rope_of_config({"rope_scaling": longrope}, 64, "config.json")
+        with self.assertRaisesRegex(ExportError, "which only a checkpoint can give"):
+            parse_rope("longrope:original=64,factor=2", 10000.0)
+
+    def test_rules_that_depend_on_the_length_are_frozen(self) -> None:
+        plain = Rope().inverse_frequencies(16)
+        dynamic = rope_of_config({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, 64, "config.json")
+        self.assertTrue(torch.equal(dynamic.inverse_frequencies(16), plain))
+        self.assertTrue(torch.equal(dynamic.for_length(30).inverse_frequencies(16), plain))
+        # theta (2 * 128 / 64 - 1)^(16 / 14)
+        longer = Rope(theta=10000.0 * 3 ** (16 / 14)).inverse_frequencies(16)
+        torch.testing.assert_close(dynamic.for_length(128).inverse_frequencies(16), longer, rtol=1e-6, atol=0)
+        scaling = {"rope_type": "longrope", "short_factor": [1.0, 2.0], "long_factor": [4.0, 8.0]}
+        config = {"rope_scaling": scaling, "original_max_position_embeddings": 64}
+        longrope = rope_of_config(config, 256, "config.json")
+        torch.testing.assert_close(longrope.inverse_frequencies(4), Rope().inverse_frequencies(4) / torch.tensor([4.0, 8.0]))
+        short = longrope.for_length(64).inverse_frequencies(4)
+        torch.testing.assert_close(short, Rope().inverse_frequencies(4) / torch.tensor([1.0, 2.0]))
+        self.assertAlmostEqual(longrope.attention_factor(), (1 + math.log(4) / math.log(64)) ** 0.5)
+        self.assertEqual(longrope.for_length(128).describe()["length"], 128)
 
     def test_theta_of_the_command_line(self) -> None:
         self.assertEqual(parse_rope("plain:theta=1000", 10000.0), Rope("plain", 1000.0))
@@ -149,12 +174,12 @@ class FolderTest(TemporaryFolderTest):
 
     def test_unsupported_fields_are_named(self) -> None:
         for name, value in {
-            "model_type": "mistral",
+            "model_type": "smollm3",
             "attention_bias": True,
             "mlp_bias": True,
             "hidden_act": "gelu",
             "quantization_config": {"bits": 4},
-            "rope_scaling": {"rope_type": "yarn", "factor": 4.0},
+            "rope_scaling": {"rope_type": "proportional", "factor": 4.0},
             "vocab_size": "many",
             "num_hidden_layers": 0,
             "rms_norm_eps": -1.0,
@@ -162,7 +187,7 @@ class FolderTest(TemporaryFolderTest):
         }.items():
             with self.subTest(name):
                 folder = write_folder(self.folder / name, CONFIG | {name: value}, {"x": torch.zeros(1)})
-                named = {"rope_scaling": "yarn", "num_key_value_heads": "3 key/value heads"}.get(name, name)
+                named = {"rope_scaling": "proportional", "num_key_value_heads": "3 key/value heads"}.get(name, name)
                 self.assertIn(named, self.refused(folder))
 
     def test_missing_field_is_named(self) -> None:
@@ -177,7 +202,32 @@ class FolderTest(TemporaryFolderTest):
 
     def test_biases_are_refused(self) -> None:
         tensors = random_tensors(CONFIG) | {"model.layers.0.self_attn.q_proj.bias": torch.zeros(32)}
-        self.assertIn("self_attn.q_proj.bias: biases", self.refused(self.folder_with(tensors=tensors)))
+        self.assertIn("self_attn.q_proj.bias: a bias", self.refused(self.folder_with(tensors=tensors)))
+
+    def test_sliding_windows(self) -> None:
+        def windows(**changes: Any) -> tuple[int, ...]:
+            return settings_of_config(CONFIG | {"num_hidden_layers": 3} | changes, "c").windows
+
+        self.assertEqual(windows(), (0, 0, 0))
+        self.assertEqual(windows(model_type="mistral", sliding_window=9), (9, 9, 9))
+        self.assertEqual(windows(model_type="mistral", sliding_window=None), (0, 0, 0))
+        qwen = {"model_type": "qwen2", "sliding_window": 9}
+        self.assertEqual(windows(**qwen), (0, 0, 0))
+        self.assertEqual(windows(**qwen, use_sliding_window=True, max_window_layers=2), (0, 0, 9))
+        kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+        self.assertEqual(windows(**qwen, use_sliding_window=True, layer_types=kinds), (9, 0, 9))
+        for wrong in (kinds[:2], ["chunked"] * 3, "full_attention"):
+            with self.assertRaisesRegex(ExportError, "layer_types"):
+                windows(**qwen, use_sliding_window=True, layer_types=wrong)
+        with self.assertRaisesRegex(ExportError, "sliding_window"):
+            windows(sliding_window=9)
+
+    def test_partial_rotation(self) -> None:
+        config = {"model_type": "phi3", "head_dim": 16, "partial_rotary_factor": 0.5}
+        archive = self.exported(self.folder_with(config))
+        self.assertEqual(contract_of(archive)["rope"]["components"], 8)
+        shutil.rmtree(self.folder / "model")
+        self.assertIn("RoPE on 5 of 16", self.refused(self.folder_with(config | {"partial_rotary_factor": 0.35})))
 
     def test_truncated_and_missing_files(self) -> None:
         folder = self.folder_with()
@@ -429,10 +479,18 @@ class ChatTest(unittest.TestCase):
 
 
 class GgufTest(TemporaryFolderTest):
-    def write(self, name: str, tensors: dict[str, torch.Tensor], config: dict[str, Any] = CONFIG, **fields: Any) -> Path:
-        """A GGUF file of the same model, rows of q and k interleaved as llama.cpp has them."""
+    def write(
+        self,
+        name: str,
+        tensors: dict[str, torch.Tensor],
+        config: dict[str, Any] = CONFIG,
+        more: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> Path:
+        """A GGUF file of the same model, rows of q and k interleaved where llama.cpp does so; `more` tensors as they are."""
         path = self.folder / name
-        writer = gguf.GGUFWriter(path, "llama")
+        family = FAMILIES[config["model_type"]]
+        writer = gguf.GGUFWriter(path, family.gguf)
         writer.add_name("test")
         writer.add_block_count(config["num_hidden_layers"])
         writer.add_context_length(config["max_position_embeddings"])
@@ -445,7 +503,8 @@ class GgufTest(TemporaryFolderTest):
         for method, value in fields.items():
             getattr(writer, f"add_{method}")(value)
         names = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "q_proj": "attn_q", "k_proj": "attn_k",
-                 "v_proj": "attn_v", "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up",
+                 "v_proj": "attn_v", "qkv_proj": "attn_qkv", "q_norm": "attn_q_norm", "k_norm": "attn_k_norm",
+                 "gate_up_proj": "ffn_up", "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up",
                  "down_proj": "ffn_down"}  # fmt: skip
         top = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
                "lm_head.weight": "output.weight"}  # fmt: skip
@@ -456,10 +515,12 @@ class GgufTest(TemporaryFolderTest):
                 continue
             pieces = key.split(".")
             heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}.get(pieces[-2])
-            if heads:
+            if heads and family.gguf_permutes:
                 rows, columns = data.shape
                 data = data.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
-            writer.add_tensor(f"blk.{pieces[2]}.{names[pieces[-2]]}.weight", np.ascontiguousarray(data))
+            writer.add_tensor(f"blk.{pieces[2]}.{names[pieces[-2]]}.{pieces[-1]}", np.ascontiguousarray(data))
+        for key, data in (more or {}).items():
+            writer.add_tensor(key, np.asarray(data, np.float32))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -476,6 +537,32 @@ class GgufTest(TemporaryFolderTest):
             self.assertEqual(contract_of(ours)["stop_ids"], [7, 9])
             a, b = (archive_logits(x, [[1, 2, 3, 4, 5]], 96, 512)[0] for x in (ours, theirs))
             np.testing.assert_allclose(a, b, atol=1e-6)
+
+    def test_every_family_gives_the_same_model_as_its_folder(self) -> None:
+        for family in FAMILIES:
+            with self.subTest(family):
+                config = CONFIG | {"model_type": family, "head_dim": 8}
+                tensors = random_tensors(config)
+                theirs = self.exported(write_folder(self.folder / family, config, tensors))
+                ours = self.exported(self.write(f"{family}.gguf", tensors, config))
+                a, b = (archive_logits(x, [[1, 2, 3, 4, 5]], 96, 512)[0] for x in (ours, theirs))
+                np.testing.assert_array_equal(a, b)
+
+    def test_rotary_rules(self) -> None:
+        tensors = random_tensors(CONFIG)
+
+        def rope(name: str, **given: Any) -> dict[str, Any]:
+            return contract_of(self.exported(self.write(f"{name}.gguf", tensors, **given)))["rope"]
+
+        self.assertEqual(rope("freqs", more={"rope_freqs.weight": [1, 1, 2, 8]})["divisors"], [1, 1, 2, 8])
+        scaling = {"rope_scaling_type": gguf.RopeScalingType.YARN, "rope_scaling_factor": 4.0, "rope_scaling_orig_ctx_len": 64}
+        yarn = rope("yarn", **scaling)
+        self.assertEqual((yarn["rule"], yarn["factor"], yarn["original"]), ("yarn", 4.0, 64.0))
+        factors = {"rope_factors_short.weight": [1, 1, 1, 1], "rope_factors_long.weight": [1, 2, 3, 4]}
+        longrope = rope("long", more=factors, rope_scaling_orig_ctx_len=64)
+        self.assertEqual((longrope["rule"], longrope["length"], longrope["divisors"]), ("longrope", 256.0, [1, 2, 3, 4]))
+        path = self.write("wrong.gguf", tensors, more={"rope_freqs.weight": [1, 1]})
+        self.assertIn("2 divisors: 4 positive numbers", self.refused(path))
 
     def test_stated_head_dimension_wins(self) -> None:
         config = CONFIG | {"head_dim": 16}

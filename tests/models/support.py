@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
 
 
 def random_tensors(config: dict[str, Any], seed: int = 0) -> dict[str, torch.Tensor]:
-    """Weights of a Llama with the names of Hugging Face."""
+    """Weights of a model of the Llama kind with the names of Hugging Face; `model_type` says which."""
     generator = torch.Generator().manual_seed(seed)
     hidden, width, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
@@ -63,6 +63,15 @@ def random_tensors(config: dict[str, Any], seed: int = 0) -> dict[str, torch.Ten
             "mlp.down_proj": (hidden, width),
         }
         tensors |= {f"{name}{matrix}.weight": random(*shape) for matrix, shape in shapes.items()}
+        family = config["model_type"]
+        if family == "qwen2":
+            tensors |= {f"{name}self_attn.{x}_proj.bias": random(shapes[f"self_attn.{x}_proj"][0]) for x in "qkv"}
+        if family == "qwen3":
+            tensors |= {f"{name}self_attn.{x}_norm.weight": 1 + 0.1 * random(dim) for x in "qk"}
+        if family == "phi3":
+            for fused, parts in (("self_attn.qkv_proj", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
+                                 ("mlp.gate_up_proj", ("mlp.gate_proj", "mlp.up_proj"))):  # fmt: skip
+                tensors[f"{name}{fused}.weight"] = torch.cat([tensors.pop(f"{name}{part}.weight") for part in parts])
     return tensors
 
 
