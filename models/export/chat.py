@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import Environment, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from models.export.checkpoint import ChatTemplate
@@ -13,37 +16,67 @@ from models.export.tokenizer import Tokenizer
 
 # Letters that no template treats specially: neither white space nor markup.
 MARK = "NammUserMessage7f3a"
+ANSWER = "NammAnswer91bc"
 
 
 def _raise(message: str) -> None:
     raise TemplateError(message)
 
 
-def chat_wrapper(template: ChatTemplate | None, tokenizer: Tokenizer | None) -> tuple[str, str]:
-    """Text before and after the user's message; two empty texts where the model has no chat form.
+@dataclass(frozen=True)
+class ChatForm:
+    """Text before and after the user's message, both empty where the model has no chat form, and the token that ends an answer."""
 
-    A begin token at the start of the template is left out where the tokenizer puts it before every prompt anyway.
-    """
+    prefix: str = ""
+    suffix: str = ""
+    stop_id: int | None = None
+
+
+def chat_form(template: ChatTemplate | None, tokenizer: Tokenizer | None) -> ChatForm:
+    """A begin token at the start of the template is left out where the tokenizer puts it before every prompt anyway."""
     if template is None or tokenizer is None:
-        return "", ""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    environment.globals["raise_exception"] = _raise
+        return ChatForm()
+    question = {"role": "user", "content": MARK}
     try:
-        text = environment.from_string(template.text).render(
-            messages=[{"role": "user", "content": MARK}],
-            add_generation_prompt=True,
-            bos_token=template.bos_token,
-            eos_token=template.eos_token,
-        )
+        text = _render(template, [question], True)
     except Exception as error:  # a template is foreign code: whatever it raises means the same
         warnings.warn(f"the chat template cannot be rendered ({error}); the archive has no chat form", stacklevel=2)
-        return "", ""
+        return ChatForm()
     if text.count(MARK) != 1:
         warnings.warn("the chat template does not show the message once; the archive has no chat form", stacklevel=2)
-        return "", ""
+        return ChatForm()
     prefix, suffix = text.split(MARK)
     begin = tokenizer.id_of(template.bos_token)
     if template.bos_token and [begin] == tokenizer.settings["prefix_ids"]:
         prefix = prefix.removeprefix(template.bos_token)
-    return prefix, suffix
+    try:
+        whole = _render(template, [question, {"role": "assistant", "content": ANSWER}], False)
+    except Exception:  # a template that cannot show an answer; the model's own stop ids are all there is
+        whole = ""
+    return ChatForm(prefix, suffix, _special_at_start(whole.partition(ANSWER)[2].lstrip(), template, tokenizer))
+
+
+def _environment() -> Environment:
+    """What transformers gives a template."""
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    environment.globals["raise_exception"] = _raise
+    # The date of the export: an archive's chat form is the same every day.
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _render(template: ChatTemplate, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+    return _environment().from_string(template.text).render(
+        messages=messages,
+        add_generation_prompt=add_generation_prompt,
+        bos_token=template.bos_token,
+        eos_token=template.eos_token,
+    )
+
+
+def _special_at_start(text: str, template: ChatTemplate, tokenizer: Tokenizer) -> int | None:
+    """Id of the special token that `text` begins with."""
+    specials = {item["text"] for item in tokenizer.data.get("added", []) if item.get("special")} | {template.eos_token}
+    found = max((token for token in specials if token and text.startswith(token)), key=len, default="")
+    return tokenizer.id_of(found)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from models.export.chat import chat_wrapper
+from models.export.chat import chat_form
 from models.export.checkpoint import Checkpoint
 from models.export.contract import llama_contract
 from models.export.errors import ExportError
@@ -46,8 +46,8 @@ def _export_llama(options: argparse.Namespace) -> None:
         settings = replace(settings, max_positions=options.max_positions)
     settings = replace(settings, rope=settings.rope.for_length(settings.max_positions))
     check_sizes(settings, options.source)
-    prefix, suffix = chat_wrapper(checkpoint.chat_template, checkpoint.tokenizer)
-    contract = llama_contract(checkpoint, settings, options.dtype, prefix, suffix)
+    chat = chat_form(checkpoint.chat_template, checkpoint.tokenizer)
+    contract = llama_contract(checkpoint, settings, options.dtype, chat)
     say(
         f"{options.source}: {settings.layers} layers, hidden {settings.hidden}, {settings.heads}/{settings.kv_heads} heads of "
         f"{settings.head_dim}, vocabulary {settings.vocabulary}, RoPE {settings.rope.describe()['rule']}, "

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from models.export.chat import chat_wrapper
+from models.export.chat import ChatForm, chat_form
 from models.export.checkpoint import ChatTemplate
 from models.export.command import open_checkpoint
 from models.export.errors import ExportError
@@ -461,21 +461,63 @@ class TokenizerTest(unittest.TestCase):
 
 
 class ChatTest(unittest.TestCase):
-    def tokenizer(self, prefix: list[int]) -> Tokenizer:
-        return Tokenizer({"kind": "byte-level-bpe", "prefix_ids": prefix}, {}, {"<s>": 1})
+    def form(self, template: str, prefix: list[int] = []) -> ChatForm:
+        ids = {"<s>": 1, "</s>": 2, "<|eot_id|>": 9, "<|eot": 8}
+        data = {"added": [{"id": id, "text": text, "special": True} for text, id in ids.items()]}
+        tokenizer = Tokenizer({"kind": "byte-level-bpe", "prefix_ids": prefix}, data, ids)
+        return chat_form(ChatTemplate(template, "<s>", "</s>"), tokenizer)
 
     def wrapper(self, template: str, prefix: list[int]) -> tuple[str, str]:
-        return chat_wrapper(ChatTemplate(template, "<s>", "</s>"), self.tokenizer(prefix))
+        form = self.form(template, prefix)
+        return form.prefix, form.suffix
 
     def test_the_begin_token_stands_once(self) -> None:
         template = "{{ bos_token }}user: {{ messages[0]['content'] }}{% if add_generation_prompt %}{{ '\nbot:' }}{% endif %}"
         self.assertEqual(self.wrapper(template, [1]), ("user: ", "\nbot:"))
         self.assertEqual(self.wrapper(template, []), ("<s>user: ", "\nbot:"))
 
+    def test_an_answer_ends_at_the_token_of_the_template(self) -> None:
+        turns = "{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }} <|eot_id|>\n{% endfor %}"
+        self.assertEqual(self.form(turns), ChatForm("<|user|>", " <|eot_id|>\n", 9))
+        for end, id in {"{{ eos_token }}": 2, "": None, "|eot_id|>": None}.items():
+            self.assertEqual(self.form(turns.replace("<|eot_id|>", end)).stop_id, id)
+        one = "{% if messages | length > 1 %}{{ raise_exception('one turn') }}{% endif %}{{ messages[0].content }}:"
+        self.assertEqual(self.form(one), ChatForm("", ":", None))
+
+    def test_what_templates_of_instruct_models_use(self) -> None:
+        date = "{% if strftime_now is defined %}{{ strftime_now('%Y') | length }}{% endif %}"
+        loop = "{% for m in messages %}{% if loop.index > 1 %}{% break %}{% endif %}[{{ m.content }}]{% endfor %}"
+        self.assertEqual(self.form(date + loop), ChatForm("4[", "]", None))
+
     def test_templates_that_cannot_be_used(self) -> None:
         for template in ("{{ raise_exception('no') }}", "{{ messages[0].content | upper }}", "{% for %}", "{{ ''.__class__ }}"):
             with self.assertWarns(UserWarning):
                 self.assertEqual(self.wrapper(template, []), ("", ""))
+
+
+class ChatStopTest(TemporaryFolderTest):
+    def test_llama3_instruct_stops_on_both(self) -> None:
+        """Its config names the end of a text, its chat template ends a turn with another token."""
+        letters = {letter: id for id, letter in enumerate(sorted(BYTE_LETTERS))}
+        tokens = {"<|begin_of_text|>": 256, "<|end_of_text|>": 257, "<|eot_id|>": 258, "<|start_header_id|>": 259}
+        tokenizer = {
+            "model": {"type": "BPE", "vocab": letters, "merges": []},
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+            "added_tokens": [{"id": id, "content": text, "special": True} for text, id in tokens.items()],
+        }
+        template = (
+            "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}<|start_header_id|>{{ m['role'] }}\n\n"
+            "{{ m['content'] | trim }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant{% endif %}"
+        )
+        config = CONFIG | {"vocab_size": 260, "eos_token_id": 257}
+        texts = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>", "chat_template": template}
+        folder = write_folder(
+            self.folder / "model", config, random_tensors(config), tokenizer=tokenizer, tokenizer_config=texts
+        )
+        contract = contract_of(self.exported(folder))
+        self.assertEqual(contract["stop_ids"], [257, 258])
+        self.assertEqual(contract["chat_prefix"], "<|begin_of_text|><|start_header_id|>user\n\n")
+        self.assertEqual(contract["chat_suffix"], "<|eot_id|><|start_header_id|>assistant")
 
 
 class GgufTest(TemporaryFolderTest):
