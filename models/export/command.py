@@ -128,7 +128,7 @@ def fill(model: Llama, checkpoint: Checkpoint, settings: LlamaSettings, where: P
         if not tensor.is_floating_point():
             raise ExportError(f"{where}: tensor {name} is of type {tensor.dtype}: quantised weights are read from GGUF only")
         with torch.no_grad():
-            parameters[place.parameter][place.first : place.first + tensor.shape[0]].copy_(tensor)
+            parameters[place.parameter][place.first : place.first + tensor.shape[0]].copy_(place.ordered(tensor, settings))
         count += tensor.numel()
         if time.perf_counter() - last_news > 2:
             last_news = time.perf_counter()

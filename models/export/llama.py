@@ -83,16 +83,11 @@ class HeadNorm(nn.Module):
 
 
 def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Rotates the first r components of x [S, heads, d]; component i pairs with i + r / 2. cosine [S, 1, r]: of the angles, twice;
-    sine [S, 1, r]: minus the sines of the angles, then the sines."""
-    size = cosine.shape[-1]
-    half = size // 2
-    turned = x[..., :size]
-    swapped = torch.cat([turned[..., half:], turned[..., :half]], -1)
-    turned = (turned * cosine).add_(swapped.mul_(sine))
-    if size == x.shape[-1]:
-        return turned
-    return torch.cat([turned, x[..., size:]], -1)
+    """Rotates x [S, heads, d]; component i pairs with i + d / 2. cosine [S, 1, d]: of the angles, twice; sine [S, 1, d]: minus
+    the sines of the angles, then the sines."""
+    half = x.shape[-1] // 2
+    swapped = torch.cat([x[..., half:], x[..., :half]], -1)
+    return (x * cosine).add_(swapped.mul_(sine))
 
 
 class Attention(nn.Module):
@@ -153,16 +148,22 @@ class Llama(nn.Module):
     """
 
     tied: torch.jit.Final[bool]
-    attention_factor: torch.jit.Final[float]
+    scaled: torch.jit.Final[bool]
 
     def __init__(self, settings: LlamaSettings, dtype: torch.dtype):
         super().__init__()
-        self.tied, self.attention_factor = settings.tied, settings.rope.attention_factor()
+        self.tied = settings.tied
         self.embedding = Linear(settings.hidden, settings.vocabulary, dtype)
         self.layers = nn.ModuleList(Layer(settings, layer, dtype) for layer in range(settings.layers))
         self.norm = RMSNorm(settings.hidden, settings.norm_eps, dtype)
         self.output = Linear(settings.hidden, 0 if settings.tied else settings.vocabulary, dtype)
-        self.register_buffer("inverse_frequencies", settings.rope.inverse_frequencies(settings.rotary_dim))
+        # Components that a model does not rotate form pairs of frequency 0 and factor 1 behind the others (Place.ordered), so
+        # that whoever moves keys to other positions need not know of them.
+        still = (settings.head_dim - settings.rotary_dim) // 2
+        frequencies, factor = settings.rope.inverse_frequencies(settings.rotary_dim), settings.rope.attention_factor()
+        self.register_buffer("inverse_frequencies", F.pad(frequencies, (0, still)))
+        self.register_buffer("factors", F.pad(torch.full_like(frequencies, factor), (0, still), value=1.0))
+        self.scaled = factor != 1.0
 
     @torch.jit.export
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -174,8 +175,8 @@ class Llama(nn.Module):
         """x [S, hidden], pos int64 [S], session int64 [1] -> [S, hidden]."""
         angles = pos.float().unsqueeze(-1) * self.inverse_frequencies
         cosine, sine = angles.cos(), angles.sin()
-        if self.attention_factor != 1.0:
-            cosine, sine = cosine * self.attention_factor, sine * self.attention_factor
+        if self.scaled:
+            cosine, sine = cosine * self.factors, sine * self.factors
         cosine = cosine.repeat(1, 2).to(x.dtype).unsqueeze(1)
         sine = torch.cat([-sine, sine], -1).to(x.dtype).unsqueeze(1)
         for layer in self.layers:
@@ -194,11 +195,24 @@ class Llama(nn.Module):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor of a checkpoint goes: rows [first, first + shape[0]) of a parameter."""
+    """Where a tensor of a checkpoint goes: rows [first, first + shape[0]) of a parameter. Its leading rows are `heads` heads of
+    queries or keys."""
 
     parameter: str
     shape: tuple[int, ...]
     first: int = 0
+    heads: int = 0
+
+    def ordered(self, tensor: torch.Tensor, settings: LlamaSettings) -> torch.Tensor:
+        """`tensor` with the components of each head in the module's order. A checkpoint that rotates the first r of d components
+        pairs i with i + r / 2, the module i with i + d / 2; attention is the same in any order that queries and keys share."""
+        d, half, still = settings.head_dim, settings.rotary_dim // 2, (settings.head_dim - settings.rotary_dim) // 2
+        if self.heads == 0 or still == 0:
+            return tensor
+        first, second, rest, last = torch.arange(d).split([half, half, still, still])
+        order = torch.cat([first, rest, second, last])
+        moved = tensor[: self.heads * d].unflatten(0, (self.heads, d))[:, order].flatten(0, 1)
+        return torch.cat([moved, tensor[self.heads * d :]])
 
 
 def places(settings: LlamaSettings) -> dict[str, Place]:
@@ -220,18 +234,18 @@ def places(settings: LlamaSettings) -> dict[str, Place]:
             theirs + "post_attention_layernorm.weight": Place(ours + "mlp_norm.weight", (s.hidden,)),
         }
         if s.fused:
-            result[attention + "qkv_proj.weight"] = Place(qkv + "weight", (q + 2 * kv, s.hidden))
+            result[attention + "qkv_proj.weight"] = Place(qkv + "weight", (q + 2 * kv, s.hidden), heads=s.heads + s.kv_heads)
             result[mlp + "gate_up_proj.weight"] = Place(gate_up + "weight", (2 * s.intermediate, s.hidden))
         else:
-            for name, rows, first in (("q", q, 0), ("k", kv, q), ("v", kv, q + kv)):
-                result[f"{attention}{name}_proj.weight"] = Place(qkv + "weight", (rows, s.hidden), first)
+            for name, rows, first, heads in (("q", q, 0, s.heads), ("k", kv, q, s.kv_heads), ("v", kv, q + kv, 0)):
+                result[f"{attention}{name}_proj.weight"] = Place(qkv + "weight", (rows, s.hidden), first, heads)
                 if s.qkv_bias:
-                    result[f"{attention}{name}_proj.bias"] = Place(qkv + "bias", (rows,), first)
+                    result[f"{attention}{name}_proj.bias"] = Place(qkv + "bias", (rows,), first, heads)
             result[mlp + "gate_proj.weight"] = Place(gate_up + "weight", (s.intermediate, s.hidden))
             result[mlp + "up_proj.weight"] = Place(gate_up + "weight", (s.intermediate, s.hidden), s.intermediate)
         result[attention + "o_proj.weight"] = Place(ours + "attention.out.weight", (s.hidden, q))
         result[mlp + "down_proj.weight"] = Place(ours + "mlp.down.weight", (s.hidden, s.intermediate))
         if s.qk_norm:
-            result[attention + "q_norm.weight"] = Place(ours + "attention.norm.query", (s.head_dim,))
-            result[attention + "k_norm.weight"] = Place(ours + "attention.norm.key", (s.head_dim,))
+            result[attention + "q_norm.weight"] = Place(ours + "attention.norm.query", (s.head_dim,), heads=1)
+            result[attention + "k_norm.weight"] = Place(ours + "attention.norm.key", (s.head_dim,), heads=1)
     return result

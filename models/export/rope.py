@@ -224,16 +224,15 @@ def rope_of_config(config: dict, max_positions: int, where: str) -> Rope:
             "A rule of your choice can be set with --rope, for example --rope static-ntk:factor=4,alpha=2."
         )
     rule, names = HUGGING_FACE[kind]
-    # Phi-3 has it beside the rule.
-    settings.setdefault("original_max_position_embeddings", config.get("original_max_position_embeddings"))
+    # Phi-3 has it beside the rule, where it goes before that within.
+    if config.get("original_max_position_embeddings") is not None:
+        settings["original_max_position_embeddings"] = config["original_max_position_embeddings"]
     numbers = {ours: float(settings[theirs]) for theirs, ours in names.items() if settings.get(theirs) is not None}
     if kind == "dynamic":
         numbers["original"] = float(max_positions)  # the length that it goes by is the model's own
     if rule in ("yarn", "longrope"):
         numbers.setdefault("original", float(max_positions))
         numbers.setdefault("factor", max_positions / numbers["original"])
-    if rule == "longrope" and config.get("original_max_position_embeddings") is not None:
-        numbers["factor"] = max_positions / numbers["original"]
     if kind == "yarn" and settings.get("truncate") is False:
         numbers["truncate"] = 0.0
 

@@ -19,10 +19,11 @@ from safetensors.torch import save_file
 
 from models.export.chat import ChatForm, chat_form
 from models.export.checkpoint import ChatTemplate
-from models.export.command import open_checkpoint
+from models.export.command import open_checkpoint, quiet_torchscript
 from models.export.errors import ExportError
 from models.export.families import FAMILIES
 from models.export.huggingface import settings_of_config
+from models.export.operator import register_attend
 from models.export.rope import Rope, parse_rope, rope_of_config
 from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
 from tests.models.support import CONFIG, ROOT, archive_logits, contract_of, export, random_tensors, run_archive, write_folder
@@ -117,6 +118,17 @@ class RopeTest(unittest.TestCase):
         self.assertAlmostEqual(longrope.attention_factor(), (1 + math.log(4) / math.log(64)) ** 0.5)
         self.assertEqual(longrope.for_length(128).describe()["length"], 128)
 
+    def test_original_length_beside_the_rule_and_a_factor_of_its_own(self) -> None:
+        scaling = {"type": "longrope", "short_factor": [1.0, 1.0], "long_factor": [2.0, 3.0]}
+        inside = scaling | {"original_max_position_embeddings": 512}
+        for config, original, factor in (
+            ({"rope_scaling": inside}, 512, 4),
+            ({"rope_scaling": inside, "original_max_position_embeddings": 1024}, 1024, 2),
+            ({"rope_scaling": inside | {"factor": 8.0}, "original_max_position_embeddings": 1024}, 1024, 8),
+        ):
+            rope = rope_of_config(config, 2048, "config.json")
+            self.assertEqual((rope.numbers["original"], rope.numbers["factor"]), (original, factor))
+
     def test_theta_of_the_command_line(self) -> None:
         self.assertEqual(parse_rope("plain:theta=1000", 10000.0), Rope("plain", 1000.0))
 
@@ -134,6 +146,16 @@ class FolderTest(TemporaryFolderTest):
         }.items():  # fmt: skip
             self.assertEqual(contract[name], value, name)
         self.assertEqual(contract["rope"]["rule"], "linear")
+
+    def test_half_rotated_heads_keep_a_frequency_for_every_pair(self) -> None:
+        """So that keys can be moved to other positions (Archive::inverse_frequencies); what is not rotated stands still."""
+        config = CONFIG | {"model_type": "phi3", "partial_rotary_factor": 0.5}
+        archive = self.exported(write_folder(self.folder / "model", config, random_tensors(config)))
+        self.assertEqual(contract_of(archive)["rope"]["components"], 4)
+        register_attend()
+        with quiet_torchscript():
+            frequencies = torch.jit.load(archive).inverse_frequencies
+        torch.testing.assert_close(frequencies, torch.tensor([1.0, 0.01, 0.0, 0.0]))
 
     def test_stated_head_dimension_wins(self) -> None:
         config = {"hidden_size": 48, "num_attention_heads": 4, "head_dim": 16}
