@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from models.export.families import FAMILIES
 from tests.models.support import CONFIG, archive_logits, export, random_tensors, run_archive, write_folder
@@ -170,6 +171,34 @@ class TransformersTest(unittest.TestCase):
                         compared += 1
         print(f"{len(configs)} models, {compared} greedy ids equal, {parted} answers left at a tie")
         self.assertGreater(compared, 30 * 2 * NEW_TOKENS)
+
+    def test_greedy_ids_of_frozen_rules_and_half_rotated_heads(self) -> None:
+        """Rows of several lengths in one session, against transformers held at the length of the export."""
+        half = ROPES["longrope"] | {"model_type": "phi3", "partial_rotary_factor": 0.5, "pad_token_id": 0, "head_dim": 8}
+        half["rope_scaling"] = half["rope_scaling"] | {"short_factor": [1.0, 1.2], "long_factor": [1.5, 6.0]}
+        compared = 0
+        for number, (config, length) in enumerate([(half, 100), (half, 400), (ROPES["dynamic"], 100), (ROPES["dynamic"], 400)]):
+            config = CONFIG | copy.deepcopy(config)
+            with self.subTest(config["model_type"], length=length), tempfile.TemporaryDirectory() as directory:
+                archive, tensors = self.exported(directory, config, 200 + number, length)
+                theirs = model_of(config, tensors)
+                rotary = theirs.model.rotary_emb
+                frequencies, rotary.attention_scaling = ROPE_INIT_FUNCTIONS[rotary.rope_type](theirs.config, None, seq_len=length)
+                rotary.inv_freq.copy_(frequencies)
+                rotary.rope_type = "default"
+                generator = torch.Generator().manual_seed(number)
+                prompts = [torch.randint(config["vocab_size"], (n,), generator=generator).tolist() for n in (3, 57, 130)]
+                request = {"prompts": [{"ids": ids} for ids in prompts], "new_tokens": NEW_TOKENS, "together": True}
+                for prompt, row in zip(prompts, run_archive(archive, request)["rows"]):
+                    self.assertEqual(len(row["generated"]), NEW_TOKENS)
+                    choices = logits_of(theirs, prompt + row["generated"])[len(prompt) - 1 : -1].argmax(-1)
+                    for mine, their, margin in zip(row["generated"], choices, row["margins"]):
+                        if margin < GREEDY_MARGIN:
+                            break
+                        self.assertEqual(mine, int(their), f"{len(prompt)} tokens")
+                        compared += 1
+        print(f"{compared} greedy ids of frozen rules equal")
+        self.assertGreater(compared, 4 * 2 * NEW_TOKENS)
 
     def test_bfloat16(self) -> None:
         seen = []
