@@ -25,7 +25,7 @@ def _raise(message: str) -> None:
 
 @dataclass(frozen=True)
 class ChatForm:
-    """Text before and after the user's message, both empty where the model has no chat form, and the token that ends an answer."""
+    """Text around the user's message, both parts empty where the model has no chat form, and the token that ends an answer."""
 
     prefix: str = ""
     suffix: str = ""

@@ -23,7 +23,7 @@ def one_window(fields: Fields, layers: int) -> tuple[int, ...]:
 
 
 def upper_windows(fields: Fields, layers: int) -> tuple[int, ...]:
-    """Qwen: a window where `use_sliding_window` says so, in the layers from `max_window_layers` on or as `layer_types` names them."""
+    """Qwen: a window where `use_sliding_window` says so, from layer `max_window_layers` on or as `layer_types` names them."""
     if not fields.flag("use_sliding_window", False):
         return (0,) * layers
     window = fields.integer("sliding_window", 4096)
@@ -32,7 +32,7 @@ def upper_windows(fields: Fields, layers: int) -> tuple[int, ...]:
         first = fields.integer("max_window_layers", 28, least=0)
         return tuple(window if layer >= first else 0 for layer in range(layers))
     if not isinstance(kinds, list) or len(kinds) != layers or not set(kinds) <= {"full_attention", "sliding_attention"}:
-        raise ExportError(f"{fields.where}: layer_types: expected full_attention or sliding_attention for each of {layers} layers")
+        raise ExportError(f"{fields.where}: layer_types: full_attention or sliding_attention expected, {layers} of them")
     return tuple(window if kind == "sliding_attention" else 0 for kind in kinds)
 
 

@@ -145,7 +145,9 @@ class GgufFile(Checkpoint):
 
     def _divisors(self, name: str) -> tuple[float, ...]:
         stored = self._tensors.get(f"{name}.weight")
-        return () if stored is None else tuple(float(value) for value in gguf.dequantize(stored.data, stored.tensor_type).flatten())
+        if stored is None:
+            return ()
+        return tuple(float(value) for value in gguf.dequantize(stored.data, stored.tensor_type).flatten())
 
     def _read_rope(self, fields: Fields, keys: dict[str, str], max_positions: int) -> Rope:
         def number(name: str, default: float | None = None) -> float:

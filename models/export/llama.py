@@ -62,7 +62,7 @@ class Linear(nn.Module):
 
 
 class HeadNorm(nn.Module):
-    """Normalises every query and key head by itself: RMS norms of the head dimension with a weight for queries and one for keys."""
+    """Normalises every query and key head by itself: RMS norms over its components, a weight for queries and one for keys."""
 
     size: torch.jit.Final[int]
     eps: torch.jit.Final[float]

@@ -36,7 +36,7 @@ sys.exit(code)
 def write_shards(folder: Path, config: dict[str, Any], shards: int) -> None:
     """Shard by shard: the whole checkpoint is never held."""
     hidden, width, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
-    shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,), "lm_head.weight": (vocabulary, hidden)}
+    shapes = {f"{name}.weight": (vocabulary, hidden) for name in ("model.embed_tokens", "lm_head")} | {"model.norm.weight": (hidden,)}
     for layer in range(config["num_hidden_layers"]):
         name = f"model.layers.{layer}."
         shapes |= {f"{name}self_attn.{x}_proj.weight": (hidden, hidden) for x in "qkvo"}
@@ -58,7 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=22)
     parser.add_argument("--shards", type=int, default=8)
-    parser.add_argument("--limit", type=float, default=1.1, help="peak beyond Python and LibTorch themselves, over the archive's size")
+    parser.add_argument("--limit", type=float, default=1.1, help="peak beyond Python and LibTorch, over the archive's size")
     options = parser.parse_args()
     config = CONFIG | {
         "vocab_size": 8000, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": options.layers,
@@ -79,8 +79,8 @@ def main() -> int:
         before, peak = (int(value) * 1024 for value in done.stdout.split())
     ratio = (peak - before) / size
     print(
-        f"{size / 1e9:.2f} GB in {options.shards} shards: peak {peak / 1e9:.2f} GB, {peak / size:.2f} of the archive; {ratio:.2f} "
-        f"without the {before / 1e9:.2f} GB of Python and LibTorch before anything is read; {seconds:.1f} s"
+        f"{size / 1e9:.2f} GB in {options.shards} shards: peak {peak / 1e9:.2f} GB, {peak / size:.2f} of the archive; "
+        f"{ratio:.2f} without the {before / 1e9:.2f} GB of Python and LibTorch before anything is read; {seconds:.1f} s"
     )
     return 0 if ratio <= options.limit else 1
 

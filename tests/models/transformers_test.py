@@ -64,7 +64,10 @@ FROZEN = ("dynamic", "longrope")
 
 # Where the same sizes do not show what a family has.
 SWITCHES: dict[str, list[dict[str, Any]]] = {
-    "llama": [{}, {"num_attention_heads": 3, "num_key_value_heads": 3, "hidden_size": 48, "head_dim": 24, "tie_word_embeddings": True}],
+    "llama": [
+        {},
+        {"num_attention_heads": 3, "num_key_value_heads": 3, "hidden_size": 48, "head_dim": 24, "tie_word_embeddings": True},
+    ],
     "mistral": [{"sliding_window": 24, "head_dim": 8}, {"sliding_window": None, "head_dim": 8}],
     "qwen2": [{}, {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1}],
     "qwen3": [{"head_dim": 16}, {"head_dim": 8, "use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1}],
