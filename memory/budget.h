@@ -19,7 +19,8 @@ struct RecordedCounts {
   bool empty() const { return rows.empty(); }
 };
 
-/// How many tokens a baseline may keep in each (layer, KV head) at an update. Config value: a name, or one of
+/// How many tokens a baseline may keep in each (layer, KV head) at an update; each keeps its newest whatever
+/// the budget, so that one below a token a head is exceeded. Config value: a name, or one of
 /// `{tokens: N}`, `{fraction: F}` and `{bytes: B}`.
 struct Budget {
   enum class Kind {

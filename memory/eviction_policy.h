@@ -67,7 +67,8 @@ struct LayerView {
 /// Everything a policy may look at: all layers of the rows that are due.
 struct UpdateView {
   TransformerShape shape;
-  int64_t token_bytes = 0;               ///< of one token's key and value in one layer and KV head
+  int64_t token_bytes = 0;  ///< that one token's key and value take in one layer and KV head after
+                            ///< the update, a moved key twice
   Backend backend = Backend::automatic;  ///< of what the policy computes itself
   std::vector<RowView> rows;
   std::vector<LayerView> layers;

@@ -494,7 +494,9 @@ void Session::update() {
   const c10::InferenceMode guard;
   UpdateView view;
   view.shape = s.options.shape;
-  view.token_bytes = 2 * s.options.shape.head_dim * static_cast<int64_t>(c10::elementSize(s.options.dtype));
+  // A key that moves is held as it was read, too.
+  view.token_bytes = (s.moves.moves() ? 3 : 2) * s.options.shape.head_dim *
+                     static_cast<int64_t>(c10::elementSize(s.options.dtype));
   view.backend = s.options.backend;
   for (const RowState* row : due_rows)
     view.rows.push_back({row->member, row->tag, row->tokens, row->updates});

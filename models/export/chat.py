@@ -46,9 +46,10 @@ def chat_form(template: ChatTemplate | None, tokenizer: Tokenizer | None) -> Cha
         warnings.warn("the chat template does not show the message once; the archive has no chat form", stacklevel=2)
         return ChatForm()
     prefix, suffix = text.split(MARK)
-    begin = tokenizer.id_of(template.bos_token)
-    if template.bos_token and [begin] == tokenizer.settings["prefix_ids"]:
-        prefix = prefix.removeprefix(template.bos_token)
+    # By its id: a template may write the token itself, whatever the tokenizer's files call the begin of a text.
+    texts = {id: text for text, id in tokenizer.ids.items()}
+    for id in tokenizer.settings["prefix_ids"]:
+        prefix = prefix.removeprefix(texts.get(id, ""))
     try:
         whole = _render(template, [question, {"role": "assistant", "content": ANSWER}], False)
     except Exception:  # a template that cannot show an answer; the model's own stop ids are all there is

@@ -217,6 +217,10 @@ def rope_of_config(config: dict, max_positions: int, where: str) -> Rope:
     settings.update(config.get("rope_parameters") or {})
     theta = settings.pop("rope_theta", config.get("rope_theta", 10000.0))
     kinds = [settings.pop(key) for key in ("rope_type", "type") if key in settings]
+    if not kinds and settings.keys() - {"partial_rotary_factor"}:
+        raise ExportError(f"{where}: rope_scaling = {settings} does not say its rope_type; --rope sets a rule of your choice")
+    if len(set(kinds)) > 1:
+        raise ExportError(f"{where}: rope_type = {kinds[0]!r} and type = {kinds[1]!r}: which one is meant?")
     kind = kinds[0] if kinds else "default"
     if kind not in HUGGING_FACE:
         raise ExportError(

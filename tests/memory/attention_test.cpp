@@ -9,6 +9,7 @@
 
 #include <ATen/Context.h>
 
+#include "memory/token_features.h"
 #include "tests/memory/dense_attention.h"
 #include "tests/memory/random_tensors.h"
 #include "tests/support/compare_tensors.h"
@@ -197,6 +198,33 @@ TEST(Attention, MaskComparesPositions) {
       const bool counts = std::ranges::find(allowed[i], positions[j].item<int64_t>()) != allowed[i].end();
       EXPECT_NEAR(mean[j][i].item<double>(), counts ? 1.0 / static_cast<double>(allowed[i].size()) : 0.0,
                   1e-6);
+    }
+  }
+}
+
+// The same through a compacted cache, by the kernels too: heads of up to a few rows go another way than
+// others.
+TEST(Attention, MaskComparesPositionsAfterAnEviction) {
+  for (const int64_t heads : {1, 2}) {
+    for (const Backend backend : {Backend::cpu, Backend::reference}) {
+      LayerCache cache = empty_cache({1, heads, 1, 4});
+      cache.append(at::zeros({8, 1, 4}),
+                   at::arange(8, at::kFloat).view({8, 1, 1}).expand({8, 1, 4}).contiguous(), 0);
+      cache.compact(longs({0, 1, 5, 7}), {4});
+      const at::Tensor queries = at::zeros({4, heads, 4}), output = at::empty({4, heads, 4});
+      const AttentionRow row{&cache, 4, 0, 4};
+      at::Tensor log_sum_exp;
+      attention(queries, {&row, 1}, 1.0, 0, output, &log_sum_exp, backend);
+      const std::vector<double> expected = {0.5, 2, 2, 3.25};
+      for (int64_t i = 0; i < 4; ++i)
+        EXPECT_NEAR(output[i][heads - 1][3].item<double>(), expected[static_cast<size_t>(i)], 1e-6);
+      AttentionRecord record;
+      record.blocks.push_back({queries, log_sum_exp, 4});
+      const TokenFeatures features =
+          token_features(cache, record, {1.0, 0}, 4, {.column_sums = true}, backend);
+      const std::vector<double> sums = {17.0 / 12, 17.0 / 12, 11.0 / 12, 1.0 / 4};
+      for (int64_t j = 0; j < 4; ++j)
+        EXPECT_NEAR(features.column_sums[j].item<double>(), sums[static_cast<size_t>(j)], 1e-6);
     }
   }
 }

@@ -147,6 +147,32 @@ TEST(Budget, PyramidsAddUpToTheToken) {
   EXPECT_EQ(pyramid_counts(everything, 2, 20), everything);
 }
 
+// Also where a prompt is shorter than the first layer's share.
+TEST(Budget, PyramidsKeepTheirTotalWhenPromptsAreShort) {
+  const Counts pyramid = pyramid_counts(Counts(4, 64), 1, 20);
+  EXPECT_EQ(pyramid, (Counts{124, 84, 44, 4}));
+  const auto passed_on = [&](int64_t length) {
+    Counts counts = pyramid;
+    pass_on_excess(counts, Counts(4, length));
+    return counts;
+  };
+  EXPECT_EQ(passed_on(100), (Counts{100, 100, 52, 4}));
+  EXPECT_EQ(passed_on(90), (Counts{90, 90, 72, 4}));
+  EXPECT_EQ(passed_on(64), Counts(4, 64));
+  EXPECT_EQ(passed_on(50), Counts(4, 50));
+  for (const auto& [mean, layers] : {std::pair<int64_t, int64_t>{64, 4}, {60, 16}, {120, 32}}) {
+    const Counts even(static_cast<size_t>(layers), mean);
+    for (const int64_t length : {pyramid_counts(even, 1, 20)[0] - 1, mean + 1, mean, mean / 2}) {
+      Counts counts = pyramid_counts(even, 1, 20);
+      pass_on_excess(counts, Counts(even.size(), length));
+      EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), int64_t{0}), std::min(mean, length) * layers);
+      EXPECT_TRUE(std::is_sorted(counts.rbegin(), counts.rend()));
+      EXPECT_GE(counts.back(), 1);
+      EXPECT_LE(counts.front(), length);
+    }
+  }
+}
+
 TEST(Budget, ExcessGoesWhereThereIsRoom) {
   Counts counts{10, 5, 3, 2};
   pass_on_excess(counts, {6, 9, 3, 4});

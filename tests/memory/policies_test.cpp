@@ -372,6 +372,9 @@ TEST(H2oPolicy, HalfHeavyHittersHalfRecent) {
   EXPECT_EQ(keep(H2oPolicy(tokens(5), 0.5), single(8, sums)), (Indices{1, 3, 5, 6, 7}));
   EXPECT_EQ(keep(H2oPolicy(tokens(3), 0), single(8, sums)), (Indices{1, 3, 7})) << "the newest token stays";
   EXPECT_EQ(keep(H2oPolicy(tokens(1), 0.5), single(8, sums)), (Indices{7}));
+  // The newest token always stays here, within the budget: heavy 2 + recent 0 is not to be had.
+  EXPECT_EQ(keep(H2oPolicy(tokens(2), 0), single(5, at::tensor({1.9f, 2.1f, 0.7f, 0.2f, 0.1f}))),
+            (Indices{1, 4}));
   EXPECT_TRUE(H2oPolicy(tokens(4), 0.5).needs().column_sums);
   EXPECT_FALSE(H2oPolicy(tokens(4), 0.5).needs().spectrogram.has_value());
 }

@@ -1,6 +1,7 @@
 #include "memory/session.h"
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <memory>
@@ -298,6 +299,151 @@ TEST(Session, DecisionObserverSeesWhatWasDecided) {
 }
 
 // A policy that breaks its contract is named, nothing is corrupted.
+SessionOptions options_of_policy(const std::string& name, const TransformerShape& shape, int64_t period,
+                                 const Budget& budget, double recent_fraction = 0.5,
+                                 int64_t window_tokens = 2) {
+  PolicyArguments arguments;
+  arguments.config.period_tokens = period;
+  arguments.config.sinks = 0;
+  arguments.config.recent_fraction = recent_fraction;
+  arguments.config.snapkv_window_tokens = window_tokens;
+  arguments.config.snapkv_pool_tokens = 1;
+  arguments.budget = budget;
+  SessionOptions options;
+  options.shape = shape;
+  options.policy = make_policy(name, arguments);
+  return options;
+}
+
+TEST(Session, ABudgetOfBytesIsWhatTheCacheTakes) {
+  constexpr int64_t kTokenBytes = 2 * 16 * 4, kBytes = 20 * 4 * kTokenBytes;
+  for (const PositionMode positions : {PositionMode::original, PositionMode::compacted}) {
+    SessionOptions options = options_of_policy("recency", kShape, 32, Budget::of_bytes(kBytes));
+    options.positions = positions;
+    if (positions == PositionMode::compacted) options.inverse_frequencies = at::logspace(0, -4, 8, 10);
+    Session session(options);
+    const RowId row = session.add_row();
+    read(session, row, normal({64, 24}, 1));
+    EXPECT_LE(session.usage(row).cache_bytes, kBytes);
+    EXPECT_GT(session.usage(row).cache_bytes, kBytes - 4 * 3 * 16 * 4) << "less than a token a head is left";
+  }
+}
+
+// One head whose attention is exactly that of the report: k_j = e_j, q_i[j] = ln A_ij.
+TEST(Session, H2oTovaAndSnapKvAreThreeMethods) {
+  const std::vector<std::vector<float>> attention = {
+      {1}, {.5f, .5f}, {.1f, .8f, .1f}, {.1f, .7f, .1f, .1f}, {.2f, .1f, .5f, .1f, .1f}};
+  const at::Tensor keys = at::eye(5, 8).unsqueeze(1);
+  at::Tensor queries = at::zeros({5, 1, 8});
+  for (size_t i = 0; i < attention.size(); ++i) {
+    for (size_t j = 0; j <= i; ++j)
+      queries[static_cast<int64_t>(i)][0][static_cast<int64_t>(j)] = std::log(attention[i][j]);
+  }
+  for (const Backend backend : {Backend::cpu, Backend::reference}) {
+    UpdateView seen;
+    const auto kept = [&](const char* policy, int64_t tokens, double recent_fraction) {
+      SessionOptions options =
+          options_of_policy(policy, {1, 1, 1, 8}, 5, Budget::of_tokens(tokens), recent_fraction);
+      options.backend = backend;
+      Session session(options);
+      session.set_observer([&](const UpdateView& view) { seen = view; });
+      const RowId row = session.add_row();
+      session.begin_step(std::vector<RowId>{row}, std::vector<int64_t>{5});
+      session.attend(queries, keys, keys, 0, 1.0, 0);
+      session.update();
+      const at::Tensor positions = session.segment(row, 0, 0).positions;
+      return std::vector<int64_t>(positions.const_data_ptr<int64_t>(),
+                                  positions.const_data_ptr<int64_t>() + positions.numel());
+    };
+    using Positions = std::vector<int64_t>;
+    Comparison compared;
+    EXPECT_EQ(kept("h2o", 3, 0), (Positions{0, 1, 4}));
+    compared.absolute(seen.layers[0].column_sums, at::tensor({1.9f, 2.1f, 0.7f, 0.2f, 0.1f}), 1e-5, "h2o");
+    EXPECT_EQ(kept("tova", 3, 0), (Positions{0, 2, 4}));
+    compared.absolute(seen.layers[0].recent_attention, at::tensor({0.2f, 0.1f, 0.5f, 0.1f, 0.1f}), 1e-5,
+                      "tova");
+    EXPECT_EQ(kept("snapkv", 3, 0), (Positions{1, 3, 4}));
+    compared.absolute(seen.layers[0].recent_attention, at::tensor({0.3f, 0.8f, 0.6f, 0.2f, 0.1f}), 1e-5,
+                      "snapkv");
+    EXPECT_EQ(kept("h2o", 4, 0.5), (Positions{0, 1, 3, 4}));
+    EXPECT_EQ(kept("snapkv", 4, 0), (Positions{1, 2, 3, 4}));
+  }
+}
+
+// Norms of 16 and 16.002 are one number in bfloat16.
+TEST(Session, ScoresOfBfloat16KeysAreFloat32) {
+  SessionOptions options = options_of_policy("l2", {1, 1, 1, 128}, 3, Budget::of_tokens(2));
+  options.dtype = at::kBFloat16;
+  Session session(options);
+  const RowId row = session.add_row();
+  at::Tensor keys = at::zeros({3, 1, 128}, at::kBFloat16);
+  keys.select(2, 0).copy_(at::tensor({16.f, 16.f, 99.f}).unsqueeze(1));
+  keys[0][0][1] = 0.25;
+  session.begin_step(std::vector<RowId>{row}, std::vector<int64_t>{3});
+  session.attend(keys, keys, keys, 0, 1e-3, 0);
+  session.update();
+  EXPECT_TRUE(at::equal(session.segment(row, 0, 0).positions, at::tensor({1, 2}, at::kLong)));
+
+  SessionOptions random = options_of_policy("full", {1, 1, 1, 128}, 512, Budget::of_tokens(2));
+  random.dtype = at::kBFloat16;
+  random.extra_period_tokens = 512;
+  random.extra_needs = {.spectrogram = SpectrogramConfig{},
+                        .column_sums = true,
+                        .key_norms = true,
+                        .recent_queries = 8,
+                        .key_similarity = true,
+                        .expected_attention = true};
+  Session other(random);
+  at::Tensor norms;
+  other.set_observer([&](const UpdateView& view) {
+    const LayerView& layer = view.layers[0];
+    norms = layer.key_norms;
+    for (const at::Tensor& x : {layer.ema, layer.column_sums, layer.key_norms, layer.recent_attention,
+                                layer.key_similarity, layer.expected_attention})
+      EXPECT_EQ(x.scalar_type(), at::kFloat);
+  });
+  const RowId many = other.add_row();
+  const at::Tensor drawn = normal({512, 1, 128}, 0, at::kBFloat16);
+  other.begin_step(std::vector<RowId>{many}, std::vector<int64_t>{512});
+  other.attend(drawn, drawn, drawn, 0, 0.1, 0);
+  other.update();
+  EXPECT_EQ(std::get<0>(at::_unique(norms)).numel(), 512);
+  EXPECT_LT(std::get<0>(at::_unique(norms.to(at::kBFloat16))).numel(), 100);
+}
+
+// Whole sessions, with the attention that the policies look at, beside the full cache: no matrix of a
+// prompt's queries and keys, and a peak that falls with the cache. Tensors of this size are all LibTorch's,
+// so counted.
+TEST(Session, EvictionLowersThePeakWhateverThePolicyNeeds) {
+  const TransformerShape shape{8, 4, 1, 16};
+  constexpr int64_t kChunk = 512, kTokens = 8192, kBudget = 512;
+  const at::Tensor q = normal({kChunk, 4, 16}, 1), kv = normal({kChunk, 1, 16}, 2);
+  CountingAllocator& memory = CountingAllocator::install();
+  const auto peak = [&](const char* policy) {
+    Session session(options_of_policy(policy, shape, kChunk, Budget::of_tokens(kBudget)));
+    const int64_t before = memory.now();
+    memory.reset_peak();
+    const RowId row = session.add_row();
+    for (int64_t done = 0; done < kTokens; done += kChunk) {
+      session.begin_step(std::vector<RowId>{row}, std::vector<int64_t>{kChunk});
+      for (int64_t l = 0; l < shape.layers; ++l) session.attend(q, kv, kv, l, 0.2, 0);
+      session.update();
+    }
+    return memory.peak() - before;
+  };
+  const int64_t token_bytes = shape.layers * 2 * 16 * 4;
+  const int64_t full = peak("full");
+  EXPECT_GE(full, kTokens * token_bytes);
+  // Cache before an update, the period's queries and log-sum-exps, and a layer's working memory.
+  const int64_t queries = shape.layers * kChunk * 4 * (16 + 1) * 4;
+  const int64_t predicted = (kBudget + kChunk) * token_bytes + queries + 2000000;
+  for (const char* policy : {"h2o", "snapkv", "tova", "l2", "keydiff", "expected-attention"}) {
+    const int64_t measured = peak(policy);
+    EXPECT_LE(measured, predicted) << policy;
+    EXPECT_LT(measured, full / 2) << policy;
+  }
+}
+
 TEST(Session, ProtectedTokensOutliveEveryUpdate) {
   SessionOptions options;
   options.shape = kShape;
@@ -321,13 +467,13 @@ TEST(Session, ProtectedTokensOutliveEveryUpdate) {
   read(session, fork, normal({32, 24}, 2));
   EXPECT_EQ(session.usage(fork).excess_tokens, 4 * 10) << "40 and 41 are marked too";
   const at::Tensor positions = session.segment(fork, 1, 1).positions;
-  EXPECT_TRUE(at::equal(positions, at::cat({at::arange(2), at::arange(7, 20), at::arange(40, 42),
-                                            at::arange(61, 64)})));
+  EXPECT_TRUE(at::equal(positions,
+                        at::cat({at::arange(2), at::arange(7, 20), at::arange(40, 42), at::arange(61, 64)})));
   read(session, plain, normal({32, 24}, 1));
   EXPECT_EQ(session.usage(plain).lengths, (std::vector<int64_t>{10, 10, 10, 10}));
   EXPECT_EQ(session.usage(plain).excess_tokens, 0);
-  EXPECT_TRUE(at::equal(session.segment(plain, 0, 0).positions,
-                        at::cat({at::arange(2), at::arange(24, 32)})));
+  EXPECT_TRUE(
+      at::equal(session.segment(plain, 0, 0).positions, at::cat({at::arange(2), at::arange(24, 32)})));
   EXPECT_NE(error_of([&] { session.protect(row, std::vector<TokenSpan>{{5, 4}}); }), "no error");
   EXPECT_NE(error_of([&] { session.protect(row, std::vector<TokenSpan>{{-1, 4}}); }), "no error");
 }
@@ -339,7 +485,9 @@ TEST(Session, APolicyThatForgetsWhatIsProtectedIsRefused) {
   options.protect.sinks = 2;
   Session session(options);
   const RowId row = session.add_row();
-  EXPECT_THAT(error_of([&] { read(session, row, normal({32, 24}, 1)); }),
+  EXPECT_THAT(error_of([&] {
+                read(session, row, normal({32, 24}, 1));
+              }),
               HasSubstr("protected tokens must be kept"));
   EXPECT_EQ(session.usage(row).tokens, 32 * 4);
 }

@@ -101,6 +101,15 @@ class RopeTest(unittest.TestCase):
         with self.assertRaisesRegex(ExportError, "which only a checkpoint can give"):
             parse_rope("longrope:original=64,factor=2", 10000.0)
 
+    def test_a_rule_that_is_not_named_is_no_rule(self) -> None:
+        llama3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+        for config in ({"rope_scaling": {"factor": 4.0}}, {"rope_parameters": llama3 | {"rope_theta": 500000.0}}):
+            with self.assertRaisesRegex(ExportError, "does not say its rope_type"):
+                rope_of_config(config, 64, "config.json")
+        with self.assertRaisesRegex(ExportError, "which one is meant"):
+            rope_of_config({"rope_scaling": llama3 | {"rope_type": "default", "type": "llama3"}}, 64, "config.json")
+        self.assertEqual(rope_of_config({"rope_parameters": {"rope_theta": 5.0}}, 64, "c"), Rope("plain", 5.0))
+
     def test_rules_that_depend_on_the_length_are_frozen(self) -> None:
         plain = Rope().inverse_frequencies(16)
         dynamic = rope_of_config({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, 64, "config.json")
@@ -497,6 +506,11 @@ class ChatTest(unittest.TestCase):
         template = "{{ bos_token }}user: {{ messages[0]['content'] }}{% if add_generation_prompt %}{{ '\nbot:' }}{% endif %}"
         self.assertEqual(self.wrapper(template, [1]), ("user: ", "\nbot:"))
         self.assertEqual(self.wrapper(template, []), ("<s>user: ", "\nbot:"))
+        # Written out, and with a prefix of two tokens.
+        literal = template.replace("{{ bos_token }}", "<s>")
+        self.assertEqual(self.wrapper(literal, [1]), ("user: ", "\nbot:"))
+        self.assertEqual(self.wrapper(literal.replace("<s>", "<s></s>"), [1, 2]), ("user: ", "\nbot:"))
+        self.assertEqual(self.wrapper(literal, [1, 2]), ("user: ", "\nbot:"))
 
     def test_an_answer_ends_at_the_token_of_the_template(self) -> None:
         turns = "{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }} <|eot_id|>\n{% endfor %}"
