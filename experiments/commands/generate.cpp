@@ -139,6 +139,11 @@ Policy make_policy(const Options& options, const models::Archive& archive) {
     throw ConfigError(format_text("--period-tokens {}: a multiple of the memory's hop_length = {}",
                                   arguments.config.period_tokens, arguments.config.spectrogram.hop_length));
   }
+  if (!memory::takes_budget(name) && !options.budget.empty()) {
+    throw ConfigError(
+        format_text("--budget {}: policy {} takes none; leave it out, or name one that does (--policy)",
+                    options.budget, name));
+  }
   if (memory::takes_budget(name) && name != "namm-counts-random")
     arguments.budget = parse_budget(name, options.budget);
   if (name == "namm-counts-random") {

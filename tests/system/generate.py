@@ -111,6 +111,8 @@ def refused(context: Path, folder: Path) -> None:
         (("--prompt", context, "--questions", empty), 3, "there is no question in it"),
         (("--prompt", context, "--questions", folder / "none.txt"), 3, "none.txt"),
         (("--prompt", context, "--ids", "1,2"), 2, "exclude each other"),
+        (("--prompt", context, "--budget", "tokens=9"), 2, "policy full takes none"),
+        (("--prompt", context, "--policy", "namm", "--budget", "fraction=0.5"), 2, "policy namm takes none"),
         (("--prompt", context, "--chat", "--questions", empty), 2, "no chat form"),
         (("--questions", empty), 2, "--prompt"),
     ]
