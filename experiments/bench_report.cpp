@@ -64,7 +64,7 @@ nlohmann::ordered_json to_json(const bench::Outcome& outcome) {
   entry["skipped"] = !outcome.skipped.empty();
   entry["baseline_seconds"] = measured ? number(measured->baseline_seconds) : nlohmann::ordered_json(nullptr);
   entry["seconds"] = measured ? number(measured->seconds) : nlohmann::ordered_json(nullptr);
-  entry["note"] = measured ? measured->note : outcome.skipped + outcome.mismatch;
+  entry["note"] = measured ? measured->note : outcome.skipped + outcome.mismatch + outcome.error;
   return entry;
 }
 
@@ -80,9 +80,10 @@ BenchTable::BenchTable(std::ostream& out, const BenchMachine& machine) : out_(ou
 void BenchTable::add(const bench::Outcome& outcome) {
   const auto& goal = outcome.goal;
   const auto& measured = outcome.measured;
-  const std::string note = measured                   ? measured->note
-                           : outcome.mismatch.empty() ? outcome.skipped
-                                                      : "RESULTS DIFFER: " + outcome.mismatch;
+  const std::string note = measured                    ? measured->note
+                           : !outcome.mismatch.empty() ? "RESULTS DIFFER: " + outcome.mismatch
+                           : !outcome.error.empty()    ? "FAILED: " + outcome.error
+                                                       : outcome.skipped;
   row({goal.name, goal.unit, measured ? seconds(measured->baseline_seconds) : "-",
        measured ? seconds(measured->seconds) : "-", measured ? fixed(measured->ratio, 2) : "-",
        (goal.lower_is_better ? "<= " : "") + fixed(goal.target, goal.target < 10 ? 1 : 0),

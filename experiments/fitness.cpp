@@ -189,6 +189,11 @@ evolution::NamedArrays MemoryProblem::merge_calibration(
       all.merge(part);
     }
   }
+  if (all.count == 0) {
+    throw DataError(
+        "calibration: no context came to an update, so the features' statistics are unknown; give longer "
+        "contexts, or a smaller memory.period_tokens");
+  }
   return to_arrays(all.to_values());
 }
 

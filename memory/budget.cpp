@@ -87,6 +87,11 @@ ConfigValue Budget::to_config() const {
   return ConfigValue::string(text());
 }
 
+int64_t share_of(double fraction, int64_t tokens) {
+  const auto all = static_cast<double>(tokens);
+  return std::max<int64_t>(1, static_cast<int64_t>(std::floor(fraction * all + 1e-9 * all)));
+}
+
 std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* recorded, const RowView& row,
                                    const TransformerShape& shape, int64_t token_bytes) {
   const int64_t segments = shape.layers * shape.kv_heads;
@@ -96,8 +101,7 @@ std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* r
     return counts;
   }
   if (budget.kind == Budget::Kind::fraction) {
-    const double tokens = std::floor(budget.fraction * static_cast<double>(row.tokens_processed));
-    std::fill(counts.begin(), counts.end(), std::max<int64_t>(1, static_cast<int64_t>(tokens)));
+    std::fill(counts.begin(), counts.end(), share_of(budget.fraction, row.tokens_processed));
     return counts;
   }
   if (budget.kind == Budget::Kind::bytes) {
@@ -133,24 +137,51 @@ std::vector<int64_t> budget_counts(const Budget& budget, const RecordedCounts* r
   }
 }
 
-std::vector<int64_t> pyramid_counts(const std::vector<int64_t>& counts, int64_t kv_heads, double beta) {
-  const auto segments = static_cast<int64_t>(counts.size()), layers = segments / kv_heads;
-  if (std::ranges::find(counts, std::numeric_limits<int64_t>::max()) != counts.end()) return counts;
-  const int64_t free =
-      std::max<int64_t>(0, sum(counts, 0, segments) - segments);  // beyond the 1 of each head
-  const double mean = static_cast<double>(free) / static_cast<double>(layers), least = mean / beta;
-  const double step = layers > 1 ? 2 * (mean - least) / static_cast<double>(layers - 1) : 0;
-  std::vector<int64_t> of_layer;
-  for (int64_t l = 0; l < layers; ++l) {
-    of_layer.push_back(
-        static_cast<int64_t>(layers > 1 ? 2 * mean - least - step * static_cast<double>(l) : mean));
+int64_t most_tokens(const Budget& budget, const TransformerShape& shape, int64_t period_tokens,
+                    int64_t tokens, int64_t token_bytes) {
+  const int64_t segments = shape.layers * shape.kv_heads;
+  int64_t kept = 0, most = 0;
+  for (int64_t update = 0, read = 0; read < tokens; ++update) {
+    const int64_t fresh = std::min(period_tokens, tokens - read);
+    read += fresh;
+    most = std::max(most, kept + fresh * segments);
+    if (fresh < period_tokens) break;
+    const RowView row{.tokens_processed = read, .update = update};
+    int64_t allowed = 0;
+    for (const int64_t count : budget_counts(budget, nullptr, row, shape, token_bytes))
+      allowed += std::clamp<int64_t>(count, 1, read);
+    kept = std::min(allowed, kept + fresh * segments);
   }
+  return most;
+}
+
+std::vector<int64_t> pyramid_counts(std::vector<int64_t> counts, const std::vector<int64_t>& lengths,
+                                    int64_t kv_heads, int64_t window_tokens, double beta) {
+  const auto segments = static_cast<int64_t>(counts.size()), layers = segments / kv_heads;
+  TORCH_CHECK(lengths.size() == counts.size(), "[budget] lengths of ", lengths.size(), " of ", counts.size(),
+              " layers and KV heads");
+  const int64_t there = sum(lengths, 0, segments);
+  for (int64_t& count : counts)
+    count = std::min(count, there);  // more is no more, and might overflow the sum
+  const int64_t total = std::clamp(sum(counts, 0, segments), segments, std::max(segments, there));
+  const int64_t window = std::min(std::max<int64_t>(1, window_tokens), total / segments);
+  const int64_t free = total - window * segments;
+  const double mean = static_cast<double>(free) / static_cast<double>(layers);
+  const auto room = static_cast<double>(sum(lengths, 0, kv_heads) - window * kv_heads);
+  double most = 2 * mean - mean / beta;
+  if (most > room) most = std::max(mean, room);
+  if (layers == 1) most = mean;
+  const double step = layers > 1 ? 2 * (most - mean) / static_cast<double>(layers - 1) : 0;
+  std::vector<int64_t> of_layer;
+  for (int64_t l = 0; l < layers; ++l)
+    of_layer.push_back(static_cast<int64_t>(std::max(0.0, most - step * static_cast<double>(l))));
   // Rounding down leaves less than one token a layer: they go to the first ones, so that shares never rise.
   for (int64_t l = 0, rest = free - sum(of_layer, 0, layers); l < layers && rest > 0; ++l, --rest)
     ++of_layer[static_cast<size_t>(l)];
   std::vector<int64_t> result(counts.size());
   for (int64_t l = 0; l < layers; ++l)
-    spread(of_layer[static_cast<size_t>(l)] + kv_heads, result, l * kv_heads, (l + 1) * kv_heads);
+    spread(of_layer[static_cast<size_t>(l)] + window * kv_heads, result, l * kv_heads, (l + 1) * kv_heads);
+  pass_on_excess(result, lengths);
   return result;
 }
 

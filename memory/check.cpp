@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "core/errors.h"
+#include "core/text.h"
+
 namespace namm::memory {
 namespace {
 
@@ -121,11 +124,11 @@ void check_finite(const UpdateView& view) {
         const at::Tensor part = x.narrow(0, layer.offsets[s], layer.offsets[s + 1] - layer.offsets[s]);
         if (part.isfinite().all().item<bool>()) continue;
         const RowView& row = view.rows[s / heads];
-        TORCH_CHECK(
-            false, "[update] layer ", layer.layer, ", KV head ", s % heads, ", sequence ", row.tag, " after ",
-            row.tokens_processed,
-            " tokens: attention, keys or values are not finite, so nothing can be said of its tokens; "
-            "the model is broken here");
+        throw DataError(format_text(
+            "update: layer {}, KV head {}, sequence {} after {} tokens: attention, keys or values are not "
+            "finite, so nothing can be said of its tokens; the model is broken here, or a loaded cache was "
+            "not saved by this program",
+            layer.layer, s % heads, row.tag, row.tokens_processed));
       }
     }
   }

@@ -25,8 +25,8 @@ void check_features(int64_t layer, const TokenFeatures& features, const TokenFea
 void check_scores(const LayerView& layer, int64_t kv_heads, const at::Tensor& scores,
                   const at::Tensor& reference);
 
-/// No feature of any layer is NaN or infinite: fails with an error that begins with [update] and names the
-/// first layer, row and head. One read-back.
+/// No feature of any layer is NaN or infinite. Throws DataError, which names the first layer, row and head:
+/// the model is broken, or a saved cache was made up. One read-back.
 void check_finite(const UpdateView& view);
 
 }  // namespace namm::memory

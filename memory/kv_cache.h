@@ -79,9 +79,9 @@ class LayerCache {
 
   /// Replaces all segments by one of exactly the tokens `index` (int64 [K], increasing, into the packed
   /// order), of which head h keeps lengths[h]. The old segments are released head by head, unless a fork
-  /// holds them; the cache is lost where this throws. A cache that moves its keys then rotates each head's to consecutive places
-  /// that end at the newest token's position, from the keys as they were read, so that no number of moves
-  /// adds up rounding; it must be called at every update, also where nothing leaves.
+  /// holds them; the cache is lost where this throws. A cache that moves its keys then rotates each head's to
+  /// consecutive places that end at the newest token's position, from the keys as they were read, so that no
+  /// number of moves adds up rounding; it must be called at every update, also where nothing leaves.
   void compact(const at::Tensor& index, std::vector<int64_t> lengths);
 
  private:

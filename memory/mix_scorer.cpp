@@ -1,7 +1,6 @@
 #include "memory/mix_scorer.h"
 
-#include <cmath>
-#include <map>
+#include "memory/affine_rows.h"
 
 namespace namm::memory {
 namespace {
@@ -68,6 +67,11 @@ MixWeights mix_weights(const at::Tensor& theta, const NammConfig& config) {
 std::vector<MixedTokens> mix_scores(const UpdateView& view, const std::vector<at::Tensor>& features,
                                     const at::Tensor& theta, const NammConfig& config) {
   check_view(view, features, theta, config);
+  if (view.backend == Backend::reference) {
+    std::vector<MixedTokens> exact = mix_scores_reference(view, features, theta, config);
+    for (MixedTokens& row : exact) row = {row.positions.to(theta.device()), row.scores.to(theta.options())};
+    return exact;
+  }
   const int64_t heads = view.shape.kv_heads;
   std::vector<MixedTokens> result;
   for (size_t r = 0; r < view.rows.size(); ++r) {
@@ -80,22 +84,25 @@ std::vector<MixedTokens> mix_scores(const UpdateView& view, const std::vector<at
       const LayerView& layer = view.layers[l];
       const auto first_segment = static_cast<int64_t>(r) * heads;
       const int64_t begin = layer.offsets[first_segment], end = layer.offsets[first_segment + heads];
-      const at::Tensor seen = at::mm(features[l].narrow(0, begin, end - begin), feature_weights);
+      const at::Tensor seen =
+          affine_rows(features[l].narrow(0, begin, end - begin), feature_weights, {}, view.backend);
       const at::Tensor head_weights = weights.heads.select(1, static_cast<int64_t>(l));  // [rank, Hk]
       held.index_fill_(0, layer.positions.narrow(0, begin, end - begin), true);
       for (int64_t h = 0; h < heads; ++h) {
         // Head by head: a position stands once in each, so that sums come in one order on any device.
         const int64_t from = layer.offsets[first_segment + h],
                       n = layer.offsets[first_segment + h + 1] - from;
-        evidence.index_add_(0, layer.positions.narrow(0, from, n),
-                            at::mv(seen.narrow(0, from - begin, n), head_weights.select(1, h)));
+        evidence.index_add_(
+            0, layer.positions.narrow(0, from, n),
+            affine_rows(seen.narrow(0, from - begin, n), head_weights.narrow(1, h, 1), {}, view.backend)
+                .squeeze(1));
       }
     }
     const at::Tensor positions = held.nonzero().squeeze(1);
     const at::Tensor ages = row.tokens_processed - 1 - positions;
-    const at::Tensor recency = recency_embedding(ages, config.recency).to(theta.device());
-    result.push_back(
-        {positions, evidence.index_select(0, positions) + at::mv(recency, weights.recency) + weights.bias});
+    const at::Tensor recency = affine_rows(recency_embedding(ages, config.recency).to(theta.device()),
+                                           weights.recency.view({-1, 1}), weights.bias, view.backend);
+    result.push_back({positions, evidence.index_select(0, positions) + recency.squeeze(1)});
   }
   return result;
 }

@@ -44,13 +44,15 @@ struct MixedTokens {
   at::Tensor scores;     ///< float32 [U]
 };
 
-/// Scores of every row of the view, in its order. Neither other rows nor their order change a bit.
+/// Scores of every row of the view, in its order. By the kernels (affine_rows) neither other rows nor their
+/// order change a bit.
 ///   features: of every layer of the view, float32 [N, D] packed as the layer, normalised; theta float32
 ///   [members, n]. TORCH_CHECK: the view has every layer of the config's Transformer, and its heads.
 std::vector<MixedTokens> mix_scores(const UpdateView& view, const std::vector<at::Tensor>& features,
                                     const at::Tensor& theta, const NammConfig& config);
 
-/// The same token by token and head by head in float64.
+/// The same token by token and head by head in float64, on the processor. mix_scores gives these, in float32,
+/// where the view's backend is `reference`.
 std::vector<MixedTokens> mix_scores_reference(const UpdateView& view, const std::vector<at::Tensor>& features,
                                               const at::Tensor& theta, const NammConfig& config);
 

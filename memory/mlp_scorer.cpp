@@ -1,6 +1,6 @@
 #include "memory/mlp_scorer.h"
 
-#include "memory/bam_weights.h"
+#include "memory/affine_rows.h"
 
 namespace namm::memory {
 namespace {
@@ -36,7 +36,9 @@ std::vector<ParameterBlock> mlp_layout(const MlpConfig& config, int64_t features
 }
 
 at::Tensor mlp_scores(const at::Tensor& features, const std::vector<BamSegment>& segments,
-                      const at::Tensor& theta, const MlpConfig& config) {
+                      const at::Tensor& theta, const MlpConfig& config, Backend backend) {
+  if (backend == Backend::reference)
+    return mlp_scores_reference(features, segments, theta, config).to(features.options());
   const std::vector<ParameterBlock> layout = mlp_layout(config, features.size(1));
   check_theta(features, theta, layout);
   at::Tensor scores = at::empty({features.size(0)}, features.options());
@@ -47,8 +49,9 @@ at::Tensor mlp_scores(const at::Tensor& features, const std::vector<BamSegment>&
     at::Tensor x = features.narrow(0, segment.begin, n);
     for (size_t i = 0; i < layout.size(); i += 2) {
       const ParameterBlock &weight = layout[i], &bias = layout[i + 1];
-      x = affine(x, own.narrow(0, weight.offset, weight.rows * weight.cols).view({weight.rows, weight.cols}),
-                 own.narrow(0, bias.offset, bias.cols));
+      x = affine_rows(
+          x, own.narrow(0, weight.offset, weight.rows * weight.cols).view({weight.rows, weight.cols}),
+          own.narrow(0, bias.offset, bias.cols), backend);
       if (i + 2 < layout.size()) x.relu_();
     }
     scores.narrow(0, segment.begin, n).copy_(x.squeeze(1));
@@ -60,7 +63,8 @@ at::Tensor mlp_scores_reference(const at::Tensor& features, const std::vector<Ba
                                 const at::Tensor& theta, const MlpConfig& config) {
   const std::vector<ParameterBlock> layout = mlp_layout(config, features.size(1));
   check_theta(features, theta, layout);
-  const at::Tensor inputs = features.to(at::kDouble).contiguous(), all = theta.to(at::kDouble).contiguous();
+  const at::TensorOptions exact(at::kDouble);  // on the processor
+  const at::Tensor inputs = features.to(exact).contiguous(), all = theta.to(exact).contiguous();
   const double* const parameters = all.const_data_ptr<double>();
   at::Tensor scores = at::empty({features.size(0)}, at::kDouble);
   for (const BamSegment& segment : segments) {

@@ -29,13 +29,14 @@ struct MlpConfig {
 /// score.bias. Without hidden layers: the linear scorer, 26 parameters for the paper's 25 features.
 std::vector<ParameterBlock> mlp_layout(const MlpConfig& config, int64_t features);
 
-/// Score of every token. As in bam_scores, what else is in the call changes no bit of a segment's scores.
+/// Score of every token. By the kernels (affine_rows) what else is in the call changes no bit of a token's
+/// score.
 ///   features [N, F] float32, theta [members, n] float32 on the same device; segments cover [0, N). Returns
 ///   float32 [N]. TORCH_CHECK: theta's width.
 at::Tensor mlp_scores(const at::Tensor& features, const std::vector<BamSegment>& segments,
-                      const at::Tensor& theta, const MlpConfig& config);
+                      const at::Tensor& theta, const MlpConfig& config, Backend backend = Backend::automatic);
 
-/// The same token by token in float64.
+/// The same token by token in float64, which it returns.
 at::Tensor mlp_scores_reference(const at::Tensor& features, const std::vector<BamSegment>& segments,
                                 const at::Tensor& theta, const MlpConfig& config);
 

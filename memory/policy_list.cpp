@@ -28,6 +28,7 @@ struct Entry {
   const char* name;
   bool takes_budget;
   bool needs_memory;
+  bool draws;
   Make make;
 };
 
@@ -37,72 +38,72 @@ BaselineArguments baseline(const PolicyArguments& arguments) {
 
 // One line a policy: a new one is added here and nowhere else.
 const Entry kPolicies[] = {
-    {"full", false, false,
+    {"full", false, false, false,
      [](const PolicyArguments&) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<FullPolicy>();
      }},
-    {"recency", true, false,
+    {"recency", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<RecencyPolicy>(baseline(a), a.config.sinks);
      }},
-    {"random", true, false,
+    {"random", true, false, true,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<RandomPolicy>("random", baseline(a), a.config.seed);
      }},
-    {"h2o", true, false,
+    {"h2o", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<H2oPolicy>(baseline(a), a.config.recent_fraction);
      }},
-    {"l2", true, false,
+    {"l2", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<L2Policy>(baseline(a), L2Policy::Keep::low_norms);
      }},
-    {"l2-high", true, false,
+    {"l2-high", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<L2Policy>(baseline(a), L2Policy::Keep::high_norms);
      }},
-    {"tova", true, false,
+    {"tova", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<TovaPolicy>(baseline(a));
      }},
-    {"snapkv", true, false,
+    {"snapkv", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<SnapKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
                                              a.config.snapkv_pool_tokens);
      }},
-    {"pyramidkv", true, false,
+    {"pyramidkv", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<PyramidKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
                                                 a.config.snapkv_pool_tokens, a.config.pyramidkv_beta);
      }},
-    {"adakv", true, false,
+    {"adakv", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<AdaKvPolicy>(baseline(a), a.config.snapkv_window_tokens,
                                             a.config.snapkv_pool_tokens, a.config.adakv_own_fraction);
      }},
-    {"expected-attention", true, false,
+    {"expected-attention", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<ExpectedAttentionPolicy>(baseline(a), a.config.sinks);
      }},
-    {"keydiff", true, false,
+    {"keydiff", true, false, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<KeyDiffPolicy>(baseline(a));
      }},
-    {"namm", false, true,
+    {"namm", false, true, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<NammPolicy>(a.config, a.parameters, a.statistics);
      }},
-    {"namm-mix", false, true,
+    {"namm-mix", false, true, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<NammMixPolicy>(a.config, a.parameters, a.statistics);
      }},
-    {"namm-counts-random", true, false,
+    {"namm-counts-random", true, false, true,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        BaselineArguments own = baseline(a);
        own.budget = Budget{Budget::Kind::match_namm_heads, 0, 0};
        return std::make_shared<RandomPolicy>("namm-counts-random", own, a.config.seed);
      }},
-    {"namm-topk", true, true,
+    {"namm-topk", true, true, false,
      [](const PolicyArguments& a) -> std::shared_ptr<const EvictionPolicy> {
        return std::make_shared<NammTopkPolicy>(baseline(a), a.config, a.parameters, a.statistics);
      }},
@@ -136,6 +137,10 @@ std::vector<std::string> policy_names() {
 
 bool takes_budget(const std::string& name) {
   return entry(name).takes_budget;
+}
+
+bool draws(const std::string& name) {
+  return entry(name).draws;
 }
 
 bool needs_memory(const std::string& name) {

@@ -73,6 +73,8 @@ std::vector<std::string> policy_names();
 /// Whether the policy takes a budget (all but full, namm and namm-mix); namm-counts-random brings its own,
 /// match_namm_heads.
 bool takes_budget(const std::string& name);
+/// Whether the policy draws by MemoryConfig::seed.
+bool draws(const std::string& name);
 /// Whether the policy is made from an evolved memory.
 bool needs_memory(const std::string& name);
 /// Whether what the policy kept is what others match: namm and namm-mix, of which a memory fits one.

@@ -24,9 +24,14 @@ struct RowState {
   int64_t updates = 0;
   bool torn = false;  ///< a step or an update was given up half-way: its layers disagree about its tokens
   std::vector<TokenSpan> protected_spans;
-  int64_t excess_tokens = 0;  ///< kept at the last update beyond the budget, all layers and heads
+  int64_t excess_tokens = 0;      ///< kept at the last update beyond the budget, all layers and heads
+  int64_t peak_cache_bytes = 0;   ///< most before an update, of this process
+  int64_t peak_record_bytes = 0;  ///< the same
   std::vector<LayerState> layers;
   std::vector<std::vector<int64_t>> kept_history;  ///< kept lengths [L * Hk] after each update
+
+  int64_t cache_bytes() const;   ///< LayerCache::bytes of all layers
+  int64_t record_bytes() const;  ///< AttentionRecord::bytes of all layers
 };
 
 }  // namespace namm::memory

@@ -17,9 +17,11 @@ void check_scores(const at::Tensor& scores, const std::vector<int64_t>& offsets,
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Scores for the threshold: the newest token of every segment above all others, NaN below.
+// Scores for the threshold: the newest token of every segment above all others, NaN below. Infinite scores,
+// which too large parameters give, come behind the newest and what is protected.
 at::Tensor with_newest_first(const at::Tensor& scores, const std::vector<int64_t>& offsets) {
   return at::where(scores.isnan(), -kInfinity, scores)
+      .clamp_max(std::numeric_limits<float>::max())
       .index_fill(0, newest_indices(offsets, scores.device()), kInfinity);
 }
 

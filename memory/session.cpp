@@ -78,6 +78,11 @@ UpdateSchedule::UpdateSchedule(const SessionOptions& options) {
       " tokens and not exceed the window of ", config.n_fft);
 }
 
+int64_t token_bytes(const SessionOptions& options) {
+  return (options.positions == PositionMode::compacted ? 3 : 2) * options.shape.head_dim *
+         static_cast<int64_t>(c10::elementSize(options.dtype));
+}
+
 CacheMoves cache_moves(const SessionOptions& options) {
   if (options.positions == PositionMode::original) return {};
   const at::Tensor& frequencies = options.inverse_frequencies;
@@ -494,9 +499,7 @@ void Session::update() {
   const c10::InferenceMode guard;
   UpdateView view;
   view.shape = s.options.shape;
-  // A key that moves is held as it was read, too.
-  view.token_bytes = (s.moves.moves() ? 3 : 2) * s.options.shape.head_dim *
-                     static_cast<int64_t>(c10::elementSize(s.options.dtype));
+  view.token_bytes = token_bytes(s.options);
   view.backend = s.options.backend;
   for (const RowState* row : due_rows)
     view.rows.push_back({row->member, row->tag, row->tokens, row->updates});
@@ -526,12 +529,14 @@ void Session::update() {
   }
   const auto cached = [&] {
     int64_t bytes = 0;
-    for (const RowState* row : due_rows) {
-      for (const LayerState& layer : row->layers) bytes += layer.cache.bytes();
-    }
+    for (const RowState* row : due_rows) bytes += row->cache_bytes();
     return bytes;
   };
   const int64_t bytes_before = cached();
+  for (RowState* row : due_rows) {
+    row->peak_cache_bytes = std::max(row->peak_cache_bytes, row->cache_bytes());
+    row->peak_record_bytes = std::max(row->peak_record_bytes, row->record_bytes());
+  }
   s.compact(due_rows, view, decisions);
 
   const int64_t context = s.schedule.needs.spectrogram ? s.schedule.needs.spectrogram->context_queries() : 0;
@@ -565,12 +570,16 @@ int64_t Session::tokens_processed(RowId id) const {
 }
 
 CacheUsage Session::usage(RowId id) const {
+  const RowState& row = state_->row(id);
   CacheUsage usage;
-  usage.excess_tokens = state_->row(id).excess_tokens;
-  for (const LayerState& layer : state_->row(id).layers) {
+  usage.excess_tokens = row.excess_tokens;
+  usage.cache_bytes = row.cache_bytes();
+  usage.record_bytes = row.record_bytes();
+  usage.peak_cache_bytes = std::max(row.peak_cache_bytes, usage.cache_bytes);
+  usage.peak_record_bytes = std::max(row.peak_record_bytes, usage.record_bytes);
+  for (const LayerState& layer : row.layers) {
     usage.lengths.insert(usage.lengths.end(), layer.cache.lengths().begin(), layer.cache.lengths().end());
     usage.tokens += layer.cache.tokens();
-    usage.cache_bytes += layer.cache.bytes();
   }
   return usage;
 }

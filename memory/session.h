@@ -28,7 +28,7 @@ struct SessionOptions {
   Needs extra_needs =
       {};  ///< computed for the observer beside what the policy needs (calibration under `full`)
   int64_t extra_period_tokens = 0;  ///< period of these updates where the policy itself has none
-  Protection protect = {};  ///< its marked text is named row by row (Session::protect)
+  Protection protect = {};          ///< its marked text is named row by row (Session::protect)
   PositionMode positions = PositionMode::original;
   at::Tensor inverse_frequencies = {};  ///< float32 [d / 2] of the model's rotary embedding; compacted
                                         ///< positions need it
@@ -45,6 +45,10 @@ struct UpdateSchedule {
   bool records() const { return period_tokens > 0 && needs.attention(); }  ///< queries and log-sum-exps
 };
 
+/// Bytes of one token's key and value in one layer and KV head after an update; a key that moves is held as
+/// it was read, too.
+int64_t token_bytes(const SessionOptions& options);
+
 /// What the caches of such a session are made with.
 CacheMoves cache_moves(const SessionOptions& options);
 
@@ -56,8 +60,12 @@ struct CacheUsage {
   int64_t tokens = 0;            ///< sum of `lengths`
   int64_t cache_bytes = 0;       ///< allocated for keys (twice where they were moved) and values of this row;
                                  ///< shared parts count fully
-  int64_t excess_tokens = 0;     ///< of `tokens`, kept at the last update beyond the budget because they are
-                                 ///< protected
+  int64_t record_bytes = 0;      ///< queries, log-sum-exps and averages that decisions are made from
+  int64_t peak_cache_bytes = 0;  ///< most so far of cache_bytes in this process, before each update and now;
+                                 ///< while an update moves the cache, one head of a layer stands twice
+  int64_t peak_record_bytes = 0;
+  int64_t excess_tokens = 0;  ///< of `tokens`, kept at the last update beyond the budget because they are
+                              ///< protected
 };
 
 /// Owns everything that grows with a sequence (design 3.2): keys, values and positions per (row, layer, KV
@@ -81,7 +89,8 @@ class Session {
   RowId fork(RowId row, int64_t member, int64_t tag);
   void drop(RowId row);
 
-  /// No update of the row or of its forks to come forgets tokens at these positions, read or still to be read.
+  /// No update of the row or of its forks to come forgets tokens at these positions, read or still to be
+  /// read.
   void protect(RowId row, std::span<const TokenSpan> spans);
 
   /// What the session holds of a row, to be stored (cache_file.h). While a copy of it lives, the row starts a

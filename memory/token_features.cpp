@@ -1,6 +1,7 @@
 #include "memory/token_features.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "memory/held_tensor.h"
@@ -34,6 +35,12 @@ at::Tensor AttentionRecord::log_sum_exp() const {
   return pieces.size() == 1 ? pieces[0] : at::cat(pieces, 1);
 }
 
+int64_t AttentionRecord::bytes() const {
+  size_t sum = (ema.defined() ? ema.nbytes() : 0) + (column_sums.defined() ? column_sums.nbytes() : 0);
+  for (const QueryBlock& block : blocks) sum += block.queries.nbytes() + block.log_sum_exp.nbytes();
+  return static_cast<int64_t>(sum);
+}
+
 void AttentionRecord::keep_context(int64_t context_queries) {
   int64_t surplus = -context_queries;
   for (const QueryBlock& block : blocks) surplus += block.queries.size(0);
@@ -52,12 +59,15 @@ void AttentionRecord::keep_context(int64_t context_queries) {
 namespace {
 
 // LayerView::expected_attention of one row; queries [T, H, d].
-at::Tensor expected_attention(const LayerCache& cache, const at::Tensor& queries, double scale) {
+at::Tensor expected_attention(const LayerCache& cache, const at::Tensor& queries,
+                              const LayerAttention& attention) {
+  const double scale = attention.scale;
   const int64_t group = queries.size(1) / cache.kv_heads();
   const std::vector<at::Tensor> keys =
       at::split_with_sizes(cache.packed_keys().to(at::kFloat), cache.lengths());
   const std::vector<at::Tensor> values =
       at::split_with_sizes(cache.packed_values().to(at::kFloat), cache.lengths());
+  const std::vector<at::Tensor> positions = at::split_with_sizes(cache.packed_positions(), cache.lengths());
   const at::Tensor asked = queries.to(at::kFloat).transpose(0, 1);  // [H, T, d]
   const at::Tensor mean = asked.mean(1, /*keepdim=*/true);
   const at::Tensor centred = asked - mean;
@@ -68,9 +78,15 @@ at::Tensor expected_attention(const LayerCache& cache, const at::Tensor& queries
     const at::Tensor& k = keys[static_cast<size_t>(h)];
     const auto of_group = [&](const at::Tensor& x) { return x.narrow(0, h * group, group); };
     // The logarithm of the mean of exp(scale q k) over the distribution.
-    const at::Tensor logits =
-        scale * at::matmul(of_group(mean), k.t()).squeeze(1) +
-        0.5 * scale * scale * (at::matmul(k, of_group(covariance)) * k).sum(2);  // [G, n]
+    at::Tensor logits = scale * at::matmul(of_group(mean), k.t()).squeeze(1) +
+                        0.5 * scale * scale * (at::matmul(k, of_group(covariance)) * k).sum(2);  // [G, n]
+    if (attention.window_tokens > 0) {
+      // What the next query does not see; the newest token stands for it where the window is one token.
+      const at::Tensor age =
+          positions[static_cast<size_t>(h)].slice(0, -1) - positions[static_cast<size_t>(h)];
+      logits.masked_fill_((age + 1 >= attention.window_tokens).logical_and(age > 0),
+                          -std::numeric_limits<double>::infinity());
+    }
     heads.push_back(at::softmax(logits, 1).mean(0) *
                     at::linalg_vector_norm(values[static_cast<size_t>(h)], 2, at::IntArrayRef{1}));
   }
@@ -119,8 +135,8 @@ TokenFeatures token_features(const LayerCache& cache, const AttentionRecord& rec
   }
   if (needs.expected_attention) {
     const at::Tensor queries = record.queries();
-    features.expected_attention = expected_attention(
-        cache, queries.narrow(0, queries.size(0) - new_queries, new_queries), attention.scale);
+    features.expected_attention =
+        expected_attention(cache, queries.narrow(0, queries.size(0) - new_queries, new_queries), attention);
   }
   if (!needs.probabilities()) return features;
 

@@ -33,6 +33,8 @@ struct AttentionRecord {
   at::Tensor queries() const;
   at::Tensor log_sum_exp() const;
 
+  int64_t bytes() const;  ///< of all tensors above
+
   /// Drops all but the last `context_queries` queries.
   void keep_context(int64_t context_queries);
 };

@@ -73,22 +73,27 @@ void run_bench(const Options& options) {
   std::unique_ptr<BenchTable> table;
   if (!options.json) table = std::make_unique<BenchTable>(std::cout, BenchMachine::here(threads));
   auto document = nlohmann::ordered_json::array();
-  std::vector<std::string> differ;
+  std::vector<std::string> differ, failed;
   for (const bench::Case& one : cases) {
     const bench::Outcome outcome = bench::run_case(one, settings);
     if (!outcome.mismatch.empty()) {
       differ.push_back(one.goal.name);
       log_error(one.goal.name + ": ours and the baseline's results differ: " + outcome.mismatch);
     }
+    if (!outcome.error.empty()) {
+      failed.push_back(one.goal.name);
+      log_error(one.goal.name + ": " + outcome.error);
+    }
     if (table) table->add(outcome);
     document.push_back(to_json(outcome));
   }
   if (options.json) std::cout << document.dump(1) << "\n";
+  std::cout.flush();
   if (!differ.empty()) {
-    std::cout.flush();
     throw InfrastructureError("bench: results differ from the baseline's, so no time was taken: " +
                               join(differ, ", "));
   }
+  if (!failed.empty()) throw InfrastructureError("bench: these ended with an error: " + join(failed, ", "));
 }
 
 }  // namespace

@@ -102,6 +102,7 @@ memory::Protection parse_protection(const std::string& text) {
 
 struct Policy {
   std::shared_ptr<const memory::EvictionPolicy> policy;
+  std::optional<memory::Budget> budget;  ///< where the policy has one
   memory::PositionMode positions = memory::PositionMode::original;
   memory::Protection protect;
   memory::CacheIdentity identity;  ///< what a saved cache of it must be continued with
@@ -154,11 +155,27 @@ Policy make_policy(const Options& options, const models::Archive& archive) {
   result.policy = memory::make_policy(name, arguments);
   result.protect = arguments.config.protect;
   result.positions = memory::position_mode(arguments.config.positions);
-  if (memory::takes_budget(name)) result.identity.emplace_back("budget", arguments.budget.text());
+  if (memory::takes_budget(name)) {
+    result.budget = arguments.budget;
+    result.identity.emplace_back("budget", arguments.budget.text());
+  }
   for (const auto& entry : write_config(arguments.config).entries) {
+    // A seed that decides nothing may be another one.
+    if (entry.key == "seed" && !memory::draws(name)) continue;
     if (entry.key != "file") result.identity.emplace_back("memory." + entry.key, to_flow_yaml(entry.value));
   }
   return result;
+}
+
+/// Most bytes of keys and values that reading `tokens` takes; none where the policy itself decides how much.
+std::optional<int64_t> predicted_cache_bytes(const Policy& policy, const memory::SessionOptions& options,
+                                             int64_t tokens) {
+  const int64_t token_bytes = memory::token_bytes(options);
+  const memory::TransformerShape& shape = options.shape;
+  if (policy.policy->name() == "full") return tokens * shape.layers * shape.kv_heads * token_bytes;
+  if (!policy.budget) return std::nullopt;
+  return token_bytes * memory::most_tokens(*policy.budget, shape, policy.policy->schedule().period_tokens,
+                                           tokens, token_bytes);
 }
 
 double seconds_since(Clock::time_point start) {
@@ -260,6 +277,16 @@ void protect_marked_text(const Options& options, const Policy& policy, const mod
                          memory::Session& session, memory::RowId row, const std::vector<int64_t>& ids) {
   const auto& marks = policy.protect.text;
   if (marks.empty()) return;
+  for (const memory::MarkedText& mark : marks) {
+    if (options.load_cache.empty() || mark.to.empty()) continue;
+    const std::string text = archive.codec().decode(ids, /*skip_special=*/false);
+    if (text.find(mark.to) >= text.find(mark.from)) continue;
+    log_warning(
+        format_text("--protect: \"{}\" ends here but begins in the saved cache, and is not protected; save a "
+                    "cache behind "
+                    "the whole stretch",
+                    mark.to));
+  }
   // What a saved cache read stays marked; the text behind it need not hold the mark again.
   const std::string where = options.prompt.empty() ? "--ids" : options.prompt;
   session.protect(row, options.load_cache.empty()
@@ -383,6 +410,7 @@ void generate(const Options& options) {
   }
   const double prefill_seconds = seconds_since(start);
   const memory::CacheUsage usage = session.usage(row);
+  const std::optional<int64_t> predicted = predicted_cache_bytes(policy, session_options, prompt_tokens);
   if (!options.save_cache.empty()) {
     memory::SavedCache{session.state(row), logits.squeeze(0), policy.identity}.save(options.save_cache,
                                                                                     session_options);
@@ -422,6 +450,9 @@ void generate(const Options& options) {
     document["prompt_tokens"] = prompt_tokens;
     document["cached_tokens"] = count_json(mean_tokens(usage));
     document["cache_bytes"] = usage.cache_bytes;
+    document["peak_cache_bytes"] = usage.peak_cache_bytes;
+    document["predicted_peak_cache_bytes"] = predicted ? nlohmann::ordered_json(*predicted) : nullptr;
+    document["peak_record_bytes"] = usage.peak_record_bytes;
     document["excess_tokens"] =
         static_cast<double>(usage.excess_tokens) / static_cast<double>(usage.lengths.size());
     document["prefill_seconds"] = prefill_seconds;
@@ -451,13 +482,17 @@ void generate(const Options& options) {
                                 10));
   }
   log_info(format_text(
-      "{}: {} prompt tokens, {} cached a head after them ({} %), {}; read in {} s ({} tokens/s), {} tokens "
+      "{}: {} prompt tokens, {} cached a head after them ({} %), {}, at most {}{}; read in {} s ({} "
+      "tokens/s), {} tokens "
       "answered in {} s ({} tokens/s)",
       policy.policy->name(), prompt_tokens, std::round(mean_tokens(usage) * 10) / 10,
       std::round(1000 * mean_tokens(usage) / static_cast<double>(prompt_tokens)) / 10,
-      format_bytes(static_cast<uint64_t>(usage.cache_bytes)), std::round(prefill_seconds * 100) / 100,
-      rate(static_cast<double>(prompt.ids.size()), prefill_seconds), answered_tokens,
-      std::round(decode_seconds * 100) / 100, rate(static_cast<double>(answered_tokens), decode_seconds)));
+      format_bytes(static_cast<uint64_t>(usage.cache_bytes)),
+      format_bytes(static_cast<uint64_t>(usage.peak_cache_bytes)),
+      predicted ? format_text(" (predicted: {})", format_bytes(static_cast<uint64_t>(*predicted))) : "",
+      std::round(prefill_seconds * 100) / 100, rate(static_cast<double>(prompt.ids.size()), prefill_seconds),
+      answered_tokens, std::round(decode_seconds * 100) / 100,
+      rate(static_cast<double>(answered_tokens), decode_seconds)));
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 namespace namm::memory {
@@ -10,7 +9,7 @@ namespace {
 
 struct Candidate {
   float score;
-  size_t head;
+  size_t segment;
 };
 
 // Finite numbers in falling order, then NaN: an order that any input has.
@@ -34,28 +33,37 @@ std::vector<int64_t> AdaKvPolicy::shares(const UpdateView& view, const LayerView
   const float* const data = local.const_data_ptr<float>();
   const auto heads = static_cast<size_t>(view.shape.kv_heads);
   for (size_t row = 0; row < view.rows.size(); ++row) {
-    int64_t shared = 0;
+    const size_t first = row * heads;
+    const auto length_of = [&](size_t s) { return layer.offsets[s + 1] - layer.offsets[s]; };
+    const int64_t there = layer.offsets[first + heads] - layer.offsets[first];
+    int64_t rest = 0;
+    for (size_t s = first; s < first + heads; ++s) rest = std::min(there, rest + std::min(result[s], there));
     std::vector<Candidate> candidates;
-    for (size_t h = 0; h < heads; ++h) {
-      const size_t s = row * heads + h;
-      const int64_t length = layer.offsets[s + 1] - layer.offsets[s];
-      const int64_t budget = std::min(result[s], length);
-      const int64_t window = std::min(window_tokens(), budget);
+    for (size_t s = first; s < first + heads; ++s) {
+      const int64_t length = length_of(s), budget = std::min(result[s], there);
+      const int64_t window = std::min({window_tokens(), budget, length});
       // The window goes before all; of the older tokens the best few are the head's own.
       const int64_t older = std::max<int64_t>(0, length - window_tokens());
       const int64_t own =
           std::min(older, static_cast<int64_t>(own_fraction_ * static_cast<double>(budget - window)));
       std::vector<float> sorted(data + layer.offsets[s], data + layer.offsets[s] + older);
       std::ranges::sort(sorted, better);
-      for (int64_t i = own; i < older; ++i) candidates.push_back({sorted[static_cast<size_t>(i)], h});
-      shared += budget - window - own;
+      for (int64_t i = own; i < older; ++i) candidates.push_back({sorted[static_cast<size_t>(i)], s});
       result[s] = window + own;
+      rest -= window + own;
     }
     // Equal scores go to the first head, so that the split is one for all platforms.
     std::ranges::stable_sort(candidates,
                              [](const Candidate& a, const Candidate& b) { return better(a.score, b.score); });
-    const auto taken = std::min(candidates.size(), static_cast<size_t>(shared));
-    for (size_t i = 0; i < taken; ++i) ++result[row * heads + candidates[i].head];
+    const auto taken = std::min(candidates.size(), static_cast<size_t>(rest));
+    for (size_t i = 0; i < taken; ++i) ++result[candidates[i].segment];
+    // Beyond all older tokens: windows that a small budget cut.
+    rest -= static_cast<int64_t>(taken);
+    for (size_t s = first; s < first + heads && rest > 0; ++s) {
+      const int64_t more = std::min(rest, length_of(s) - result[s]);
+      result[s] += more;
+      rest -= more;
+    }
   }
   return result;
 }

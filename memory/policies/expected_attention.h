@@ -10,7 +10,8 @@ namespace namm::memory {
 /// Distribution", arXiv 2510.00636: queries to come are taken as normally distributed like those seen; a
 /// token is worth the attention it would get from them times the norm of its value. Sinks stay. Differs: the
 /// distribution is that of the queries since the last update, with the positions they had, where the paper
-/// turns it to the positions to come; eviction comes every period; grouped heads are averaged.
+/// turns it to the positions to come; eviction comes every period; grouped heads are averaged; where
+/// a layer has a sliding window, tokens that the next query does not see count for nothing.
 class ExpectedAttentionPolicy final : public BudgetedPolicy {
  public:
   /// TORCH_CHECK: sinks >= 0.

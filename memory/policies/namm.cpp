@@ -82,7 +82,7 @@ at::Tensor NammPolicy::scores(const UpdateView& view, const at::Tensor& features
   const at::Tensor theta = theta_.view({-1, config_.scorer_parameters()}).to(features.device());
   if (config_.scorer == "bam") return bam_scores(features, segments, theta, config_.bam, view.backend);
   const MlpConfig linear{.hidden_layers = 0, .hidden_dim = 0};
-  return mlp_scores(features, segments, theta, config_.scorer == "mlp" ? config_.mlp : linear);
+  return mlp_scores(features, segments, theta, config_.scorer == "mlp" ? config_.mlp : linear, view.backend);
 }
 
 at::Tensor NammPolicy::features(const UpdateView& view, const LayerView& layer) const {

@@ -1,9 +1,9 @@
 #include "memory/policies/namm_mix.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
+#include "memory/budget.h"
 #include "memory/policies/namm.h"
 #include "memory/segments.h"
 #include "memory/selection.h"
@@ -54,8 +54,7 @@ KeepDecision NammMixPolicy::chosen(const MixedTokens& tokens, const RowView& row
   const bool has_share = mix.keep_fraction > 0;
   int64_t most = config_.cache_cap > 0 ? config_.cache_cap : held;
   if (has_share) {
-    const double share = std::floor(mix.keep_fraction * static_cast<double>(row.tokens_processed));
-    most = std::min(most, std::max<int64_t>(1, static_cast<int64_t>(share)));
+    most = std::min(most, share_of(mix.keep_fraction, row.tokens_processed));
   }
   KeepDecision decision{at::ones({held}, tokens.scores.options().dtype(at::kBool)), {}};
   if (most < held) {
@@ -81,18 +80,22 @@ std::vector<KeepDecision> NammMixPolicy::decide(const UpdateView& view) const {
   std::vector<KeepDecision> decisions;
   for (const LayerView& layer : view.layers) {
     decisions.push_back({at::zeros({layer.offsets.back()}, layer.positions.options().dtype(at::kBool)), {}});
+    decisions.back().scores = at::zeros({layer.offsets.back()}, layer.positions.options().dtype(at::kFloat));
   }
   for (size_t r = 0; r < view.rows.size(); ++r) {
     const auto [keep, lengths, scores, excess] =
         chosen(mixed[r], view.rows[r], protected_of_row(view, r, mixed[r].positions));
     const at::Tensor by_position =
         at::zeros({view.rows[r].tokens_processed}, keep.options()).index_copy_(0, mixed[r].positions, keep);
+    const at::Tensor scores_by_position =
+        at::zeros({view.rows[r].tokens_processed}, mixed[r].scores.options())
+            .index_copy_(0, mixed[r].positions, mixed[r].scores);
     for (size_t l = 0; l < view.layers.size(); ++l) {
       const LayerView& layer = view.layers[l];
       const int64_t begin = layer.offsets[r * heads], n = layer.offsets[(r + 1) * heads] - begin;
-      decisions[l]
-          .keep.narrow(0, begin, n)
-          .copy_(by_position.index_select(0, layer.positions.narrow(0, begin, n)));
+      const at::Tensor positions = layer.positions.narrow(0, begin, n);
+      decisions[l].keep.narrow(0, begin, n).copy_(by_position.index_select(0, positions));
+      decisions[l].scores.narrow(0, begin, n).copy_(scores_by_position.index_select(0, positions));
       if (!excess.defined()) continue;
       if (!decisions[l].excess.defined())
         decisions[l].excess = at::zeros({std::ssize(view.rows), heads}, excess.options());

@@ -11,16 +11,14 @@ PyramidKvPolicy::PyramidKvPolicy(BaselineArguments arguments, int64_t window_tok
 }
 
 std::vector<int64_t> PyramidKvPolicy::row_budgets(const UpdateView& view, size_t row) const {
-  std::vector<int64_t> counts =
-      pyramid_counts(SnapKvPolicy::row_budgets(view, row), view.shape.kv_heads, beta_);
   std::vector<int64_t> lengths;
   const size_t heads = static_cast<size_t>(view.shape.kv_heads);
   for (const LayerView& layer : view.layers) {
     for (size_t s = row * heads; s < (row + 1) * heads; ++s)
       lengths.push_back(layer.offsets[s + 1] - layer.offsets[s]);
   }
-  if (lengths.size() == counts.size()) pass_on_excess(counts, lengths);
-  return counts;
+  return pyramid_counts(SnapKvPolicy::row_budgets(view, row), lengths, view.shape.kv_heads, window_tokens(),
+                        beta_);
 }
 
 }  // namespace namm::memory

@@ -2,16 +2,24 @@
 
 #include <utility>
 
+#include "core/errors.h"
+
 namespace namm::bench {
 
 Outcome run_case(const Case& one, const Settings& settings) {
-  Outcome outcome{one.goal, {}, {}, {}};
+  Outcome outcome;
+  outcome.goal = one.goal;
   try {
     outcome.measured = one.run(settings);
   } catch (const Mismatch& mismatch) {
     outcome.mismatch = mismatch.what();
   } catch (const Skipped& skipped) {
     outcome.skipped = skipped.what();
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    outcome.error = text.substr(0, text.find('\n'));  // without LibTorch's stack
   }
   return outcome;
 }

@@ -57,11 +57,12 @@ struct Outcome {
   std::optional<Measurement> measured;
   std::string skipped;   ///< why it was not run; empty: it was
   std::string mismatch;  ///< how the results differ; empty: they agree
+  std::string error;     ///< what ended it; empty: it came to its end
 
   bool passed() const { return measured && goal.reached(measured->ratio); }
 };
 
-/// Runs one case; a Mismatch or Skipped becomes part of the outcome.
+/// Runs one case; what it throws becomes part of the outcome, so that other cases' figures are not lost.
 Outcome run_case(const Case& one, const Settings& settings);
 
 /// Ratio of two timed programs, the baseline first.

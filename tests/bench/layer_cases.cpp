@@ -97,7 +97,8 @@ Measurement bam(int64_t tokens, const Settings& settings) {
   std::vector<memory::BamSegment> segments;
   for (int64_t h = 0; h < kKvHeads; ++h) segments.push_back({h * tokens, (h + 1) * tokens, 0});
   const at::Tensor packed = features.view({kKvHeads * tokens, config.features()}), one = theta.view({-1});
-  const auto baseline = [&] { return masked_bam(features, one, config.bam); };
+  const at::Tensor mask = newer_tokens(tokens);
+  const auto baseline = [&] { return masked_bam(features, one, config.bam, mask); };
   const auto ours = [&] { return memory::bam_scores(packed, segments, theta, config.bam); };
   require_close("scores", ours(), baseline().view({-1}), tolerances::implementations::scores);
   return compare_times(time_in_turn(

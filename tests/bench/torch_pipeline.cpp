@@ -43,13 +43,17 @@ at::Tensor stft_ema(const at::Tensor& signal, const at::Tensor& previous,
   return at::matmul(magnitudes, weights).add_(previous, memory::ema_carry(frames, config));
 }
 
-at::Tensor masked_bam(const at::Tensor& features, const at::Tensor& theta, const memory::BamConfig& config) {
+at::Tensor newer_tokens(int64_t n) {
+  return at::ones({n, n}, at::kBool).triu_();
+}
+
+at::Tensor masked_bam(const at::Tensor& features, const at::Tensor& theta, const memory::BamConfig& config,
+                      const at::Tensor& mask) {
   const int64_t b = features.size(0), n = features.size(1), inputs = features.size(2);
   const auto part = [&](const char* name) { return parameter(theta, config, inputs, name); };
   const at::Tensor qkv = linear(features, part("qkv.weight"), part("qkv.bias"))
                              .view({b, n, 3, config.heads, config.hidden_dim / config.heads})
                              .permute({2, 0, 3, 1, 4});
-  const at::Tensor mask = at::ones({n, n}, features.options().dtype(at::kBool)).triu_();
   const at::Tensor attended =
       at::scaled_dot_product_attention(qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2), mask);
   const at::Tensor update = linear(attended.transpose(1, 2).reshape({b, n, config.hidden_dim}),
@@ -151,11 +155,10 @@ at::Tensor TorchPipeline::updated_ema(const HeadBlock& block) const {
 }
 
 // [b, n, F]: recency embedding, then the normalised average.
-at::Tensor TorchPipeline::features(const HeadBlock& block) const {
+at::Tensor TorchPipeline::features(const HeadBlock& block, const at::Tensor& recency_table) const {
   const at::Tensor ages = block.positions.slice(1, -1) - block.positions;
-  const at::Tensor table = memory::recency_embedding(at::arange(tokens_, at::kLong), config_.recency);
-  const at::Tensor recency =
-      table.index_select(0, ages.view({-1})).view({ages.size(0), ages.size(1), config_.recency.dimension});
+  const at::Tensor recency = recency_table.index_select(0, ages.view({-1}))
+                                 .view({ages.size(0), ages.size(1), config_.recency.dimension});
   return at::cat({recency, statistics_.apply(block.ema)}, 2);
 }
 
@@ -195,12 +198,16 @@ void TorchPipeline::compact(HeadBlock block, const at::Tensor& keep, std::vector
 }
 
 void TorchPipeline::update() {
+  const at::Tensor table = memory::recency_embedding(at::arange(tokens_, at::kLong), config_.recency);
+  at::Tensor mask;  // of the last length
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
     std::vector<HeadBlock> kept;
     std::vector<at::Tensor> scores, keeps;
     for (HeadBlock& block : layers_[layer]) {
       block.ema = updated_ema(block);
-      scores.push_back(masked_bam(features(block), theta_, config_.bam));
+      const int64_t n = block.keys.size(1);
+      if (!mask.defined() || mask.size(0) != n) mask = newer_tokens(n);
+      scores.push_back(masked_bam(features(block, table), theta_, config_.bam, mask));
     }
     select(scores, keeps);
     for (size_t i = 0; i < keeps.size(); ++i) {

@@ -19,8 +19,12 @@ at::Tensor stft_ema(const at::Tensor& signal, const at::Tensor& previous,
                     const memory::SpectrogramConfig& config);
 
 /// Scores of one or more sequences of equal length by scaled_dot_product_attention with an n x n mask.
-/// features [b, n, F], theta [parameters]; returns [b, n].
-at::Tensor masked_bam(const at::Tensor& features, const at::Tensor& theta, const memory::BamConfig& config);
+/// features [b, n, F], theta [parameters], mask newer_tokens(n); returns [b, n].
+at::Tensor masked_bam(const at::Tensor& features, const at::Tensor& theta, const memory::BamConfig& config,
+                      const at::Tensor& mask);
+
+/// bool [n, n]: that a token sees itself and newer ones.
+at::Tensor newer_tokens(int64_t n);
 
 /// What the pipeline holds of KV heads [first_head, first_head + b) of a layer: heads of equal length stand
 /// in one block, so that one batched call serves them.
@@ -70,7 +74,7 @@ class TorchPipeline {
   const std::vector<HeadBlock>& blocks(int64_t layer) const { return layers_[layer]; }
 
  private:
-  at::Tensor features(const HeadBlock& block) const;
+  at::Tensor features(const HeadBlock& block, const at::Tensor& recency_table) const;
   at::Tensor updated_ema(const HeadBlock& block) const;
   at::Tensor probabilities(const HeadBlock& block, const at::Tensor& q, double scale) const;
   void select(std::vector<at::Tensor>& scores, std::vector<at::Tensor>& keeps) const;

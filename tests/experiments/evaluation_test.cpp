@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -15,27 +16,39 @@ namespace namm::experiments {
 namespace {
 
 /// A memory with random parameters that decides often, so that updates fall into questions and answers.
-memory::PolicyArguments arguments() {
+memory::PolicyArguments arguments(const std::string& policy = "namm",
+                                  const memory::TransformerShape& shape = {}) {
   memory::PolicyArguments result;
   result.config.period_tokens = 4;
   result.config.spectrogram = {.n_fft = 8, .hop_length = 4};
+  if (policy == "namm-mix") {
+    result.config.scorer = "mix";
+    result.config.mix.recent_tokens = 1;
+    result.config.mix.sinks = 0;
+    result.config.transformer.layers = shape.layers;
+    result.config.transformer.kv_heads = shape.kv_heads;
+  }
   at::manual_seed(3);
   result.parameters = at::randn({1, result.config.parameters()}) * 0.2;
   result.budget = {memory::Budget::Kind::match_namm_heads, 0, 0};
   return result;
 }
 
+class MemoryPolicies : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Evaluation, MemoryPolicies, ::testing::Values("namm", "namm-mix"),
+                         [](const auto& policy) { return policy.param == "namm" ? "namm" : "namm_mix"; });
+
 // A baseline with the memory's own counts keeps as many tokens at every update, those behind the context
 // included.
-TEST(Evaluation, BaselinesMatchTheMemoryInEveryRow) {
+TEST_P(MemoryPolicies, BaselinesMatchTheMemoryInEveryRow) {
   const auto archive =
       models::Archive::load(std::filesystem::path(NAMM_SOURCE_DIR) / "models/tiny/tiny-llama.pt");
   const Evaluation evaluation(archive, {.chunk_tokens = 512});
   const auto task = tasks::make_task("needle/hop", {.context_tokens = 64, .questions_per_context = 3});
   const tasks::Sample sample = task->sample(tasks::Split::test, 0, archive->codec());
   const int64_t tag = 7;
-  memory::PolicyArguments policies = arguments();
-  const auto namm = evaluation.run(memory::make_policy("namm", policies), *task, sample, tag).kept;
+  memory::PolicyArguments policies = arguments(GetParam(), archive->contract().shape);
+  const auto namm = evaluation.run(memory::make_policy(GetParam(), policies), *task, sample, tag).kept;
   ASSERT_EQ(namm.rows.size(), 1 + sample.questions.size());
   policies.recorded = std::make_shared<memory::RecordedCounts>(namm);
   const auto recency = evaluation.run(memory::make_policy("recency", policies), *task, sample, tag).kept;

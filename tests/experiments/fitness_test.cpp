@@ -91,6 +91,22 @@ TEST(Fitness, OutcomesOfAnotherShapeAreRefused) {
   EXPECT_EQ(from_bytes(to_bytes({1.5, -2})), (std::vector<double>{1.5, -2}));
 }
 
+// Contexts shorter than a period: nothing is known of the features, and evolution would run without
+// normalising them.
+TEST(Fitness, ACalibrationThatSawNoUpdateIsRefused) {
+  EvolveConfig stage;
+  const auto task = tasks::make_task("needle/hop", {});
+  const MemoryProblem problem(stage, SamplePlan(1, {task.get()}), {});
+  evolution::WorkResult nothing;
+  nothing.bytes = to_bytes(memory::FeatureStatistics().to_values());
+  EXPECT_THROW(problem.merge_calibration(std::vector{nothing, nothing}), DataError);
+  memory::FeatureStatistics some;
+  some.accumulate(at::ones({4, 17}));
+  evolution::WorkResult seen;
+  seen.bytes = to_bytes(some.to_values());
+  EXPECT_FALSE(problem.merge_calibration(std::vector{nothing, seen}).empty());
+}
+
 tasks::TaskConfig task_config() {
   return {};
 }

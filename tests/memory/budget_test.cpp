@@ -1,7 +1,9 @@
 #include "memory/budget.h"
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -69,6 +71,8 @@ TEST(Budget, AnEvenShareNeverAsksForMoreThanASegmentCanHold) {
 TEST(Budget, FixedSizesAndFractions) {
   EXPECT_EQ(budget_counts(Budget::of_tokens(12), nullptr, row(1, 0), kShape, 32), Counts(6, 12));
   EXPECT_EQ(budget_counts(Budget::of_fraction(0.3), nullptr, row(1, 0), kShape, 32), Counts(6, 38));
+  EXPECT_EQ(budget_counts(Budget::of_fraction(0.29), nullptr, {.tokens_processed = 100}, kShape, 32),
+            Counts(6, 29));
   EXPECT_EQ(budget_counts(Budget::of_fraction(1e-9), nullptr, row(1, 0), kShape, 32), Counts(6, 1));
 }
 
@@ -128,49 +132,91 @@ TEST(Budget, BytesAreSpentOnWholeTokens) {
   EXPECT_FALSE(Budget::of_bytes(4096).needs_counts());
 }
 
+int64_t total(const Counts& counts) {
+  return std::accumulate(counts.begin(), counts.end(), int64_t{0});
+}
+
 // The usual integer recipe gives 260 for 256, 1,032 for 960 and 4,016 for 3,840.
 TEST(Budget, PyramidsAddUpToTheToken) {
   for (const auto& [mean, layers] :
        {std::pair<int64_t, int64_t>{64, 4}, {60, 16}, {120, 32}, {1, 5}, {7, 1}}) {
     for (const int64_t heads : {1, 3}) {
-      const Counts even(static_cast<size_t>(layers * heads), mean);
-      const Counts pyramid = pyramid_counts(even, heads, 20);
-      EXPECT_EQ(std::accumulate(pyramid.begin(), pyramid.end(), int64_t{0}), mean * layers * heads);
-      EXPECT_TRUE(std::is_sorted(pyramid.rbegin(), pyramid.rend()));
-      EXPECT_GE(pyramid.back(), 1);
-      if (mean > 1 && layers > 1) {
-        EXPECT_GT(pyramid.front(), 3 * pyramid.back());
+      for (const int64_t window : {1, 16, 32, 500}) {
+        const Counts even(static_cast<size_t>(layers * heads), mean);
+        const Counts pyramid = pyramid_counts(even, Counts(even.size(), 5000), heads, window, 20);
+        EXPECT_EQ(total(pyramid), mean * layers * heads);
+        EXPECT_TRUE(std::is_sorted(pyramid.rbegin(), pyramid.rend()));
+        EXPECT_GE(pyramid.back(), std::min(window, mean));
+        if (mean > 32 && layers > 1 && window < 32) {
+          EXPECT_GT(pyramid.front(), 2 * pyramid.back());
+        }
+        if (window == 500) {
+          EXPECT_EQ(pyramid, even);
+        }
       }
     }
   }
-  const Counts everything(4, std::numeric_limits<int64_t>::max());
-  EXPECT_EQ(pyramid_counts(everything, 2, 20), everything);
 }
 
-// Also where a prompt is shorter than the first layer's share.
-TEST(Budget, PyramidsKeepTheirTotalWhenPromptsAreShort) {
-  const Counts pyramid = pyramid_counts(Counts(4, 64), 1, 20);
-  EXPECT_EQ(pyramid, (Counts{124, 84, 44, 4}));
-  const auto passed_on = [&](int64_t length) {
-    Counts counts = pyramid;
-    pass_on_excess(counts, Counts(4, length));
-    return counts;
-  };
-  EXPECT_EQ(passed_on(100), (Counts{100, 100, 52, 4}));
-  EXPECT_EQ(passed_on(90), (Counts{90, 90, 72, 4}));
-  EXPECT_EQ(passed_on(64), Counts(4, 64));
-  EXPECT_EQ(passed_on(50), Counts(4, 50));
+// The published code by hand, a window of 8 in 64: of the 56 others the last layer has 56 / 20 = 2.8, the
+// first 112 - 2.8 = 109.2, and 35.5 a layer fall away; the sum of what rounding took goes to the first.
+TEST(Budget, PyramidsKeepTheWindowOfEveryHead) {
+  EXPECT_EQ(pyramid_counts(Counts(4, 64), Counts(4, 1000), 1, 8, 20), (Counts{118, 82, 46, 10}));
+}
+
+// Where the first layer's share is more than there is, max = length - window and min = 2 * mean - max.
+TEST(Budget, PyramidsAreFlatterWherePromptsAreShort) {
+  const auto flat = [](int64_t length) { return pyramid_counts(Counts(4, 64), Counts(4, length), 1, 8, 20); };
+  EXPECT_EQ(flat(100), (Counts{100, 76, 52, 28}));
+  EXPECT_EQ(flat(90), (Counts{90, 73, 55, 38}));
+  EXPECT_EQ(flat(64), Counts(4, 64));
+  EXPECT_EQ(flat(50), Counts(4, 50));
   for (const auto& [mean, layers] : {std::pair<int64_t, int64_t>{64, 4}, {60, 16}, {120, 32}}) {
     const Counts even(static_cast<size_t>(layers), mean);
-    for (const int64_t length : {pyramid_counts(even, 1, 20)[0] - 1, mean + 1, mean, mean / 2}) {
-      Counts counts = pyramid_counts(even, 1, 20);
-      pass_on_excess(counts, Counts(even.size(), length));
-      EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), int64_t{0}), std::min(mean, length) * layers);
+    for (const int64_t length : {2 * mean - 4, mean + 1, mean, mean / 2}) {
+      const Counts counts = pyramid_counts(even, Counts(even.size(), length), 1, 16, 20);
+      EXPECT_EQ(total(counts), std::min(mean, length) * layers);
       EXPECT_TRUE(std::is_sorted(counts.rbegin(), counts.rend()));
       EXPECT_GE(counts.back(), 1);
       EXPECT_LE(counts.front(), length);
     }
   }
+}
+
+TEST(Budget, PyramidsOfAnyBudgetAndLengthsFit) {
+  std::mt19937_64 draws(11);
+  const auto draw = [&](int64_t least, int64_t most) {
+    return std::uniform_int_distribution<int64_t>(least, most)(draws);
+  };
+  for (int i = 0; i < 3000; ++i) {
+    const int64_t layers = draw(1, 6), heads = draw(1, 3);
+    Counts counts(static_cast<size_t>(layers * heads)), lengths(counts.size());
+    for (int64_t& count : counts)
+      count = i % 7 == 0 ? std::numeric_limits<int64_t>::max() - draw(0, 3) : draw(0, 200);
+    for (int64_t& length : lengths) length = draw(1, 150);
+    const Counts result =
+        pyramid_counts(counts, lengths, heads, draw(1, 40), static_cast<double>(draw(1, 30)));
+    int64_t wanted = 0;
+    for (const int64_t count : counts)
+      wanted = std::min<int64_t>(1'000'000, wanted + std::min<int64_t>(count, 10'000));
+    EXPECT_EQ(total(result), std::clamp(wanted, std::ssize(counts), total(lengths)));
+    for (size_t s = 0; s < counts.size(); ++s) {
+      EXPECT_GE(result[s], 1);
+      EXPECT_LE(result[s], lengths[s]);
+    }
+  }
+}
+
+TEST(Budget, MostTokensAreThoseBeforeAnUpdate) {
+  const auto most = [](const Budget& budget, int64_t tokens) {
+    return most_tokens(budget, kShape, 128, tokens, 32);  // six heads
+  };
+  EXPECT_EQ(most(Budget::of_tokens(64), 1000), 6 * (64 + 128));
+  EXPECT_EQ(most(Budget::of_tokens(64), 200), 6 * (64 + 128 - 56));
+  EXPECT_EQ(most(Budget::of_tokens(64), 100), 6 * 100);
+  EXPECT_EQ(most(Budget::of_tokens(5000), 1000), 6 * 1000);
+  EXPECT_EQ(most(Budget::of_fraction(0.25), 1024), 6 * (896 / 4 + 128));
+  EXPECT_EQ(most(Budget::of_bytes(6 * 64 * 32 + 70), 1000), 6 * (64 + 128) + 2);
 }
 
 TEST(Budget, ExcessGoesWhereThereIsRoom) {

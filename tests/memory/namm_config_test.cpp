@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "memory/affine_rows.h"
 #include "memory/mlp_scorer.h"
 #include "memory/policy_list.h"
 #include "tests/support/compare_tensors.h"
@@ -124,6 +125,24 @@ TEST(SpectralFeatures, AreWhatTheirNamesSay) {
   EXPECT_TRUE(at::equal(ema, at::tensor({0.f, 1.f, 0.5f, 2.f}).view({2, 2})))
       << "the cache's own numbers stay";
   EXPECT_THROW(spectral_features(ema, "phase"), ConfigError);
+}
+
+TEST(AffineRows, ARowsBitsDoNotDependOnTheOthers) {
+  at::manual_seed(4);
+  for (const int64_t outputs : {1, 2, 7, 32}) {
+    const at::Tensor x = at::randn({2100, 25}), weight = at::randn({25, outputs}),
+                     bias = at::randn({outputs});
+    const at::Tensor all = affine_rows(x, weight, bias, Backend::automatic);
+    for (const auto& [first, rows] :
+         {std::pair<int64_t, int64_t>{0, 1}, {1, 1}, {3, 17}, {1023, 2}, {5, 1500}, {2099, 1}}) {
+      EXPECT_TRUE(at::equal(affine_rows(x.narrow(0, first, rows), weight, bias, Backend::automatic),
+                            all.narrow(0, first, rows)))
+          << outputs << " outputs, rows from " << first;
+    }
+    namm::testing::Comparison().near(
+        all, affine_rows(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble), Backend::reference),
+        tolerances::implementations::scores, true, "products");
+  }
 }
 
 TEST(MlpScorer, IsThatOfTheReference) {

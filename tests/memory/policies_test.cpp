@@ -228,6 +228,34 @@ TEST_P(PolicyConformance, NeitherOrderNorCompanyOfARowMatters) {
   }
 }
 
+// Memories give scores: a row's do not change by a bit with the rows beside it, and the reference backend's
+// are within rounding.
+TEST_P(PolicyConformance, ScoresAreTheRowsOwn) {
+  const auto policy = make(given());
+  const std::vector<Row> rows = some_rows();
+  const UpdateView together = view_of(rows);
+  UpdateView plain = together;
+  plain.backend = Backend::reference;
+  const auto all = policy->decide(together), exact = policy->decide(plain);
+  if (!all[0].scores.defined()) {
+    EXPECT_FALSE(needs_memory(name()));
+    return;
+  }
+  namm::testing::Comparison compared;
+  for (size_t l = 0; l < all.size(); ++l)
+    compared.near(all[l].scores, exact[l].scores, tolerances::implementations::scores, true, "scores");
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const auto alone = policy->decide(view_of({rows[r]}));
+    for (size_t l = 0; l < all.size(); ++l) {
+      const std::vector<int64_t>& offsets = together.layers[l].offsets;
+      const size_t first = r * static_cast<size_t>(kShape.kv_heads);
+      const int64_t begin = offsets[first], end = offsets[first + static_cast<size_t>(kShape.kv_heads)];
+      EXPECT_TRUE(at::equal(alone[l].scores, all[l].scores.narrow(0, begin, end - begin)))
+          << "row " << r << ", layer " << l;
+    }
+  }
+}
+
 TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
   if (!takes_budget(name())) GTEST_SKIP() << "takes no budget";
   const UpdateView view = view_of(some_rows());
@@ -255,9 +283,7 @@ TEST_P(PolicyConformance, ABudgetIsSpentAndNeverPassed) {
                                                                         : static_cast<int64_t>(place)];
           const int64_t length = view.layers[l].offsets[s + 1] - view.layers[l].offsets[s];
           kept += decisions[l].lengths[static_cast<int64_t>(r)][h].item<int64_t>();
-          // adakv shares what the heads together can use of their own budgets.
-          budgeted += name() == "adakv" ? std::min(std::max<int64_t>(1, allowed[place]), length)
-                                        : std::max<int64_t>(1, allowed[place]);
+          budgeted += std::max<int64_t>(1, allowed[place]);
           tokens += length;
         }
       }
@@ -447,6 +473,47 @@ TEST(AdaKvPolicy, TheBestTokensOfAllHeadsShareTheBudget) {
   EXPECT_EQ(keep(AdaKvPolicy(tokens(3), 1, 1, 1), view), (Indices{0, 1, 4, 5, 6, 9}));
   EXPECT_EQ(keep(SnapKvPolicy(tokens(3), 1, 1), view), (Indices{0, 1, 4, 5, 6, 9}));
   EXPECT_THROW(AdaKvPolicy(tokens(3), 1, 1, 1.5), c10::Error);
+}
+
+// Heads part after the first eviction: what one cannot use of its budget goes to the others, update after
+// update.
+TEST(AdaKvPolicy, TheBudgetIsSpentAtEveryUpdate) {
+  constexpr int64_t kPeriod = 64, kHeads = 3, kWindow = 16;
+  for (const double own : {0.0, 0.2, 1.0}) {
+    for (const Budget& budget : {Budget::of_tokens(96), Budget::of_fraction(0.4), Budget::of_tokens(8)}) {
+      const AdaKvPolicy policy({.period_tokens = kPeriod, .budget = budget, .recorded = {}}, kWindow, 5, own);
+      at::manual_seed(5);
+      Indices lengths(kHeads, 0);
+      int64_t longest = 0, shortest = 1 << 20;
+      for (int64_t update = 0; update < 8; ++update) {
+        UpdateView view = single(1);
+        view.shape = {.layers = 1, .heads = kHeads, .kv_heads = kHeads, .head_dim = 1};
+        view.rows[0] = {.tag = 4, .tokens_processed = kPeriod * (update + 1), .update = update};
+        LayerView& layer = view.layers[0];
+        layer.offsets = {0};
+        for (const int64_t length : lengths) layer.offsets.push_back(layer.offsets.back() + length + kPeriod);
+        const int64_t there = layer.offsets.back();
+        layer.positions = at::arange(there);
+        // Head 0 has most of what is worth keeping, in the first updates.
+        layer.recent_attention = at::rand({there});
+        if (update < 4) layer.recent_attention.narrow(0, 0, layer.offsets[1]).add_(1);
+        const KeepDecision decision = policy.decide(view).front();
+        const int64_t each = budget_counts(budget, nullptr, view.rows[0], view.shape, 1)[0];
+        int64_t kept = 0;
+        for (int64_t h = 0; h < kHeads; ++h) {
+          lengths[static_cast<size_t>(h)] = decision.lengths[0][h].item<int64_t>();
+          EXPECT_GE(lengths[static_cast<size_t>(h)], std::min(kWindow, each));
+          kept += lengths[static_cast<size_t>(h)];
+          longest = std::max(longest, lengths[static_cast<size_t>(h)]);
+          shortest = std::min(shortest, lengths[static_cast<size_t>(h)]);
+        }
+        EXPECT_EQ(kept, std::min(kHeads * each, there)) << budget.text() << ", update " << update;
+      }
+      if (own == 0 && budget.tokens != 8) {
+        EXPECT_GT(longest, 2 * shortest);
+      }
+    }
+  }
 }
 
 TEST(ExpectedAttentionPolicy, SinksThenTheExpected) {

@@ -74,6 +74,15 @@ TEST(SelectThreshold, TheMaximumNeverCrossesRows) {
             (Indices{1, 1, 3, 3}));
 }
 
+TEST(SelectThreshold, InfiniteScoresComeBehindWhatIsProtected) {
+  const Indices offsets = {0, 5};
+  const at::Tensor scores = at::tensor({-1.f, kInfinity, kInfinity, kInfinity, -2.f});
+  const at::Tensor held = at::arange(5) == 0;
+  EXPECT_EQ(kept(select_threshold(scores, offsets, 1, HeadMode::ragged, 2, held), offsets, 0),
+            (Indices{0, 4}));
+  EXPECT_EQ(kept(select_threshold(scores, offsets, 1, HeadMode::ragged, 3), offsets, 0), (Indices{2, 3, 4}));
+}
+
 TEST(SelectThreshold, ExactlyZeroIsKeptAndSoIsNegativeZero) {
   const Indices offsets = {0, 4};
   for (const HeadMode mode : {HeadMode::ragged, HeadMode::parity}) {

@@ -34,6 +34,24 @@ def sampling(context: Path) -> None:
     checks.that(answer(*prompt, *hot, "--top-p", 0.000001)["ids"] == greedy, "so is the smallest share", greedy)
 
 
+def peaks() -> None:
+    """What a cache takes at most is told before it is read (public report memory-14)."""
+    ids = ("--ids", ",".join(str(3 + i * 7 % 240) for i in range(2048)), "--max-new-tokens", 0, "--period-tokens", 128)
+    full = answer(*ids)
+    token_bytes = full["predicted_peak_cache_bytes"] / 2048
+    budgets = {"tokens=128": (128, 256), "fraction=0.25": (512, 480 + 128), f"bytes={int(token_bytes) * 300}": (300, 300 + 128)}
+    for policy in ("recency", "l2", "h2o", "snapkv", "adakv", "pyramidkv", "keydiff"):
+        for budget, (kept, most) in budgets.items():
+            run = answer(*ids, "--policy", policy, "--budget", budget)
+            name = f"{policy}, {budget}"
+            checks.that(abs(run["cached_tokens"] - kept) <= 1, f"{name}: tokens kept", run)
+            checks.that(abs(run["predicted_peak_cache_bytes"] / token_bytes - most) <= 1, f"{name}: predicted", run)
+            ratio = run["peak_cache_bytes"] / run["predicted_peak_cache_bytes"]
+            checks.that(abs(ratio - 1) <= 0.02, f"{name}: measured {ratio:.3f} of it", run)
+            checks.that((run["peak_record_bytes"] > 0) == (policy in ("h2o", "snapkv", "adakv", "pyramidkv")), f"{name}: queries", run)
+    checks.that(answer(*ids, "--policy", "namm")["predicted_peak_cache_bytes"] is None, "a threshold cannot be told before", full)
+
+
 def stops(context: Path) -> None:
     prompt = ("--prompt", context, "--max-new-tokens", 30, "--ignore-eos")
     whole = answer(*prompt)
@@ -129,6 +147,7 @@ with Scratch() as folder:
     context = folder / "context.txt"
     context.write_text(CONTEXT)
     sampling(context)
+    peaks()
     stops(context)
     questions(context, folder)
     forgotten(context)

@@ -48,13 +48,19 @@ def refused(folder: Path) -> None:
         (("--policy", "h2o", "--budget", "tokens=100"), "policy = namm, this command has h2o"),
         ((*policy, "--period-tokens", 64), "memory.period_tokens = 128, this command has 64"),
         ((*policy, "--positions", "compacted"), "memory.positions = original, this command has compacted"),
-        ((*policy, "--seed", 5), "memory.seed = 1, this command has 5"),
         ((*policy, "--chunk-tokens", 7), "chunk_tokens = 1024, this command has 7"),
         ((*policy, "--backend", "check"), "memory.backend = auto, this command has check"),
     ]
     for arguments, text in cases:
         result = namm(*MODEL, "--load-cache", file, *arguments)
         checks.that(result.code == 3 and "refused.h5" in result.err and text in result.err, text, result)
+    # A seed counts where the policy draws.
+    answer("--load-cache", file, "--max-new-tokens", 4, "--seed", 5, *policy)
+    draws = ("--policy", "random", "--budget", "tokens=100")
+    drawn = folder / "drawn.h5"
+    answer("--ids", PROMPT, "--max-new-tokens", 0, "--save-cache", drawn, *draws)
+    result = namm(*MODEL, "--load-cache", drawn, *draws, "--seed", 5)
+    checks.that(result.code == 3 and "memory.seed = 1, this command has 5" in result.err, "another seed", result)
     bytes_ = file.read_bytes()
     for name, content in {
         "cut": bytes_[: len(bytes_) // 2],
