@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "experiments/bench_models.h"
 #include "experiments/bench_report.h"
+#include "experiments/bench_transformers.h"
 #include "experiments/commands/command.h"
 #include "experiments/run.h"
 #include "tests/bench/layer_cases.h"
@@ -29,10 +30,13 @@ struct Options {
   int repeats = 0;
 };
 
+// Names all cases that compare whole models with transformers.
+constexpr const char* kModels = "models";
+
 std::vector<bench::Case> all_cases() {
   std::vector<bench::Case> cases = bench::layer_cases();
-  std::vector<bench::Case> more = model_cases();
-  std::move(more.begin(), more.end(), std::back_inserter(cases));
+  for (std::vector<bench::Case> more : {model_cases(), transformers_cases()})
+    std::move(more.begin(), more.end(), std::back_inserter(cases));
   return cases;
 }
 
@@ -45,15 +49,22 @@ std::vector<std::string> names_of(const std::vector<bench::Case>& cases) {
 /// In the order of the list. Throws ConfigError for a name that is not in it.
 std::vector<bench::Case> chosen(std::vector<bench::Case> cases, const Options& options) {
   const std::vector<std::string> known = names_of(cases);
+  std::vector<std::string> wanted;
   for (const std::string& name : options.names) {
+    if (name == kModels) {
+      const std::vector<std::string> all = names_of(transformers_cases());
+      wanted.insert(wanted.end(), all.begin(), all.end());
+      continue;
+    }
+    wanted.push_back(name);
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     const auto meant = nearest(name, known);
     throw ConfigError("bench " + name + " is unknown" + (meant ? ", did you mean " + *meant + "?" : ".") +
-                      " There are: " + join(known, ", "));
+                      " There are: " + join(known, ", ") + ", and " + kModels);
   }
   std::erase_if(cases, [&](const bench::Case& one) {
-    if (options.names.empty()) return options.quick && !one.quick;
-    return std::find(options.names.begin(), options.names.end(), one.goal.name) == options.names.end();
+    if (wanted.empty()) return options.quick && !one.quick;
+    return std::find(wanted.begin(), wanted.end(), one.goal.name) == wanted.end();
   });
   return cases;
 }
@@ -102,7 +113,8 @@ void add_bench(CLI::App& app, const std::vector<std::string>&, Action& action) {
   auto* command = app.add_subcommand(
       "bench", "Measure speed and memory against plain LibTorch programs, results compared first");
   auto options = std::make_shared<Options>();
-  command->add_option("NAME", options->names, join(names_of(all_cases()), ", ") + " [all]");
+  command->add_option("NAME", options->names,
+                      join(names_of(all_cases()), ", ") + ", or models for the last four [all]");
   command->add_flag("--quick", options->quick,
                     "Three repeats; without names only what takes well below a minute");
   command->add_option("--repeats", options->repeats, "Times that each program runs; 0: by how long it takes")

@@ -26,6 +26,12 @@ rows = [line for line in result.out.splitlines() if line.startswith("| ")]
 checks.that(result.code == 0 and len(rows) == 2 and rows[1].startswith("| spectrogram "), "a table without --json", result)
 checks.that("LibTorch" in result.out.splitlines()[0] and "1 thread" in result.out.splitlines()[0], "the machine is named", result)
 
+# Beside transformers in a process of its own; --repeats 1 takes seconds.
+result = namm("bench", "small-prefill", "small-decode", "--repeats", "1", "--json")
+if checks.that(result.code == 0, "the small model beside transformers", result):
+    for entry in json.loads(result.out):
+        checks.that(entry["ratio"] > 0 and "greedy ids equal" in entry["note"], "both programs answer alike", entry)
+
 result = namm("bench", "spectogram")
 checks.that(result.code == 2 and "did you mean spectrogram" in result.err, "an unknown name is refused", result)
 result = namm("bench", "spectrogram", "--device", "cuda")
