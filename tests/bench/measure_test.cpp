@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/errors.h"
 #include "tests/bench/case.h"
 #include "tests/bench/resident_set.h"
 
@@ -85,6 +86,18 @@ TEST(Measure, WhatCannotBeMeasuredIsSkippedAndDoesNotPass) {
       {{"a", "time", 3, {}}, true, [](const Settings&) -> Measurement { throw Skipped("no clock"); }}, {});
   EXPECT_FALSE(outcome.passed());
   EXPECT_EQ(outcome.skipped, "no clock");
+}
+
+TEST(Measure, AnErrorEndsItsOwnCaseOnly) {
+  const Case broken{{"a", "time", 3, {}}, true, [](const Settings&) -> Measurement {
+                      throw std::runtime_error("no memory\nframe #0: somewhere");
+                    }};
+  const Outcome outcome = run_case(broken, {});
+  EXPECT_FALSE(outcome.passed());
+  EXPECT_EQ(outcome.error, "no memory");
+  const Case stopped{
+      {"a", "time", 3, {}}, true, [](const Settings&) -> Measurement { throw Interrupted("stopped"); }};
+  EXPECT_THROW(run_case(stopped, {}), Interrupted);
 }
 
 TEST(Measure, ThePeakOfResidentMemoryIsSeen) {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 
@@ -29,10 +30,12 @@ std::array<int, 2> make_pipe() {
 }  // namespace
 
 TransformersBaseline::TransformersBaseline(const std::filesystem::path& project, const std::string& model,
-                                           int threads) {
+                                           int threads)
+    : TransformersBaseline() {  // from here on the destructor ends what was started
   const std::string python = project / ".venv/bin/python";
   if (!std::filesystem::exists(python))
     throw Skipped(python + " is missing: ./setup.sh --tests makes it, with transformers");
+  std::signal(SIGPIPE, SIG_IGN);  // a process that ended is told by read_line
   const std::array<int, 2> to_child = make_pipe(), from_child = make_pipe();
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

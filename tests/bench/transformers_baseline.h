@@ -30,6 +30,7 @@ class TransformersBaseline {
   Answer answer(const std::vector<int64_t>& ids, int64_t new_tokens);
 
  private:
+  TransformersBaseline() = default;
   std::string read_line();
 
   pid_t child_ = -1;
