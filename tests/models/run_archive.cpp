@@ -2,9 +2,11 @@
 //
 // Request: {"prompts": [{"ids": [...]} | {"text": "...", "chat": bool}], "new_tokens": n, "chunk": n,
 // "threads": n, "together": bool (all prompts as rows of one session, else one after another), "stop": bool,
-// "logits": "FILE"}. With `logits` the file gets float32 [tokens, vocabulary] of every prompt token, row
-// after row. Result: {"rows": [{"prompt", "generated", "margins", "text"}], "prefill_seconds",
-// "decode_seconds"}; margins: best minus second logit of each generated id.
+// "logits": "FILE", "hidden": "FILE", "apart": bool}. With `logits` the file gets float32 [tokens,
+// vocabulary] of every prompt token, row after row; with `hidden` float32 [tokens, hidden], what `step`
+// returned: all prompts as rows of one session, or each in a session of its own where `apart`. Result:
+// {"rows": [{"prompt", "generated", "margins", "text"}], "prefill_seconds", "decode_seconds"}; margins: best
+// minus second logit of each generated id.
 
 #include <algorithm>
 #include <chrono>
@@ -14,6 +16,7 @@
 #include <iostream>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -51,13 +54,18 @@ memory::Session new_session(const Archive& archive) {
   return memory::Session(options);
 }
 
-// Logits of every token, the rows packed into common steps of at most `chunk` tokens each.
-void write_logits(const Archive& archive, const std::vector<Row>& rows, int64_t chunk,
-                  const std::string& path) {
+// Of every token of every row, row after row.
+struct Outputs {
+  std::vector<std::vector<at::Tensor>> hidden, logits;  // [rows], parts of one row
+};
+
+// The rows packed into common steps of at most `chunk` tokens each.
+Outputs read_together(const Archive& archive, std::span<const Row> rows, int64_t chunk) {
   memory::Session session = new_session(archive);
   std::vector<memory::RowId> ids(rows.size());
   for (auto& id : ids) id = session.add_row();
-  std::vector<std::vector<at::Tensor>> logits(rows.size());
+  Outputs outputs{std::vector<std::vector<at::Tensor>>(rows.size()),
+                  std::vector<std::vector<at::Tensor>>(rows.size())};
   for (std::size_t done = 0;; done += static_cast<std::size_t>(chunk)) {
     std::vector<memory::RowId> step_rows;
     std::vector<int64_t> lengths, step_ids;
@@ -76,13 +84,31 @@ void write_logits(const Archive& archive, const std::vector<Row>& rows, int64_t 
     session.begin_step(step_rows, lengths);
     const at::Tensor hidden =
         archive.step(archive.embed(at::tensor(step_ids, at::kLong)), session.positions(), session.handle());
-    const std::vector<at::Tensor> parts = archive.logits(hidden).split_with_sizes(lengths);
-    for (std::size_t k = 0; k < parts.size(); ++k) logits[indices[k]].push_back(parts[k]);
+    const std::vector<at::Tensor> states = hidden.split_with_sizes(lengths),
+                                  logits = archive.logits(hidden).split_with_sizes(lengths);
+    for (std::size_t k = 0; k < indices.size(); ++k) {
+      outputs.hidden[indices[k]].push_back(states[k]);
+      outputs.logits[indices[k]].push_back(logits[k]);
+    }
   }
-  std::ofstream file(path, std::ios::binary);
-  for (const auto& row : logits) {
-    const at::Tensor all = at::cat(row).contiguous();
+  return outputs;
+}
+
+void write(const std::vector<std::vector<at::Tensor>>& rows, const std::string& path) {
+  std::ofstream file(path, std::ios::binary | std::ios::app);
+  for (const auto& row : rows) {
+    const at::Tensor all = at::cat(row).to(at::kFloat).contiguous();
     file.write(static_cast<const char*>(all.const_data_ptr()), static_cast<std::streamsize>(all.nbytes()));
+  }
+}
+
+void write_outputs(const Archive& archive, std::span<const Row> rows, const nlohmann::json& request,
+                   int64_t chunk) {
+  const std::size_t group = request.value("apart", false) ? 1 : rows.size();
+  for (std::size_t first = 0; first < rows.size(); first += group) {
+    const Outputs outputs = read_together(archive, rows.subspan(first, group), chunk);
+    if (request.contains("hidden")) write(outputs.hidden, request["hidden"].get<std::string>());
+    if (request.contains("logits")) write(outputs.logits, request["logits"].get<std::string>());
   }
 }
 
@@ -99,7 +125,7 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
                     {},
                     {}});
   }
-  if (request.contains("logits")) write_logits(*archive, rows, chunk, request["logits"].get<std::string>());
+  if (request.contains("logits") || request.contains("hidden")) write_outputs(*archive, rows, request, chunk);
 
   const std::vector<int64_t> stops =
       request.value("stop", false) ? archive->contract().stop_ids : std::vector<int64_t>{};
