@@ -112,9 +112,24 @@ void write_outputs(const Archive& archive, std::span<const Row> rows, const nloh
   }
 }
 
+// Bytes of this process by the kernel's own count, "VmHWM" (peak), "RssAnon" or "RssFile".
+int64_t resident_bytes(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(name + ":")) return std::stoll(line.substr(name.size() + 1)) * 1024;
+  }
+  return 0;
+}
+
 nlohmann::json run(const std::string& path, const nlohmann::json& request) {
   at::set_num_threads(request.value("threads", 1));
+  nlohmann::json loading = {{"anonymous_bytes_before", resident_bytes("RssAnon")}};
+  const auto begin = Clock::now();
   const auto archive = Archive::load(path);
+  loading["seconds"] = seconds_since(begin);
+  loading["anonymous_bytes_after"] = resident_bytes("RssAnon");
+  loading["file_bytes_after"] = resident_bytes("RssFile");
+  loading["peak_bytes"] = resident_bytes("VmHWM");
   const auto chunk = request.value("chunk", int64_t{512});
   const auto new_tokens = request.value("new_tokens", int64_t{0});
   std::vector<Row> rows;
@@ -156,6 +171,7 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
   }
 
   nlohmann::json result = {{"rows", nlohmann::json::array()},
+                           {"loading", loading},
                            {"prefill_seconds", prefill_seconds},
                            {"decode_seconds", decode_seconds}};
   for (const Row& row : rows) {
