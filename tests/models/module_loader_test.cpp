@@ -13,6 +13,7 @@
 #include "core/errors.h"
 #include "memory/attend.h"
 #include "models/archive.h"
+#include "tests/models/rewrite_archive.h"
 #include "tests/support/temporary_directory.h"
 
 namespace namm::models {
@@ -20,33 +21,6 @@ namespace {
 
 std::filesystem::path fixture() {
   return std::filesystem::path(NAMM_TEST_DATA) / "archives" / "torch-2.11.0.pt";
-}
-
-struct Form {
-  bool deflates_weights = false;
-  uint64_t alignment = 64;
-  std::string shortened = {};  // entry that loses its last bytes
-};
-
-// Another zip file of the fixture's entries, with right checksums.
-void rewrite(const std::filesystem::path& path, const Form& form) {
-  const PackageFile file(fixture());
-  std::ofstream out(path, std::ios::binary);
-  caffe2::serialize::PyTorchStreamWriter writer(
-      [&](const void* bytes, size_t count) {
-        out.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
-        return count;
-      },
-      /*compute_crc32=*/true, form.alignment);
-  for (const PackageFile::Entry& entry : file.entries()) {
-    const std::string name(file.name(entry));
-    if (name == ".data/serialization_id") continue;  // the writer's own
-    std::string content = file.content(entry);
-    if (name == form.shortened) content.resize(content.size() - 64);
-    writer.writeRecord(name, content.data(), content.size(),
-                       form.deflates_weights && name.starts_with("data/"));
-  }
-  writer.writeEndOfFile();
 }
 
 void expect_same_weights(const torch::jit::Module& ours, const torch::jit::Module& theirs) {
@@ -70,8 +44,10 @@ TEST(ModuleLoader, WeightsAreThoseOfLibTorch) {
   expect_same_weights(load_module(PackageFile(fixture()), at::kCPU), theirs);
 
   const testing::TemporaryDirectory directory;
-  for (const Form& form : {Form{.deflates_weights = true}, Form{.alignment = 2}}) {
-    rewrite(directory / "other.pt", form);
+  using testing::RewriteOptions;
+  for (const auto& options : {RewriteOptions{.deflates_weights = true}, RewriteOptions{.alignment = 2}}) {
+    testing::rewrite_archive(
+        PackageFile(fixture()), directory / "other.pt", [](auto&, auto&) {}, options);
     const PackageFile file(directory / "other.pt");
     file.verify();
     expect_same_weights(load_module(file, at::kCPU), theirs);
@@ -102,7 +78,10 @@ TEST(ModuleLoader, TheFileStaysMappedWhateverBecomesOfItsName) {
 
 TEST(ModuleLoader, ATensorLargerThanItsWeightsIsRefused) {
   const testing::TemporaryDirectory directory;
-  rewrite(directory / "short.pt", {.shortened = "data/1"});
+  const auto shorten = [](const std::string& name, std::string& content) {
+    if (name == "data/1") content.resize(content.size() - 64);
+  };
+  testing::rewrite_archive(PackageFile(fixture()), directory / "short.pt", shorten);
   try {
     Archive::load(directory / "short.pt");
     ADD_FAILURE() << "an archive that lacks weights was accepted";
