@@ -13,6 +13,7 @@
 #include "memory/attend.h"
 #include "memory/policies/full.h"
 #include "memory/session.h"
+#include "models/module_loader.h"
 #include "models/package_file.h"
 #include "models/torch_error.h"
 
@@ -121,7 +122,7 @@ std::shared_ptr<const Archive> Archive::load(const std::filesystem::path& path, 
   memory::register_operators();
   try {
     const c10::InferenceMode inference;
-    state.module = torch::jit::load(where, device, /*load_debug_files=*/false);
+    state.module = load_module(file, device);
     state.embed = method_of(state.module, "embed", 1, where);
     state.step = method_of(state.module, "step", 3, where);
     state.logits = method_of(state.module, "logits", 1, where);

@@ -45,17 +45,9 @@ PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
   if (size_ == 0) throw DataError(path.string() + ": the file is empty; export the model again");
   if (mapped == MAP_FAILED)
     throw DataError(path.string() + ": the model archive cannot be read: " + std::strerror(errno));
-  data_ = static_cast<const char*>(mapped);
-  try {
-    read_directory();
-  } catch (...) {
-    ::munmap(mapped, size_);
-    throw;
-  }
-}
-
-PackageFile::~PackageFile() {
-  ::munmap(const_cast<char*>(data_), size_);
+  data_ = {static_cast<const char*>(mapped),
+           [size = size_](const char* data) { ::munmap(const_cast<char*>(data), size); }};
+  read_directory();
 }
 
 void PackageFile::fail(const std::string& why) const {
@@ -67,7 +59,7 @@ std::string_view PackageFile::bytes(uint64_t begin, uint64_t size, const char* w
   if (begin > size_ || size > size_ - begin) {
     fail(std::string(what) + " ends beyond the file's " + std::to_string(size_) + " bytes");
   }
-  return {data_ + begin, size};
+  return {data_.get() + begin, size};
 }
 
 uint64_t PackageFile::number(uint64_t begin, int count, const char* what) const {
@@ -159,7 +151,7 @@ std::string PackageFile::inflated(const Entry& entry) const {
     fail("entry " + entry.name + " claims " + std::to_string(entry.size) + " bytes");
   std::string content(entry.size, '\0');
   z_stream stream{};
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data_ + entry.begin));
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data_.get() + entry.begin));
   stream.avail_in = static_cast<uInt>(entry.stored);
   stream.next_out = reinterpret_cast<Bytef*>(content.data());
   stream.avail_out = static_cast<uInt>(content.size());
@@ -173,15 +165,28 @@ std::string PackageFile::inflated(const Entry& entry) const {
 }
 
 void PackageFile::check(const Entry& entry) const {
-  const uint32_t crc = entry.deflated ? crc32(inflated(entry)) : crc32({data_ + entry.begin, entry.size});
+  const uint32_t crc =
+      entry.deflated ? crc32(inflated(entry)) : crc32({data_.get() + entry.begin, entry.size});
   if (crc != entry.crc) fail("the checksum of entry " + entry.name + " is wrong");
 }
 
-std::optional<std::string> PackageFile::read(std::string_view name) const {
+std::string_view PackageFile::name(const Entry& entry) const {
+  return entry.name.starts_with(folder_) ? std::string_view(entry.name).substr(folder_.size())
+                                         : std::string_view();
+}
+
+std::string PackageFile::content(const Entry& entry) const {
+  check(entry);
+  return entry.deflated ? inflated(entry) : std::string(data_.get() + entry.begin, entry.size);
+}
+
+std::shared_ptr<const char> PackageFile::mapped(const Entry& entry) const {
+  return {data_, data_.get() + entry.begin};
+}
+
+std::optional<std::string> PackageFile::read(std::string_view wanted) const {
   for (const Entry& entry : entries_) {
-    if (!entry.name.starts_with(folder_) || entry.name.substr(folder_.size()) != name) continue;
-    check(entry);
-    return entry.deflated ? inflated(entry) : std::string(data_ + entry.begin, entry.size);
+    if (name(entry) == wanted) return content(entry);
   }
   return std::nullopt;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,14 +27,24 @@ class PackageFile {
   /// Maps the file and reads its directory. Throws DataError: missing, not a zip file, truncated, encrypted
   /// entries, entries that overlap or leave the file.
   explicit PackageFile(const std::filesystem::path& path);
-  ~PackageFile();
   PackageFile(const PackageFile&) = delete;
   PackageFile& operator=(const PackageFile&) = delete;
 
+  const std::filesystem::path& path() const { return path_; }
   const std::vector<Entry>& entries() const { return entries_; }
 
-  /// Content of `folder`/`name` whatever the common folder is called; its checksum is compared.
-  std::optional<std::string> read(std::string_view name) const;
+  /// Name of an entry without the common folder; empty where it stands elsewhere.
+  std::string_view name(const Entry& entry) const;
+
+  /// Content of an entry; its checksum is compared.
+  std::string content(const Entry& entry) const;
+
+  /// First byte of the content of an entry that is not deflated, in read-only memory; the file stays mapped
+  /// as long as the pointer lives.
+  std::shared_ptr<const char> mapped(const Entry& entry) const;
+
+  /// Content of `folder`/`wanted` whatever the common folder is called; its checksum is compared.
+  std::optional<std::string> read(std::string_view wanted) const;
 
   /// Compares the checksum of every entry. Throws DataError naming the first that is damaged.
   void verify() const;
@@ -47,7 +58,7 @@ class PackageFile {
   void check(const Entry& entry) const;
 
   std::filesystem::path path_;
-  const char* data_ = nullptr;
+  std::shared_ptr<const char> data_;  // the mapped file
   uint64_t size_ = 0;
   std::vector<Entry> entries_;
   std::string folder_;  // "archive/"

@@ -40,6 +40,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     llama.add_argument("--rope", metavar="RULE", help="replaces the model's own RoPE rule, see below")
     llama.add_argument("--max-positions", type=int, metavar="N", help="replaces the model's own context length")
     llama.add_argument("--no-tokenizer", action="store_true", help="leave the tokenizer out: the archive takes ids only")
+    llama.add_argument(
+        "--step-eager", action="store_true", help="add the method step_eager: plain attention that returns its matrices (for tests)"
+    )
     llama.add_argument("--quiet", action="store_true", help="print errors and warnings only")
     return parser.parse_args(arguments)
 

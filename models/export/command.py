@@ -21,6 +21,7 @@ from models.export.errors import ExportError
 from models.export.llama import Llama, LlamaSettings, places
 from models.export.operator import register_attend
 from models.export.rope import checked_divisors, parse_rope
+from models.export.step_eager import StepEagerLlama
 
 
 def export_llama(options: argparse.Namespace) -> None:
@@ -54,7 +55,7 @@ def _export_llama(options: argparse.Namespace) -> None:
         f"tokenizer {contract['tokenizer']['kind']}"
     )
 
-    model = Llama(settings, getattr(torch, options.dtype))
+    model = (StepEagerLlama if options.step_eager else Llama)(settings, getattr(torch, options.dtype))
     count = fill(model, checkpoint, settings, options.source, say)
     say(f"{count} parameters read in {time.perf_counter() - start:.1f} s")
     extra = {"namm_contract.json": json.dumps(contract, ensure_ascii=False, indent=1)}

@@ -14,12 +14,18 @@ Windows = Callable[[Fields, int], tuple[int, ...]]
 
 def no_windows(fields: Fields, layers: int) -> tuple[int, ...]:
     fields.refuse("sliding_window", (0,), "a Llama has none")
+    fields.refuse("use_sliding_window", (False,), "a Llama has no windows")
+    fields.refuse("layer_types", (["full_attention"] * layers,), "a Llama has no windows")
     return (0,) * layers
 
 
 def one_window(fields: Fields, layers: int) -> tuple[int, ...]:
     """The same sliding window in every layer, or none."""
-    return (fields.integer("sliding_window") if fields.has("sliding_window") else 0,) * layers
+    window = fields.integer("sliding_window") if fields.has("sliding_window") else 0
+    fields.refuse("use_sliding_window", (window > 0,), f"sliding_window = {fields.values.get('sliding_window')!r} stands beside it")
+    kind = "sliding_attention" if window else "full_attention"
+    fields.refuse("layer_types", ([kind] * layers,), f"{kind} in all {layers} layers is expected")
+    return (window,) * layers
 
 
 def upper_windows(fields: Fields, layers: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from models.export.checkpoint import ChatTemplate, Checkpoint
+from models.export.config_fields import refuse_unknown
 from models.export.errors import ExportError
 from models.export.families import family_of
 from models.export.fields import Fields, id_list, read_object, reading
@@ -117,6 +118,7 @@ def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
     fields.refuse("mlp_bias", (False,), "an MLP without biases is")
     fields.refuse("hidden_act", ("silu", "swish"), "silu is")
     fields.refuse("quantization_config", (), "export the model that was quantised, or a GGUF file")
+    refuse_unknown(fields)
     heads, hidden, layers = (fields.integer(name) for name in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
     head_dim = fields.integer("head_dim", max(1, hidden // heads))
     max_positions = fields.integer("max_position_embeddings", 2048)

@@ -105,14 +105,20 @@ class Attention(nn.Module):
         self.norm = HeadNorm(self.head_dim, self.heads, settings.norm_eps, dtype) if settings.qk_norm else None
         self.out = Linear(self.heads * self.head_dim, settings.hidden, dtype)
 
-    def forward(self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
+    def project(
+        self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x [S, hidden] -> queries [S, H, d], keys, values [S, Hk, d], position encoding applied."""
         rotated = self.heads + self.kv_heads
         qkv = self.qkv(x).view(x.shape[0], rotated + self.kv_heads, self.head_dim)
         qk = qkv[:, :rotated]
         if self.norm is not None:
             qk = self.norm(qk)
         qk = rotate(qk, cosine, sine)
-        q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, rotated:]
+        return qk[:, : self.heads], qk[:, self.heads :], qkv[:, rotated:]
+
+    def forward(self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.project(x, cosine, sine)
         out = torch.ops.namm.attend(session, q, k, v, self.layer, self.scale, self.window)
         return self.out(out.reshape(x.shape[0], self.heads * self.head_dim))
 
@@ -170,15 +176,18 @@ class Llama(nn.Module):
         """ids int64 [S] -> [S, hidden]."""
         return F.embedding(ids, self.embedding.weight)
 
-    @torch.jit.export
-    def step(self, x: torch.Tensor, pos: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
-        """x [S, hidden], pos int64 [S], session int64 [1] -> [S, hidden]."""
+    def rotation(self, pos: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """pos int64 [S] -> cosines and sines [S, 1, d] as `rotate` takes them."""
         angles = pos.float().unsqueeze(-1) * self.inverse_frequencies
         cosine, sine = angles.cos(), angles.sin()
         if self.scaled:
             cosine, sine = cosine * self.factors, sine * self.factors
-        cosine = cosine.repeat(1, 2).to(x.dtype).unsqueeze(1)
-        sine = torch.cat([-sine, sine], -1).to(x.dtype).unsqueeze(1)
+        return cosine.repeat(1, 2).to(dtype).unsqueeze(1), torch.cat([-sine, sine], -1).to(dtype).unsqueeze(1)
+
+    @torch.jit.export
+    def step(self, x: torch.Tensor, pos: torch.Tensor, session: torch.Tensor) -> torch.Tensor:
+        """x [S, hidden], pos int64 [S], session int64 [1] -> [S, hidden]."""
+        cosine, sine = self.rotation(pos, x.dtype)
         for layer in self.layers:
             x = layer(x, cosine, sine, session)
         return x

@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -10,6 +9,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "models/archive.h"
+#include "tests/support/long_run.h"
 #include "tests/support/temporary_directory.h"
 
 namespace namm::models {
@@ -46,8 +46,7 @@ TEST(ArchiveFuzz, FlippedBytesNeverCrash) {
   const testing::TemporaryDirectory directory;
   const std::string whole = whole_archive();
   std::mt19937 random(11);
-  const char* chosen = std::getenv("NAMM_FUZZ_ROUNDS");
-  const int rounds = chosen != nullptr ? std::atoi(chosen) : 3000;
+  const int rounds = testing::is_long_run() ? 50000 : 3000;
   int found = 0;
   for (int round = 0; round < rounds; ++round) {
     std::string damaged = whole;

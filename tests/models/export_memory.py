@@ -19,6 +19,14 @@ from safetensors.torch import save_file
 
 from tests.models.support import CONFIG, ROOT
 
+CONFIG_OF_SHARDS = CONFIG | {
+    "vocab_size": 8000,
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+}
+
 # VmHWM: a peak that begins with the process, which getrusage's does not.
 MEASURED = """
 import sys
@@ -60,10 +68,7 @@ def main() -> int:
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--limit", type=float, default=1.1, help="peak beyond Python and LibTorch, over the archive's size")
     options = parser.parse_args()
-    config = CONFIG | {
-        "vocab_size": 8000, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": options.layers,
-        "num_attention_heads": 16, "num_key_value_heads": 16,
-    }  # fmt: skip
+    config = CONFIG_OF_SHARDS | {"num_hidden_layers": options.layers}
     with tempfile.TemporaryDirectory() as directory:
         folder, archive = Path(directory) / "model", Path(directory) / "model.pt"
         write_shards(folder, config, options.shards)

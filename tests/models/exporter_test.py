@@ -26,30 +26,17 @@ from models.export.huggingface import settings_of_config
 from models.export.operator import register_attend
 from models.export.rope import Rope, parse_rope, rope_of_config
 from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
-from tests.models.support import CONFIG, ROOT, archive_logits, contract_of, export, random_tensors, run_archive, write_folder
-
-
-class TemporaryFolderTest(unittest.TestCase):
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.folder = Path(directory.name)
-
-    def refused(self, source: Path, *options: str) -> str:
-        """Text of the exporter's complaint; nothing may be left behind."""
-        out = self.folder / "out" / "refused.pt"
-        done = export(source, out, *options)
-        self.assertEqual(done.returncode, 3, done.stderr + done.stdout)
-        self.assertTrue(done.stderr.startswith("error: "), done.stderr)
-        self.assertNotIn("Traceback", done.stderr)
-        self.assertEqual(list(out.parent.glob("*")) if out.parent.exists() else [], [])
-        return done.stderr
-
-    def exported(self, source: Path, *options: str) -> Path:
-        out = self.folder / f"{source.name}.pt"
-        done = export(source, out, *options)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return out
+from tests.models.gguf_files import write_gguf
+from tests.models.support import (
+    CONFIG,
+    ROOT,
+    TemporaryFolderTest,
+    archive_logits,
+    contract_of,
+    export,
+    random_tensors,
+    write_folder,
+)
 
 
 class RopeTest(unittest.TestCase):
@@ -183,7 +170,7 @@ class FolderTest(TemporaryFolderTest):
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
         shutil.rmtree(tied)
         untied = self.exported(write_folder(self.folder / "untied", CONFIG, tensors))
-        ours, theirs = (archive_logits(a, [[1, 2, 3]], 96, 512)[0] for a in (archive, untied))
+        ours, theirs = (archive_logits(a, [[1, 2, 3]])[0] for a in (archive, untied))
         np.testing.assert_array_equal(ours, theirs)
 
     def test_tied_with_another_output_matrix(self) -> None:
@@ -195,7 +182,7 @@ class FolderTest(TemporaryFolderTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("warning: ", done.stderr)
         self.assertIn("lm_head.weight is left out", done.stderr)
-        ours, theirs = (archive_logits(a, [[1, 2, 3]], 96, 512)[0] for a in (self.folder / "both.pt", plain))
+        ours, theirs = (archive_logits(a, [[1, 2, 3]])[0] for a in (self.folder / "both.pt", plain))
         np.testing.assert_array_equal(ours, theirs)
 
     def test_untied_without_output_matrix(self) -> None:
@@ -340,7 +327,7 @@ class FolderTest(TemporaryFolderTest):
         index = {"weight_map": {name: shard for shard, held in shards.items() for name in held}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         sharded = self.exported(folder)
-        ours, theirs = (archive_logits(a, [[1, 2, 3]], 96, 512)[0] for a in (sharded, whole))
+        ours, theirs = (archive_logits(a, [[1, 2, 3]])[0] for a in (sharded, whole))
         np.testing.assert_array_equal(ours, theirs)
 
     def test_an_existing_archive_survives_a_failed_export(self) -> None:
@@ -356,8 +343,8 @@ class FolderTest(TemporaryFolderTest):
         self.assertEqual(contract_of(archive)["dtype"], "bfloat16")
         whole = self.folder / "model"
         shutil.move(whole, self.folder / "again")
-        exact = archive_logits(self.exported(self.folder / "again"), [[1, 2, 3, 4]], 96, 512)[0]
-        rounded = archive_logits(archive, [[1, 2, 3, 4]], 96, 512)[0]
+        exact = archive_logits(self.exported(self.folder / "again"), [[1, 2, 3, 4]])[0]
+        rounded = archive_logits(archive, [[1, 2, 3, 4]])[0]
         self.assertLess(np.abs(exact - rounded).max(), 0.1)
         self.assertGreater(np.abs(exact - rounded).max(), 0)
 
@@ -383,37 +370,6 @@ class CommandLineTest(TemporaryFolderTest):
         self.assertEqual(self.run_program("mamba").returncode, 2)
         done = self.run_program("llama", "--from", "nowhere", "--out", str(self.folder / "x.pt"))
         self.assertEqual((done.returncode, done.stderr), (3, "error: nowhere: no such file or folder\n"))
-
-
-class StopTest(TemporaryFolderTest):
-    """A model rigged to continue 5 with 9, 9 with 5 and 3 with 5."""
-
-    def chain(self) -> dict[str, torch.Tensor]:
-        config = CONFIG | {"hidden_size": 32, "vocab_size": 32}
-        tensors = random_tensors(config)
-        for name in tensors:
-            if name.endswith(("o_proj.weight", "down_proj.weight")):
-                tensors[name].zero_()
-        tensors["model.embed_tokens.weight"] = torch.eye(32)
-        tensors["model.norm.weight"].fill_(1)
-        tensors["lm_head.weight"].zero_()
-        for token, following in {3: 5, 5: 9, 9: 5, 7: 3, 4: 7}.items():
-            tensors["lm_head.weight"][following, token] = 1
-        return tensors
-
-    def generated(self, prompt: list[int], config: dict[str, Any], **files: Any) -> list[int]:
-        whole = CONFIG | {"vocab_size": 32} | config
-        folder = write_folder(self.folder / f"model{len(list(self.folder.iterdir()))}", whole, self.chain(), **files)
-        request = {"prompts": [{"ids": prompt}], "new_tokens": 8, "stop": True}
-        return run_archive(self.exported(folder), request)["rows"][0]["generated"]
-
-    def test_every_stop_id_counts(self) -> None:
-        lists = {"generation_config": {"eos_token_id": [7, 9]}}
-        self.assertEqual(self.generated([3], {"eos_token_id": 7}, **lists), [5, 9])
-        self.assertEqual(self.generated([4], {"eos_token_id": 9}, **lists), [7])
-        self.assertEqual(self.generated([3], {"eos_token_id": [7, 9]}), [5, 9])
-        self.assertEqual(self.generated([3], {"eos_token_id": 9}), [5, 9])
-        self.assertEqual(self.generated([3], {}), [5, 9, 5, 9, 5, 9, 5, 9])
 
 
 class TokenizerTest(unittest.TestCase):
@@ -557,53 +513,8 @@ class ChatStopTest(TemporaryFolderTest):
 
 
 class GgufTest(TemporaryFolderTest):
-    def write(
-        self,
-        name: str,
-        tensors: dict[str, torch.Tensor],
-        config: dict[str, Any] = CONFIG,
-        more: dict[str, Any] | None = None,
-        **fields: Any,
-    ) -> Path:
-        """A GGUF file of the same model, rows of q and k interleaved where llama.cpp does so; `more` tensors as they are."""
-        path = self.folder / name
-        family = FAMILIES[config["model_type"]]
-        writer = gguf.GGUFWriter(path, family.gguf)
-        writer.add_name("test")
-        writer.add_block_count(config["num_hidden_layers"])
-        writer.add_context_length(config["max_position_embeddings"])
-        writer.add_embedding_length(config["hidden_size"])
-        writer.add_feed_forward_length(config["intermediate_size"])
-        writer.add_head_count(config["num_attention_heads"])
-        writer.add_head_count_kv(config["num_key_value_heads"])
-        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-        writer.add_rope_freq_base(config["rope_theta"])
-        for method, value in fields.items():
-            getattr(writer, f"add_{method}")(value)
-        names = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "q_proj": "attn_q", "k_proj": "attn_k",
-                 "v_proj": "attn_v", "qkv_proj": "attn_qkv", "q_norm": "attn_q_norm", "k_norm": "attn_k_norm",
-                 "gate_up_proj": "ffn_up", "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up",
-                 "down_proj": "ffn_down"}  # fmt: skip
-        top = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
-               "lm_head.weight": "output.weight"}  # fmt: skip
-        for key, tensor in tensors.items():
-            data = tensor.numpy()
-            if key in top:
-                writer.add_tensor(top[key], data)
-                continue
-            pieces = key.split(".")
-            heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}.get(pieces[-2])
-            if heads and family.gguf_permutes:
-                rows, columns = data.shape
-                data = data.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
-            writer.add_tensor(f"blk.{pieces[2]}.{names[pieces[-2]]}.{pieces[-1]}", np.ascontiguousarray(data))
-        for key, data in (more or {}).items():
-            writer.add_tensor(key, np.asarray(data, np.float32))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        return path
+    def write(self, name: str, *model: Any, **fields: Any) -> Path:
+        return write_gguf(self.folder / name, *model, **fields)
 
     def test_gives_the_same_model_as_the_folder(self) -> None:
         for tied in (False, True):
@@ -613,7 +524,7 @@ class GgufTest(TemporaryFolderTest):
             path = self.write(f"model{tied}.gguf", tensors, config, eos_token_id=7, eot_token_id=9)
             ours = self.exported(path)
             self.assertEqual(contract_of(ours)["stop_ids"], [7, 9])
-            a, b = (archive_logits(x, [[1, 2, 3, 4, 5]], 96, 512)[0] for x in (ours, theirs))
+            a, b = (archive_logits(x, [[1, 2, 3, 4, 5]])[0] for x in (ours, theirs))
             np.testing.assert_allclose(a, b, atol=1e-6)
 
     def test_every_family_gives_the_same_model_as_its_folder(self) -> None:
@@ -623,7 +534,7 @@ class GgufTest(TemporaryFolderTest):
                 tensors = random_tensors(config)
                 theirs = self.exported(write_folder(self.folder / family, config, tensors))
                 ours = self.exported(self.write(f"{family}.gguf", tensors, config))
-                a, b = (archive_logits(x, [[1, 2, 3, 4, 5]], 96, 512)[0] for x in (ours, theirs))
+                a, b = (archive_logits(x, [[1, 2, 3, 4, 5]])[0] for x in (ours, theirs))
                 np.testing.assert_array_equal(a, b)
 
     def test_rotary_rules(self) -> None:

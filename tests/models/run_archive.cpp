@@ -2,9 +2,11 @@
 //
 // Request: {"prompts": [{"ids": [...]} | {"text": "...", "chat": bool}], "new_tokens": n, "chunk": n,
 // "threads": n, "together": bool (all prompts as rows of one session, else one after another), "stop": bool,
-// "logits": "FILE"}. With `logits` the file gets float32 [tokens, vocabulary] of every prompt token, row
-// after row. Result: {"rows": [{"prompt", "generated", "margins", "text"}], "prefill_seconds",
-// "decode_seconds"}; margins: best minus second logit of each generated id.
+// "logits": "FILE", "hidden": "FILE", "apart": bool}. With `logits` the file gets float32 [tokens,
+// vocabulary] of every prompt token, row after row; with `hidden` float32 [tokens, hidden], what `step`
+// returned: all prompts as rows of one session, or each in a session of its own where `apart`. Result:
+// {"rows": [{"prompt", "generated", "margins", "text"}], "prefill_seconds", "decode_seconds"}; margins: best
+// minus second logit of each generated id.
 
 #include <algorithm>
 #include <chrono>
@@ -14,6 +16,7 @@
 #include <iostream>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -51,13 +54,18 @@ memory::Session new_session(const Archive& archive) {
   return memory::Session(options);
 }
 
-// Logits of every token, the rows packed into common steps of at most `chunk` tokens each.
-void write_logits(const Archive& archive, const std::vector<Row>& rows, int64_t chunk,
-                  const std::string& path) {
+// Of every token of every row, row after row.
+struct Outputs {
+  std::vector<std::vector<at::Tensor>> hidden, logits;  // [rows], parts of one row
+};
+
+// The rows packed into common steps of at most `chunk` tokens each.
+Outputs read_together(const Archive& archive, std::span<const Row> rows, int64_t chunk) {
   memory::Session session = new_session(archive);
   std::vector<memory::RowId> ids(rows.size());
   for (auto& id : ids) id = session.add_row();
-  std::vector<std::vector<at::Tensor>> logits(rows.size());
+  Outputs outputs{std::vector<std::vector<at::Tensor>>(rows.size()),
+                  std::vector<std::vector<at::Tensor>>(rows.size())};
   for (std::size_t done = 0;; done += static_cast<std::size_t>(chunk)) {
     std::vector<memory::RowId> step_rows;
     std::vector<int64_t> lengths, step_ids;
@@ -76,19 +84,52 @@ void write_logits(const Archive& archive, const std::vector<Row>& rows, int64_t 
     session.begin_step(step_rows, lengths);
     const at::Tensor hidden =
         archive.step(archive.embed(at::tensor(step_ids, at::kLong)), session.positions(), session.handle());
-    const std::vector<at::Tensor> parts = archive.logits(hidden).split_with_sizes(lengths);
-    for (std::size_t k = 0; k < parts.size(); ++k) logits[indices[k]].push_back(parts[k]);
+    const std::vector<at::Tensor> states = hidden.split_with_sizes(lengths),
+                                  logits = archive.logits(hidden).split_with_sizes(lengths);
+    for (std::size_t k = 0; k < indices.size(); ++k) {
+      outputs.hidden[indices[k]].push_back(states[k]);
+      outputs.logits[indices[k]].push_back(logits[k]);
+    }
   }
-  std::ofstream file(path, std::ios::binary);
-  for (const auto& row : logits) {
-    const at::Tensor all = at::cat(row).contiguous();
+  return outputs;
+}
+
+void write(const std::vector<std::vector<at::Tensor>>& rows, const std::string& path) {
+  std::ofstream file(path, std::ios::binary | std::ios::app);
+  for (const auto& row : rows) {
+    const at::Tensor all = at::cat(row).to(at::kFloat).contiguous();
     file.write(static_cast<const char*>(all.const_data_ptr()), static_cast<std::streamsize>(all.nbytes()));
   }
 }
 
+void write_outputs(const Archive& archive, std::span<const Row> rows, const nlohmann::json& request,
+                   int64_t chunk) {
+  const std::size_t group = request.value("apart", false) ? 1 : rows.size();
+  for (std::size_t first = 0; first < rows.size(); first += group) {
+    const Outputs outputs = read_together(archive, rows.subspan(first, group), chunk);
+    if (request.contains("hidden")) write(outputs.hidden, request["hidden"].get<std::string>());
+    if (request.contains("logits")) write(outputs.logits, request["logits"].get<std::string>());
+  }
+}
+
+// Bytes of this process by the kernel's own count, "VmHWM" (peak), "RssAnon" or "RssFile".
+int64_t resident_bytes(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(name + ":")) return std::stoll(line.substr(name.size() + 1)) * 1024;
+  }
+  return 0;
+}
+
 nlohmann::json run(const std::string& path, const nlohmann::json& request) {
   at::set_num_threads(request.value("threads", 1));
+  nlohmann::json loading = {{"anonymous_bytes_before", resident_bytes("RssAnon")}};
+  const auto begin = Clock::now();
   const auto archive = Archive::load(path);
+  loading["seconds"] = seconds_since(begin);
+  loading["anonymous_bytes_after"] = resident_bytes("RssAnon");
+  loading["file_bytes_after"] = resident_bytes("RssFile");
+  loading["peak_bytes"] = resident_bytes("VmHWM");
   const auto chunk = request.value("chunk", int64_t{512});
   const auto new_tokens = request.value("new_tokens", int64_t{0});
   std::vector<Row> rows;
@@ -99,7 +140,7 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
                     {},
                     {}});
   }
-  if (request.contains("logits")) write_logits(*archive, rows, chunk, request["logits"].get<std::string>());
+  if (request.contains("logits") || request.contains("hidden")) write_outputs(*archive, rows, request, chunk);
 
   const std::vector<int64_t> stops =
       request.value("stop", false) ? archive->contract().stop_ids : std::vector<int64_t>{};
@@ -130,6 +171,7 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
   }
 
   nlohmann::json result = {{"rows", nlohmann::json::array()},
+                           {"loading", loading},
                            {"prefill_seconds", prefill_seconds},
                            {"decode_seconds", decode_seconds}};
   for (const Row& row : rows) {

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
+import unittest
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,15 +112,59 @@ def run_archive(archive: Path, request: dict[str, Any]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def archive_logits(archive: Path, prompts: list[list[int]], vocabulary: int, chunk: int) -> list[np.ndarray]:
-    """float32 [tokens, vocabulary] of every prompt, all packed into common steps."""
-    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
-        run_archive(archive, {"prompts": [{"ids": ids} for ids in prompts], "chunk": chunk, "logits": file.name})
-        flat = np.fromfile(file.name, np.float32).reshape(-1, vocabulary)
-    return np.split(flat, np.cumsum([len(ids) for ids in prompts])[:-1])
+@dataclass
+class Outputs:
+    """What an archive gives for every token of a prompt."""
+
+    hidden: np.ndarray  # float32 [tokens, hidden], what `step` returns
+    logits: np.ndarray  # float32 [tokens, vocabulary]
+
+
+def archive_outputs(archive: Path, prompts: list[list[int]], chunk: int, apart: bool = False) -> list[Outputs]:
+    """Of every prompt; all packed into common steps, or `apart`: one after another, in one process."""
+    contract = contract_of(archive)
+    borders = np.cumsum([len(ids) for ids in prompts])[:-1]
+    with tempfile.TemporaryDirectory() as directory:
+        files = {name: str(Path(directory) / name) for name in ("hidden", "logits")}
+        run_archive(archive, {"prompts": [{"ids": ids} for ids in prompts], "chunk": chunk, "apart": apart, **files})
+        hidden, logits = (
+            np.split(np.fromfile(files[name], np.float32).reshape(-1, contract[size]), borders)
+            for name, size in (("hidden", "hidden"), ("logits", "vocabulary"))
+        )
+    return [Outputs(*both) for both in zip(hidden, logits)]
+
+
+def archive_logits(archive: Path, prompts: list[list[int]], chunk: int = 512, apart: bool = False) -> list[np.ndarray]:
+    """float32 [tokens, vocabulary] of every prompt, see `archive_outputs`."""
+    return [outputs.logits for outputs in archive_outputs(archive, prompts, chunk, apart)]
 
 
 def contract_of(archive: Path) -> dict[str, Any]:
     with zipfile.ZipFile(archive) as file:
         name = next(n for n in file.namelist() if n.endswith("extra/namm_contract.json"))
         return json.loads(file.read(name))
+
+
+class TemporaryFolderTest(unittest.TestCase):
+    """Exports into a folder that goes when the test ends."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.folder = Path(directory.name)
+
+    def refused(self, source: Path, *options: str) -> str:
+        """Text of the exporter's complaint; nothing may be left behind."""
+        out = self.folder / "out" / "refused.pt"
+        done = export(source, out, *options)
+        self.assertEqual(done.returncode, 3, done.stderr + done.stdout)
+        self.assertTrue(done.stderr.startswith("error: "), done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(list(out.parent.glob("*")) if out.parent.exists() else [], [])
+        return done.stderr
+
+    def exported(self, source: Path, *options: str) -> Path:
+        out = self.folder / f"{source.name}.pt"
+        done = export(source, out, *options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return out

@@ -1,5 +1,5 @@
-"""Exported archives under the full cache against `transformers`: logits, and greedy ids, of small random models of every family
-and RoPE rule."""
+"""Exported archives under the full cache against `transformers`: hidden states, logits and greedy ids of small random models of
+every family and RoPE rule."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from models.export.families import FAMILIES
-from tests.models.support import CONFIG, archive_logits, export, random_tensors, run_archive, write_folder
+from tests.models.support import CONFIG, Outputs, archive_logits, archive_outputs, export, random_tensors, run_archive, write_folder
 
-# The table of tolerances (tests/support/tolerances.h): other_program::logits, times (1 + |x|), and greedy_margin.
+# The table of tolerances (tests/support/tolerances.h): other_program::logits, times (1 + |x|), for hidden states too, and
+# greedy_margin.
 LOGITS = 5e-5
 GREEDY_MARGIN = 1e-3
 # bfloat16: ours may be this many times as far from float32 as theirs.
@@ -92,6 +93,21 @@ def logits_of(model: torch.nn.Module, ids: list[int]) -> np.ndarray:
         return model(torch.tensor([ids])).logits[0].float().numpy()
 
 
+def outputs_of(model: torch.nn.Module, ids: list[int]) -> Outputs:
+    """Logits, and the hidden states that go into the last norm."""
+    seen: list[torch.Tensor] = []
+    hook = model.model.norm.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    logits = logits_of(model, ids)
+    hook.remove()
+    return Outputs(seen[0][0].detach().float().numpy(), logits)
+
+
+def deviation(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest, over its tolerance."""
+    assert ours.shape == theirs.shape
+    return float((np.abs(ours - theirs) / (LOGITS * (1 + np.abs(theirs)))).max())
+
+
 def random_configs(count: int) -> list[tuple[str, dict[str, Any], int]]:
     """Name, config and the length that it is exported for, 0: its own; every family, switch and rule several times."""
     choose = random.Random(20261126)
@@ -130,9 +146,11 @@ class TransformersTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return archive, tensors
 
-    def test_logits(self) -> None:
-        values, worst = 0, 0.0
+    def test_hidden_states_and_logits(self) -> None:
+        values = {"hidden": 0, "logits": 0}
+        worst = dict.fromkeys(values, 0.0)
         configs = random_configs(30)
+        self.assertEqual({config["model_type"] for _, config, _ in configs}, set(FAMILIES))
         for number, (name, config, length) in enumerate(configs):
             with self.subTest(name), tempfile.TemporaryDirectory() as directory:
                 archive, tensors = self.exported(directory, config, number, length)
@@ -142,14 +160,15 @@ class TransformersTest(unittest.TestCase):
                 lengths = [length] if length else LENGTHS
                 prompts = [torch.randint(config["vocab_size"], (n,), generator=generator).tolist() for n in lengths]
                 for chunk in (512, 48):
-                    ours = archive_logits(archive, prompts, config["vocab_size"], chunk)
-                    for prompt, mine in zip(prompts, ours):
-                        expected = logits_of(theirs, prompt)
-                        ratio = np.abs(mine - expected) / (LOGITS * (1 + np.abs(expected)))
-                        values += ratio.size
-                        worst = max(worst, float(ratio.max()))
-                        self.assertLessEqual(float(ratio.max()), 1.0, f"{len(prompt)} tokens, chunk {chunk}")
-        print(f"{len(configs)} models, {values} logits compared, largest deviation {worst:.2f} of its tolerance")
+                    for prompt, ours in zip(prompts, archive_outputs(archive, prompts, chunk)):
+                        expected = outputs_of(theirs, prompt)
+                        for what in values:
+                            mine, their = getattr(ours, what), getattr(expected, what)
+                            values[what] += their.size
+                            worst[what] = max(worst[what], deviation(mine, their))
+                            self.assertLessEqual(deviation(mine, their), 1.0, f"{what}: {len(prompt)} tokens, chunk {chunk}")
+        for what, count in values.items():
+            print(f"{len(configs)} models, {count} values of {what} compared, largest {worst[what]:.2f} of its tolerance")
 
     def test_greedy_ids(self) -> None:
         compared, parted = 0, 0
@@ -212,7 +231,7 @@ class TransformersTest(unittest.TestCase):
                 rounded = {name: tensor.bfloat16().float() for name, tensor in tensors.items()}
                 prompt = torch.randint(config["vocab_size"], (200,), generator=torch.Generator().manual_seed(number)).tolist()
                 exact = logits_of(model_of(config, rounded), prompt)
-                ours = archive_logits(archive, [prompt], config["vocab_size"], 512)[0]
+                ours = archive_logits(archive, [prompt])[0]
                 theirs = logits_of(model_of(config, tensors, torch.bfloat16), prompt)
                 errors = [float(np.sqrt(np.mean((logits - exact) ** 2))) for logits in (ours, theirs)]
                 seen.append(errors[0] / errors[1])

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <ATen/ATen.h>
+#include <torch/script.h>
+
+#include "models/package_file.h"
+
+namespace namm::models {
+
+/// The TorchScript module of `file`, whose checksums the caller has verified. On the processor its weights
+/// are read-only views of the mapped file, which lives as long as they do: nothing is read twice, and
+/// programs that run one archive share its pages. Throws what LibTorch throws.
+torch::jit::Module load_module(const PackageFile& file, at::Device device);
+
+}  // namespace namm::models
