@@ -9,11 +9,22 @@ from models.export.errors import ExportError
 from models.export.fields import id_list
 
 # Splitting rules of models/tokenizers/byte_level_bpe.cpp by their names in GGUF files.
-GGUF_SPLITTERS = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": "llama3", "llama3": "llama3", "llama-v3": "llama3"}
+GGUF_SPLITTERS = {
+    "gpt-2": "gpt2",
+    "smollm": "smollm",
+    "llama-bpe": "llama3",
+    "llama3": "llama3",
+    "llama-v3": "llama3",
+    "qwen2": "qwen2",
+}
 
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+QWEN2_PATTERN = LLAMA3_PATTERN.replace("{1,3}", "")
+
+# What an added token may have beside its text (models/tokenizers/added_tokens.h).
+ADDED_FLAGS = ("normalized", "single_word", "lstrip", "rstrip")
 
 NO_TOKENIZER_HINT = "--no-tokenizer exports the model without one"
 
@@ -59,15 +70,9 @@ def from_tokenizer_json(data: dict[str, Any], config: dict[str, Any], where: str
         complete = name == "unk_token" and len(BYTE_LETTERS - model["vocab"].keys()) == 0
         if model.get(name) and not complete:
             raise ExportError(f"{where}: model.{name} = {model[name]!r} is not supported; {NO_TOKENIZER_HINT}")
-    if data.get("normalizer") is not None:
-        raise ExportError(f"{where}: a normalizer is not supported; {NO_TOKENIZER_HINT}")
+    normalizer = _normalizer(data.get("normalizer"), where)
     splitter = _splitter(data.get("pre_tokenizer"), where)
-    added = []
-    for token in data.get("added_tokens") or []:
-        stripped = [name for name in ("lstrip", "rstrip", "single_word") if token.get(name)]
-        if stripped:
-            raise ExportError(f"{where}: added token {token.get('content')!r}: {stripped[0]} is not supported; {NO_TOKENIZER_HINT}")
-        added.append({"id": token["id"], "text": token["content"], "special": bool(token.get("special"))})
+    added = added_tokens(data)
     ids = dict(model["vocab"]) | {token["text"]: token["id"] for token in added}
     prefix = _leading_specials(data.get("post_processor"), ids)
     bos = config.get("bos_token")
@@ -75,7 +80,16 @@ def from_tokenizer_json(data: dict[str, Any], config: dict[str, Any], where: str
     if isinstance(config.get("add_bos_token"), bool):
         prefix = [bos_id] if config["add_bos_token"] and bos_id is not None else []
     merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]
-    return _byte_level_bpe(ids, added, merges, splitter, bool(model.get("ignore_merges")), prefix, where)
+    return _byte_level_bpe(ids, added, merges, splitter, bool(model.get("ignore_merges")), normalizer, prefix, where)
+
+
+def added_tokens(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The added tokens of a tokenizer.json in our form."""
+    return [
+        {"id": token["id"], "text": token["content"], "special": bool(token.get("special"))}
+        | {flag: True for flag in ADDED_FLAGS if token.get(flag)}
+        for token in data.get("added_tokens") or []
+    ]
 
 
 def from_gguf(values: dict[str, Any], where: str) -> Tokenizer:
@@ -103,7 +117,8 @@ def from_gguf(values: dict[str, Any], where: str) -> Tokenizer:
     prefix = [values["bos_token_id"]] if add_bos and values["bos_token_id"] is not None else []
     merges = [tuple(merge.split(" ")) for merge in values["merges"] or []]
     ids = {text: id for id, text in enumerate(tokens)}
-    return _byte_level_bpe(ids, added, merges, splitter, splitter == "llama3", prefix, where)
+    normalizer = "nfc" if splitter == "qwen2" else ""
+    return _byte_level_bpe(ids, added, merges, splitter, splitter == "llama3", normalizer, prefix, where)
 
 
 def _byte_level_bpe(
@@ -112,6 +127,7 @@ def _byte_level_bpe(
     merges: list[tuple[str, ...]],
     splitter: str,
     ignore_merges: bool,
+    normalizer: str,
     prefix: list[int],
     where: str,
 ) -> Tokenizer:
@@ -141,9 +157,19 @@ def _byte_level_bpe(
             "vocabulary": texts,
             "merges": triples,
             "added": added,
-        },
+        }
+        | ({"normalizer": normalizer} if normalizer else {}),
         ids,
     )
+
+
+def _normalizer(normalizer: dict[str, Any] | None, where: str) -> str:
+    """Name of the normal form that a `normalizer` of tokenizer.json asks for, empty where it asks for none."""
+    steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+    kinds = [step.get("type") for step in steps]
+    if kinds not in ([], ["NFC"]):
+        raise ExportError(f"{where}: the normalizer {kinds} is not supported: NFC is; {NO_TOKENIZER_HINT}")
+    return "nfc" if kinds else ""
 
 
 def _splitter(pre: dict[str, Any] | None, where: str) -> str:
@@ -160,11 +186,12 @@ def _splitter(pre: dict[str, Any] | None, where: str) -> str:
         if kinds == ["Split", "ByteLevel"] and not own_pattern:
             split = steps[0]
             pattern = (split.get("pattern") or {}).get("Regex")
-            if pattern == LLAMA3_PATTERN and split.get("behavior") == "Isolated" and not split.get("invert"):
-                return "llama3"
+            rule = {LLAMA3_PATTERN: "llama3", QWEN2_PATTERN: "qwen2"}.get(pattern)
+            if rule and split.get("behavior") == "Isolated" and not split.get("invert"):
+                return rule
     raise ExportError(
         f"{where}: pre_tokenizer {kinds}: this splitting rule is not known (known: ByteLevel as in GPT-2, Digits and ByteLevel "
-        f"as in SmolLM, the pattern of Llama 3). A guessed one would give other ids without an error; {NO_TOKENIZER_HINT}"
+        f"as in SmolLM, the patterns of Llama 3 and Qwen2). A guessed one would give other ids without an error; {NO_TOKENIZER_HINT}"
     )
 
 

@@ -17,15 +17,20 @@ namespace {
 #define NAMM_SPACE \
   R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})"
 
+// The rule of Llama 3 and its kin; they differ in how they cut numbers.
+#define NAMM_WORDS_OR(NUMBER)                                                               \
+  R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" NUMBER R"(| ?[^)" NAMM_SPACE  \
+  R"(\p{L}\p{N}]+[\r\n]*|[)" NAMM_SPACE R"(]*[\r\n]+|[)" NAMM_SPACE R"(]+(?![^)" NAMM_SPACE \
+  R"(])|[)" NAMM_SPACE R"(]+)"
+
 constexpr std::pair<const char*, const char*> kRules[] = {
     {"gpt2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^)" NAMM_SPACE R"(\p{L}\p{N}]+|[)" NAMM_SPACE
              R"(]+(?![^)" NAMM_SPACE R"(])|[)" NAMM_SPACE R"(]+)"},
     // Digits are cut out before the GPT-2 pattern sees the text: white space before a digit ends a text.
     {"smollm", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^)" NAMM_SPACE R"(\p{L}\p{N}]+|[)" NAMM_SPACE
                R"(]+(?![^)" NAMM_SPACE R"(\p{N}])|[)" NAMM_SPACE R"(]+)"},
-    {"llama3", R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^)" NAMM_SPACE
-               R"(\p{L}\p{N}]+[\r\n]*|[)" NAMM_SPACE R"(]*[\r\n]+|[)" NAMM_SPACE R"(]+(?![^)" NAMM_SPACE
-               R"(])|[)" NAMM_SPACE R"(]+)"},
+    {"llama3", NAMM_WORDS_OR(R"(\p{N}{1,3})")},
+    {"qwen2", NAMM_WORDS_OR(R"(\p{N})")},
 };
 
 // Bytes of the longest UTF-8 letter.

@@ -25,7 +25,7 @@ from models.export.families import FAMILIES
 from models.export.huggingface import settings_of_config
 from models.export.operator import register_attend
 from models.export.rope import Rope, parse_rope, rope_of_config
-from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
+from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, QWEN2_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
 from tests.models.support import CONFIG, ROOT, archive_logits, contract_of, export, random_tensors, run_archive, write_folder
 
 
@@ -439,6 +439,7 @@ class TokenizerTest(unittest.TestCase):
             "gpt2": byte_level,
             "smollm": {"type": "Sequence", "pretokenizers": [digits, byte_level]},
             "llama3": {"type": "Sequence", "pretokenizers": [split, plain]},
+            "qwen2": {"type": "Sequence", "pretokenizers": [split | {"pattern": {"Regex": QWEN2_PATTERN}}, plain]},
         }
         for name, rule in rules.items():
             self.assertEqual(from_tokenizer_json(self.document(pre_tokenizer=rule), {}, "t", 0).data["pre"], name)
@@ -452,12 +453,21 @@ class TokenizerTest(unittest.TestCase):
         document["model"]["merges"] = ["a c"]
         for broken, complaint in {
             "merge": (document, "the merge 'a c'"),
-            "normalizer": (self.document(normalizer={"type": "NFC"}), "normalizer"),
+            "normalizer": (self.document(normalizer={"type": "NFKC"}), "normalizer"),
             "model": (self.document(model={"type": "Unigram"}), "Unigram"),
-            "stripping": (self.document(added_tokens=[{"id": 257, "content": "<m>", "lstrip": True}]), "lstrip"),
         }.values():
             with self.assertRaisesRegex(ExportError, complaint):
                 from_tokenizer_json(broken, {}, "t", 0)
+
+    def test_normal_form(self) -> None:
+        self.assertNotIn("normalizer", from_tokenizer_json(self.document(), {}, "t", 0).data)
+        for form in ({"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}):
+            self.assertEqual(from_tokenizer_json(self.document(normalizer=form), {}, "t", 0).data["normalizer"], "nfc")
+
+    def test_flags_of_added_tokens(self) -> None:
+        token = {"id": 257, "content": "<m>", "special": True, "lstrip": True, "rstrip": False, "normalized": True}
+        data = from_tokenizer_json(self.document(added_tokens=[token]), {}, "t", 0).data
+        self.assertEqual(data["added"], [{"id": 257, "text": "<m>", "special": True, "normalized": True, "lstrip": True}])
 
     def test_prefix(self) -> None:
         added = [{"id": 257, "content": "<s>", "special": True}]
@@ -484,6 +494,8 @@ class TokenizerTest(unittest.TestCase):
         self.assertEqual(tokenizer.settings, {"kind": "byte-level-bpe", "prefix_ids": [0]})
         self.assertEqual(tokenizer.data["merges"], [1, 2, 3])
         self.assertEqual(tokenizer.data["added"], [{"id": 0, "text": "<s>", "special": True}])
+        qwen2 = from_gguf(values | {"pre": "qwen2"}, "t").data
+        self.assertEqual((qwen2["pre"], qwen2["normalizer"], qwen2["ignore_merges"]), ("qwen2", "nfc", False))
         for pre in ("deepseek-llm", "default", None):
             with self.assertRaisesRegex(ExportError, f"pre = {pre!r}: this splitting rule is not known"):
                 from_gguf(values | {"pre": pre}, "t")
