@@ -40,6 +40,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     llama.add_argument("--rope", metavar="RULE", help="replaces the model's own RoPE rule, see below")
     llama.add_argument("--max-positions", type=int, metavar="N", help="replaces the model's own context length")
     llama.add_argument("--no-tokenizer", action="store_true", help="leave the tokenizer out: the archive takes ids only")
+    llama.add_argument(
+        "--clean-up-spaces",
+        action="store_true",
+        help="obey clean_up_tokenization_spaces of tokenizer_config.json, as transformers before 5.4: decoded text loses the "
+        "spaces before punctuation",
+    )
     llama.add_argument("--quiet", action="store_true", help="print errors and warnings only")
     return parser.parse_args(arguments)
 

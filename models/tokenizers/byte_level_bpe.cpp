@@ -6,6 +6,7 @@
 
 #include "core/errors.h"
 #include "core/log.h"
+#include "models/tokenizers/long_text_cut.h"
 #include "models/tokenizers/unicode_form.h"
 
 namespace namm::models {
@@ -60,11 +61,12 @@ Normalizer normalizer_of(const nlohmann::json& data) {
 ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> prefix, int64_t vocabulary)
     : splitter_(data.at("pre").get<std::string>()),
       ignore_merges_(data.at("ignore_merges").get<bool>()),
+      long_text_cut_(data.value("long_text_cut", false)),
       prefix_(std::move(prefix)) {
   read_vocabulary(data.at("vocabulary"));
   vocabulary_ = std::max(static_cast<int64_t>(texts_.size()), vocabulary);
-  read_merges(data.at("merges"));
   read_added(data);
+  read_merges(data.at("merges"));
 }
 
 void ByteLevelBpe::read_vocabulary(const nlohmann::json& entries) {
@@ -86,8 +88,13 @@ void ByteLevelBpe::read_vocabulary(const nlohmann::json& entries) {
 }
 
 void ByteLevelBpe::read_merges(const nlohmann::json& merges) {
+  if (merges == "by_rank") {
+    if (!ignore_merges_) throw std::invalid_argument("merges: by_rank goes with ignore_merges");
+    merges_.add_joined(whole_pieces_, [](int32_t id) { return id; });
+    return;
+  }
   if (!merges.is_array() || merges.size() % 3 != 0)
-    throw std::invalid_argument("merges: a list of triples is expected");
+    throw std::invalid_argument("merges: a list of triples, or by_rank, is expected");
   const auto count = static_cast<int64_t>(texts_.size());
   const auto token = [&](std::size_t index) {
     const auto id = merges[index].get<int64_t>();
@@ -125,7 +132,14 @@ std::vector<int64_t> ByteLevelBpe::encode_wrapped(std::string_view before, std::
   added_.split(
       whole, {before.size(), before.size() + text.size()}, [&](int64_t id) { ids.push_back(id); },
       [&](std::string_view plain, bool) {
-        splitter_.split(plain, [&](std::string_view piece) { encode_piece(piece, ids); });
+        const auto split = [&](std::string_view part) {
+          splitter_.split(part, [&](std::string_view piece) { encode_piece(piece, ids); });
+        };
+        if (long_text_cut_) {
+          cut_long_text(plain, split);
+        } else {
+          split(plain);
+        }
       });
   return ids;
 }
@@ -161,18 +175,15 @@ void ByteLevelBpe::report_dropped(std::string_view piece, int64_t count) const {
               kDigits[value & 15] + "; such bytes are left out of prompts (told once)");
 }
 
-std::string ByteLevelBpe::decode(const std::vector<int64_t>& ids, bool skip_special) const {
-  std::string text;
-  for (const int64_t id : ids) {
-    if (id < 0 || id >= vocabulary_) {
-      throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                      std::to_string(vocabulary_));
-    }
-    if (id >= static_cast<int64_t>(texts_.size())) continue;
-    const auto index = static_cast<std::size_t>(id);
-    if (!(skip_special && is_special_[index])) text += texts_[index];
+void ByteLevelBpe::decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const {
+  if (id < 0 || id >= vocabulary_) {
+    throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                    std::to_string(vocabulary_));
   }
-  return text;
+  begun = true;
+  if (id >= static_cast<int64_t>(texts_.size())) return;
+  const auto index = static_cast<std::size_t>(id);
+  if (!(skip_special && is_special_[index])) text += texts_[index];
 }
 
 }  // namespace namm::models

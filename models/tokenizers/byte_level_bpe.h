@@ -22,14 +22,16 @@ namespace namm::models {
 class ByteLevelBpe : public Tokenizer {
  public:
   /// data: {"pre": splitting rule, "normalizer": "nfc" (left out: none), "ignore_merges": bool, "vocabulary":
-  /// [text in GPT-2's byte letters, or null], "merges": [left, right, result, ...] ids in order of rank,
-  /// "added": as AddedTokens reads it}.
+  /// [text in GPT-2's byte letters, or null], "merges": [left, right, result, ...] ids in order of rank, or
+  /// "by_rank" (tiktoken: two tokens merge where their joined bytes are a token, whose id is the rank; with
+  /// ignore_merges), "long_text_cut": whether cut_long_text comes first (left out: no), "added": as
+  /// AddedTokens reads it}.
   /// Throws std::invalid_argument or a JSON exception where that does not hold together.
   ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> prefix, int64_t vocabulary);
 
   std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text,
                                       std::string_view after) const override;
-  std::string decode(const std::vector<int64_t>& ids, bool skip_special) const override;
+  void decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const override;
   std::vector<int64_t> prefix() const override { return prefix_; }
   int64_t vocabulary_size() const override { return vocabulary_; }
 
@@ -45,6 +47,7 @@ class ByteLevelBpe : public Tokenizer {
 
   Splitter splitter_;
   bool ignore_merges_ = false;
+  bool long_text_cut_ = false;
   std::vector<std::string> texts_;  // bytes of each id
   std::vector<bool> is_special_;
   std::array<int32_t, 256> byte_ids_{};

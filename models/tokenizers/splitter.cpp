@@ -46,7 +46,18 @@ std::string message(int code) {
 
 struct Splitter::Pattern {
   pcre2_code* code = nullptr;
-  ~Pattern() { pcre2_code_free(code); }
+  pcre2_match_context* unlimited = pcre2_match_context_create(nullptr);
+
+  Pattern() {
+    // The limits are there against patterns that a stranger wrote; ours take linear time.
+    pcre2_set_match_limit(unlimited, UINT32_MAX);
+    pcre2_set_depth_limit(unlimited, UINT32_MAX);
+    pcre2_set_heap_limit(unlimited, UINT32_MAX);
+  }
+  ~Pattern() {
+    pcre2_match_context_free(unlimited);
+    pcre2_code_free(code);
+  }
 };
 
 Splitter::Splitter(const std::string& rule) : pattern_(std::make_unique<Pattern>()) {
@@ -91,8 +102,12 @@ void Splitter::split_valid(std::string_view text, const std::function<void(std::
   std::size_t done = 0;
   while (done < text.size()) {
     // Checked once by the caller: a check in every call would make long texts quadratic.
-    const int found = pcre2_match(pattern_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                                  done, PCRE2_NO_UTF_CHECK, match.get(), nullptr);
+    const auto find = [&](uint32_t options) {
+      return pcre2_match(pattern_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), done,
+                         PCRE2_NO_UTF_CHECK | options, match.get(), pattern_->unlimited);
+    };
+    int found = find(0);
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = find(PCRE2_NO_JIT);
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0) throw InfrastructureError("splitting a text for the tokenizer failed: " + message(found));
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());

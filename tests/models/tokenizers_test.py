@@ -3,6 +3,8 @@ generated text, so that no foreign vocabulary is copied. NAMM_LONG=1 asks for 20
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import random
@@ -10,13 +12,20 @@ import subprocess
 import tempfile
 import unicodedata
 import unittest
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
+import tiktoken
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Original
+from transformers.tokenization_utils_base import generate_merges
 
-from models.export.tokenizer import LLAMA3_PATTERN, QWEN2_PATTERN, Tokenizer, from_tokenizer_json
+from models.export.errors import ExportError
+from models.export.rank_file import from_rank_file, is_rank_file, llama3_specials
+from models.export.sentence_piece import from_document, from_model_file
+from models.export.tokenizer import LETTER_OF_BYTE, LLAMA3_PATTERN, QWEN2_PATTERN, Tokenizer, from_tokenizer_json
 
 ROOT = Path(__file__).resolve().parents[2]
 STRINGS = 20_000 if os.environ.get("NAMM_LONG") else 1_000
@@ -45,7 +54,9 @@ def some_text(rng: random.Random) -> str:
     pieces = []
     for _ in range(rng.randint(1, 16)):
         kind = rng.random()
-        if kind < 0.4:
+        if kind < 0.1:
+            pieces.append("".join(rng.choice("katomirn ") for _ in range(rng.randint(1, 30))))
+        elif kind < 0.4:
             pieces.append(rng.choice(WORDS) + rng.choice(["", " ", " ", "  ", "\n", "\r\n", "\t", "'s", "'LL", "0", "12345"]))
         elif kind < 0.5:
             pieces.append(rng.choice([" ", "\n", "\t", "\r\n", "\u00a0", " \n"]) * rng.randint(1, 30))
@@ -65,7 +76,9 @@ def some_text(rng: random.Random) -> str:
 
 
 def corpus(rng: random.Random) -> list[str]:
-    return [" ".join(rng.choice(WORDS) for _ in range(40)) for _ in range(300)]
+    syllables = ["ka", "to", "mi", "ra", "  ", "\n", "an", "na", "nan", "aa", "éa", "大"]
+    lines = [" ".join(rng.choice(WORDS) for _ in range(40)) for _ in range(200)]
+    return lines + ["".join(rng.choice(syllables) for _ in range(60)) for _ in range(200)]
 
 
 def byte_level(use_regex: bool) -> pre_tokenizers.PreTokenizer:
@@ -116,10 +129,12 @@ def run_tokenizer(tokenizer: Tokenizer, texts: list[list[str]], ids: list[list[i
     return result["ids"], result["texts"]
 
 
-class TokenizersTest(unittest.TestCase):
-    def assert_same(self, tokenizer: Tokenizer, texts: list[str], ids: list[list[int]], decoded: list[str]) -> None:
-        """Of texts in which special tokens are recognised."""
-        ours, our_texts = run_tokenizer(tokenizer, [[text, "", ""] for text in texts], ids)
+class Comparison(unittest.TestCase):
+    def assert_same(
+        self, tokenizer: Tokenizer, texts: list[str], ids: list[list[int]], decoded: list[str], typed: bool = False
+    ) -> None:
+        """Of texts in which special tokens are recognised, unless a user `typed` them."""
+        ours, our_texts = run_tokenizer(tokenizer, [["", text, ""] if typed else [text, "", ""] for text in texts], ids)
         different = [(text, a, b) for text, a, b in zip(texts, ours, ids, strict=True) if a != b]
         self.assertEqual([], different[:3], f"{len(different)} of {len(texts)} texts have other ids")
         # Ours gives the bytes of what is no UTF-8, the libraries one U+FFFD or several.
@@ -129,6 +144,8 @@ class TokenizersTest(unittest.TestCase):
         self.assertEqual([], different_texts[:3], f"{len(different_texts)} of {len(pairs)} lists of ids have other texts")
         print(f"{self.id().rpartition('.')[2]}: {len(texts)} strings, {len(pairs)} decoded", flush=True)
 
+
+class ByteLevelTest(Comparison):
     def compare(self, original: Original, seed: str, config: dict[str, Any] | None = None) -> None:
         rng = random.Random(seed)
         texts = [some_text(rng) for _ in range(STRINGS)]
@@ -180,6 +197,169 @@ class TokenizersTest(unittest.TestCase):
                 original.add_special_tokens(tokens[:4])
                 original.add_tokens(tokens[4:])
                 self.compare(original, f"flags {round}")
+
+
+def sentence_piece_model(**options: Any) -> bytes:
+    """A tokenizer.model of Llama 2's kind, trained here; the rarer letters fall back to bytes."""
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus(random.Random(5))), model_writer=out, model_type="bpe", vocab_size=700, byte_fallback=True,
+        character_coverage=0.999, normalization_rule_name="identity", remove_extra_whitespaces=False, split_digits=True,
+        allow_whitespace_only_pieces=True, minloglevel=2, **options,
+    )  # fmt: skip
+    return out.getvalue()
+
+
+def converted(processor: sentencepiece.SentencePieceProcessor, blank: str, flags: dict[str, bool]) -> Original:
+    """The same encoding for the library `tokenizers`, as transformers converts it."""
+    pieces = {processor.id_to_piece(id): id for id in range(processor.vocab_size())}
+    scores = {piece: processor.get_score(id) for piece, id in pieces.items()}
+    others = (processor.is_control, processor.is_byte, processor.is_unknown)
+    skipped = {piece for piece, id in pieces.items() if any(is_other(id) for is_other in others)}
+    merges = generate_merges(pieces, scores, skip_tokens=skipped)
+    original = Original(models.BPE(pieces, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    if blank == "each":
+        original.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    else:
+        scheme = {"each_unless_there": "always", "first_unless_there": "first", "none": "never"}[blank]
+        original.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=False)
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    original.decoder = decoders.Sequence(steps + ([] if blank == "none" else [decoders.Strip(" ", 1, 0)]))
+    original.add_special_tokens([AddedToken(text, normalized=False) for text in ("<unk>", "<s>", "</s>")])
+    original.add_tokens([AddedToken(text, normalized=False, **flags) for text in SPECIALS[:4]])
+    return original
+
+
+class SentencePieceTest(Comparison):
+    def exported(self, **files: Any) -> Tokenizer:
+        """What the exporter makes of a folder's tokenizer.model and tokenizer.json."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tokenizer.model"
+            path.write_bytes(files["model"])
+            return from_model_file(path, files.get("document"), files.get("config", {}))
+
+    def test_the_library_itself(self) -> None:
+        rng = random.Random(6)
+        for name, options in {
+            "as Llama 2": {},
+            "no blank": {"add_dummy_prefix": False},
+            "user defined": {"user_defined_symbols": ["<tool>", "ing", "  ", "ab"]},
+        }.items():
+            with self.subTest(name):
+                model = sentence_piece_model(**options)
+                processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+                texts = [some_text(rng) for _ in range(STRINGS)]
+                ids = processor.encode(texts)
+                decoded = [processor.decode(one) for one in ids]
+                if name == "no blank":
+                    self.assertFalse(self.exported(model=model).data["strips_blank"])
+                self.assert_same(self.exported(model=model), texts, ids, decoded, typed=True)
+
+    def test_blanks_and_added_tokens(self) -> None:
+        model = sentence_piece_model()
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        rng = random.Random(7)
+        for blank in ("each", "each_unless_there", "first_unless_there", "none"):
+            for flags in ({}, {"lstrip": True}, {"rstrip": True, "single_word": True}):
+                with self.subTest(blank, **flags):
+                    original = converted(processor, blank, flags)
+                    document = json.loads(original.to_str())
+                    texts = [some_text(rng) for _ in range(STRINGS // 2)]
+                    texts += [rng.choice(["<s>", "</s>"]) + text for text in texts]
+                    ids = [encoding.ids for encoding in original.encode_batch(texts, add_special_tokens=False)]
+                    decoded = original.decode_batch(ids, skip_special_tokens=True)
+                    alone, both = from_document(document, {}, "t"), self.exported(model=model, document=document)
+                    self.assertIn("merges", alone.data)
+                    self.assertIn("scores", both.data)
+                    self.assertEqual((alone.data["blank"], both.data["blank"]), (blank, blank))
+                    self.assert_same(alone, texts, ids, decoded)
+                    self.assert_same(both, texts, ids, decoded)
+
+
+def cut_as_llama3(text: str) -> Iterator[str]:
+    """The parts that Llama 3's own tokenizer gives to tiktoken: at most 400,000 letters, at most 25,000 in a row of white
+    space or of none."""
+    for begin in range(0, len(text), 400_000):
+        part = text[begin : begin + 400_000]
+        start = 0
+        row = 0
+        for place, letter in enumerate(part):
+            row = row + 1 if place > 0 and letter.isspace() == part[place - 1].isspace() else 1
+            if row > 25_000:
+                yield part[start:place]
+                start, row = place, 1
+        yield part[start:]
+
+
+class RankFileTest(Comparison):
+    def setUp(self) -> None:
+        trained = json.loads(byte_level_bpe("llama3", random.Random(8)).to_str())["model"]["merges"]
+        tokens = [bytes([byte]) for byte in random.Random(9).sample(range(256), 256)]
+        byte_of = {letter: byte for byte, letter in enumerate(LETTER_OF_BYTE)}
+        tokens += dict.fromkeys(bytes(byte_of[letter] for letter in "".join(merge)) for merge in trained)
+        ranks = {token: rank for rank, token in enumerate(dict.fromkeys(tokens))}
+        specials = {text: id for id, text in enumerate(llama3_specials(), len(ranks))}
+        self.assertEqual(len(specials), 256)
+        self.original = tiktoken.Encoding("test", pat_str=LLAMA3_PATTERN, mergeable_ranks=ranks, special_tokens=specials)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tokenizer.model"
+            lines = (f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ranks.items())
+            path.write_text("".join(lines), encoding="ascii")
+            self.assertTrue(is_rank_file(path))
+            self.exported = from_rank_file(path, {})
+
+    def test_tiktoken(self) -> None:
+        rng = random.Random(10)
+        texts = [some_text(rng) for _ in range(STRINGS)]
+        ids = [self.original.encode_ordinary(text) for text in texts]
+        self.assert_same(self.exported, texts, ids, [self.original.decode(one) for one in ids], typed=True)
+        names = llama3_specials()
+        texts = [rng.choice(names) + text + rng.choice(names)[: rng.randint(1, 40)] for text in texts]
+        ids = [self.original.encode(text, allowed_special="all") for text in texts]
+        ordinary = [[id for id in one if id < min(self.original._special_tokens.values())] for one in ids]
+        self.assert_same(self.exported, texts, ids, [self.original.decode(one) for one in ordinary])
+
+    def test_long_texts_are_cut(self) -> None:
+        texts = ["ab" * 40_000, " " * 60_000 + "x", "the model keeps the rest \n" * 20_000]
+        texts += ["x" * 25_000 + " " * 25_001 + "y\x1c" * 30_000]
+        for text in texts:
+            ids = [id for part in cut_as_llama3(text) for id in self.original.encode_ordinary(part)]
+            ours, _ = run_tokenizer(self.exported, [["", text, ""]], [])
+            self.assertTrue(ours[0] == ids, text[:10])
+
+
+class DamagedFilesTest(unittest.TestCase):
+    def assert_refused_or_read(self, read: Callable[[Path], Tokenizer], whole: bytes) -> None:
+        rng = random.Random(11)
+        refused = 0
+        rounds = 2000 if os.environ.get("NAMM_LONG") else 200
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tokenizer.model"
+            for _ in range(rounds):
+                damaged = bytearray(whole)
+                for _ in range(rng.randint(1, 4)):
+                    damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+                path.write_bytes(damaged[: rng.randrange(len(damaged))] if rng.random() < 0.2 else damaged)
+                try:
+                    tokenizer = read(path)
+                except ExportError as error:
+                    self.assertIn(str(path), str(error))
+                    refused += 1
+                    continue
+                try:  # what is read is data that the program reads or refuses
+                    run_tokenizer(tokenizer, [["the model", "", ""]], [[1, 2]])
+                except RuntimeError as error:
+                    self.assertIn("exit code 3: ", str(error))
+        print(f"{self.id().rpartition('.')[2]}: {refused} of {rounds} refused", flush=True)
+        self.assertGreater(refused, rounds // 5)
+
+    def test_model_files(self) -> None:
+        self.assert_refused_or_read(lambda path: from_model_file(path, None, {}), sentence_piece_model())
+
+    def test_rank_files(self) -> None:
+        ranks = [bytes([byte]) for byte in range(256)] + [b"th", b"the", b"in", b"ing"]
+        whole = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(ranks))
+        self.assert_refused_or_read(lambda path: from_rank_file(path, {}), whole.encode())
 
 
 if __name__ == "__main__":
