@@ -11,6 +11,7 @@ namespace {
 struct Sequence {
   std::size_t bytes;
   bool valid;
+  bool open = false;  ///< the text ends before it is complete
 };
 
 // The UTF-8 sequence at the start of `text`, or else the longest beginning of one, at least a byte (Unicode
@@ -37,7 +38,10 @@ Sequence first_sequence(std::string_view text) {
     return {1, false};
   }
   for (std::size_t i = 1; i < length; ++i) {
-    if (i == text.size() || byte(i) < low || byte(i) > high) {
+    if (i == text.size()) {
+      return {i, false, true};
+    }
+    if (byte(i) < low || byte(i) > high) {
       return {i, false};
     }
     low = 0x80;
@@ -137,6 +141,16 @@ std::string replace_invalid_utf8(std::string_view text) {
     i += sequence.bytes;
   }
   return valid;
+}
+
+std::size_t open_utf8_tail(std::string_view text) {
+  for (std::size_t bytes = std::min<std::size_t>(3, text.size()); bytes > 0; --bytes) {
+    const Sequence sequence = first_sequence(text.substr(text.size() - bytes));
+    if (sequence.open && sequence.bytes == bytes) {
+      return bytes;
+    }
+  }
+  return 0;
 }
 
 std::string format_bytes(uint64_t bytes) {

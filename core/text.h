@@ -34,6 +34,9 @@ std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 /// as decoders of Python, Rust and browsers do.
 std::string replace_invalid_utf8(std::string_view text);
 
+/// Bytes at the end of `text` that begin a letter but do not complete it, 0 to 3.
+std::size_t open_utf8_tail(std::string_view text);
+
 /// "512 bytes", "3.2 MiB".
 std::string format_bytes(uint64_t bytes);
 

@@ -2,40 +2,25 @@
 
 #include <utility>
 
-#include "core/text.h"
-
 namespace namm::experiments {
 
-AnswerText::AnswerText(const TokenCodec& codec, std::vector<std::string> stops,
+AnswerText::AnswerText(const models::Tokenizer& tokenizer, std::vector<std::string> stops,
                        std::function<void(std::string_view)> print)
-    : codec_(codec), stops_(std::move(stops)), print_(std::move(print)) {}
+    : decoder_(tokenizer), stops_(std::move(stops)), print_(std::move(print)) {}
 
-void AnswerText::add_text(std::string_view text) {
-  const std::string certain = stops_.add(text);
-  text_ += certain;
-  if (print_ && !certain.empty()) print_(certain);
+void AnswerText::add_certain(const std::string& text) {
+  text_ += text;
+  if (print_ && !text.empty()) print_(text);
 }
 
 bool AnswerText::add(int64_t id) {
-  ids_.push_back(id);
-  const std::string all = codec_.decode(ids_);
-  if (all.size() < decoded_) return true;
-  std::string_view rest = std::string_view(all).substr(decoded_);
-  constexpr size_t kLongestLetter = 4;
-  const auto invalid = first_invalid_utf8(rest);
-  if (invalid && rest.size() - *invalid < kLongestLetter) rest = rest.substr(0, *invalid);
-  decoded_ += rest.size();
-  add_text(rest);
+  add_certain(stops_.add(decoder_.add(id)));
   return !stops_.met();
 }
 
 void AnswerText::finish() {
-  const std::string all = codec_.decode(ids_);
-  if (all.size() > decoded_) add_text(std::string_view(all).substr(decoded_));
-  decoded_ = all.size();
-  const std::string held = stops_.finish();
-  text_ += held;
-  if (print_ && !held.empty()) print_(held);
+  add_certain(stops_.add(decoder_.finish()));
+  add_certain(stops_.finish());
 }
 
 }  // namespace namm::experiments

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/token_codec.h"
 #include "models/stop_text.h"
+#include "models/text_decoder.h"
 
 namespace namm::experiments {
 
@@ -15,7 +15,7 @@ namespace namm::experiments {
 class AnswerText {
  public:
   /// `print` is called with what is certain, never with half a letter; it may be empty.
-  AnswerText(const TokenCodec& codec, std::vector<std::string> stops,
+  AnswerText(const models::Tokenizer& tokenizer, std::vector<std::string> stops,
              std::function<void(std::string_view)> print);
 
   /// Returns whether the answer goes on.
@@ -25,13 +25,11 @@ class AnswerText {
   const std::string& text() const { return text_; }
 
  private:
-  void add_text(std::string_view text);
+  void add_certain(const std::string& text);
 
-  const TokenCodec& codec_;
+  models::TextDecoder decoder_;
   models::StopText stops_;
   std::function<void(std::string_view)> print_;
-  std::vector<int64_t> ids_;
-  size_t decoded_ = 0;  // bytes of the ids' text that were handed on
   std::string text_;
 };
 

@@ -47,7 +47,7 @@ std::vector<double> held_shares(const memory::Session& session, memory::RowId ro
   return {count.const_data_ptr<double>(), count.const_data_ptr<double>() + count.numel()};
 }
 
-std::string mark_forgotten(const TokenCodec& codec, const std::vector<int64_t>& ids,
+std::string mark_forgotten(const models::Tokenizer& codec, const std::vector<int64_t>& ids,
                            const std::vector<double>& shares, bool color) {
   TORCH_CHECK(ids.size() <= shares.size(), "[forgotten text] ", ids.size(), " tokens, ", shares.size(),
               " shares");

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "core/token_codec.h"
 #include "memory/session.h"
+#include "models/tokenizer.h"
 
 namespace namm::experiments {
 
@@ -15,7 +15,7 @@ std::vector<double> held_shares(const memory::Session& session, memory::RowId ro
 /// A prompt with what was forgotten marked, a letter of several tokens by the mean of their shares. With
 /// `color` ANSI colours from plain (every head holds it) over yellow to struck red (no head does), and a
 /// legend; without, [-text-] around what no head holds.
-std::string mark_forgotten(const TokenCodec& codec, const std::vector<int64_t>& ids,
+std::string mark_forgotten(const models::Tokenizer& codec, const std::vector<int64_t>& ids,
                            const std::vector<double>& shares, bool color);
 
 }  // namespace namm::experiments

@@ -14,7 +14,7 @@ struct Text {
   std::vector<size_t> ends;  // of each token's bytes
 };
 
-Text decoded(const TokenCodec& codec, const std::vector<int64_t>& ids) {
+Text decoded(const Tokenizer& codec, const std::vector<int64_t>& ids) {
   Text result;
   for (const std::string& text : token_texts(codec, ids)) {
     result.text += text;
@@ -44,7 +44,7 @@ std::vector<memory::TokenSpan> spans_of(const Text& text, const memory::MarkedTe
 
 }  // namespace
 
-std::vector<memory::TokenSpan> find_spans(const TokenCodec& codec, const std::vector<int64_t>& ids,
+std::vector<memory::TokenSpan> find_spans(const Tokenizer& codec, const std::vector<int64_t>& ids,
                                           const std::vector<memory::MarkedText>& marks, int64_t first) {
   std::vector<memory::TokenSpan> spans;
   if (marks.empty()) return spans;
@@ -56,7 +56,7 @@ std::vector<memory::TokenSpan> find_spans(const TokenCodec& codec, const std::ve
   return spans;
 }
 
-std::vector<memory::TokenSpan> require_spans(const TokenCodec& codec, const std::vector<int64_t>& ids,
+std::vector<memory::TokenSpan> require_spans(const Tokenizer& codec, const std::vector<int64_t>& ids,
                                              const std::vector<memory::MarkedText>& marks,
                                              const std::string& where) {
   std::vector<memory::TokenSpan> spans;

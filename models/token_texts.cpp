@@ -2,16 +2,11 @@
 
 namespace namm::models {
 
-std::vector<std::string> token_texts(const TokenCodec& codec, const std::vector<int64_t>& ids) {
-  std::vector<std::string> texts;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (i == 0) {
-      texts.push_back(codec.decode({ids[0]}, /*skip_special=*/false));
-      continue;
-    }
-    const size_t before = codec.decode({ids[i - 1]}, /*skip_special=*/false).size();
-    texts.push_back(codec.decode({ids[i - 1], ids[i]}, /*skip_special=*/false).substr(before));
-  }
+std::vector<std::string> token_texts(const Tokenizer& tokenizer, const std::vector<int64_t>& ids) {
+  std::vector<std::string> texts(ids.size());
+  bool begun = false;
+  for (size_t i = 0; i < ids.size(); ++i)
+    tokenizer.decode_next(ids[i], /*skip_special=*/false, begun, texts[i]);
   return texts;
 }
 

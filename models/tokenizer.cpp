@@ -2,10 +2,19 @@
 
 #include "core/errors.h"
 #include "core/json_lines.h"
+#include "models/text_decoder.h"
 #include "models/tokenizers/byte_level_bpe.h"
+#include "models/tokenizers/sentence_piece_bpe.h"
 #include "models/tokenizers/words.h"
 
 namespace namm::models {
+
+std::string Tokenizer::decode(const std::vector<int64_t>& ids, bool skip_special) const {
+  TextDecoder decoder(*this, skip_special);
+  std::string text;
+  for (const int64_t id : ids) text += decoder.add(id);
+  return text + decoder.finish();
+}
 
 std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const std::string& data,
                                           int64_t vocabulary, const std::string& where) {
@@ -19,11 +28,21 @@ std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const 
       }
     }
     const nlohmann::json content = parse_json(data, where + ": namm_tokenizer.json");
-    if (kind == "words") return std::make_unique<WordTokenizer>(content, std::move(prefix), vocabulary);
-    if (kind == "byte-level-bpe")
-      return std::make_unique<ByteLevelBpe>(content, std::move(prefix), vocabulary);
-    throw DataError(where + ": the tokenizer kind '" + kind +
-                    "' is not known to this program (known: words, byte-level-bpe); export the model again");
+    std::unique_ptr<Tokenizer> tokenizer;
+    if (kind == "words") {
+      tokenizer = std::make_unique<WordTokenizer>(content, std::move(prefix), vocabulary);
+    } else if (kind == "byte-level-bpe") {
+      tokenizer = std::make_unique<ByteLevelBpe>(content, std::move(prefix), vocabulary);
+    } else if (kind == "sentencepiece-bpe") {
+      tokenizer = std::make_unique<SentencePieceBpe>(content, std::move(prefix), vocabulary,
+                                                     settings.value("chat_after_prefix", false));
+    } else {
+      throw DataError(where + ": the tokenizer kind '" + kind +
+                      "' is not known to this program (known: words, byte-level-bpe, sentencepiece-bpe); "
+                      "export the model again");
+    }
+    tokenizer->clean_up_spaces(settings.value("clean_up_tokenization_spaces", false));
+    return tokenizer;
   } catch (const nlohmann::json::exception& error) {
     throw DataError(where + ": namm_tokenizer.json: " + error.what() + "; export the model again");
   } catch (const std::invalid_argument& error) {

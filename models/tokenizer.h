@@ -22,10 +22,27 @@ class Tokenizer : public TokenCodec {
                                               std::string_view after) const = 0;
 
   std::vector<int64_t> encode(std::string_view text) const override { return encode_wrapped({}, text, {}); }
+
+  /// The text of all ids, spaces cleaned up where that is switched on.
+  std::string decode(const std::vector<int64_t>& ids, bool skip_special = true) const override;
+
+  /// Adds to `text` what `id` stands for behind the ids before it; a special token gives nothing when
+  /// `skip_special`. `begun` is the caller's, false before the first id: the text has begun. Throws DataError
+  /// on an id out of range.
+  virtual void decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const = 0;
+
+  /// Whether decoded text loses the spaces of SpaceCleanUp (off at first).
+  bool cleans_up_spaces() const { return cleans_up_spaces_; }
+  void clean_up_spaces(bool on) { cleans_up_spaces_ = on; }
+
+ private:
+  bool cleans_up_spaces_ = false;
 };
 
 /// Makes the tokenizer that a contract names from its data inside the archive.
-///   settings: the contract's `tokenizer` object, {"kind": "words" | "byte-level-bpe", "prefix_ids": [...]};
+///   settings: the contract's `tokenizer` object, {"kind": "words" | "byte-level-bpe" | "sentencepiece-bpe",
+///   "prefix_ids": [...]} and, where true, "clean_up_tokenization_spaces" (decoded text loses spaces before
+///   punctuation) and "chat_after_prefix" (a chat form stands behind the prefix ids, it begins no text);
 ///   data: bytes of the archive's extra file `namm_tokenizer.json`; vocabulary: ids that the model knows;
 ///   where: the archive's path, for errors. Throws DataError; an unknown kind is answered with the list of
 ///   known ones.

@@ -43,6 +43,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     llama.add_argument(
         "--step-eager", action="store_true", help="add the method step_eager: plain attention that returns its matrices (for tests)"
     )
+    llama.add_argument(
+        "--clean-up-spaces",
+        action="store_true",
+        help="obey clean_up_tokenization_spaces of tokenizer_config.json, as transformers before 5.4: decoded text loses the "
+        "spaces before punctuation",
+    )
     llama.add_argument("--quiet", action="store_true", help="print errors and warnings only")
     return parser.parse_args(arguments)
 

@@ -30,6 +30,7 @@ class ChatForm:
     prefix: str = ""
     suffix: str = ""
     stop_id: int | None = None
+    after_prefix: bool = False  # the template wrote the tokenizer's own prefix, which was left out of `prefix`
 
 
 def chat_form(template: ChatTemplate | None, tokenizer: Tokenizer | None) -> ChatForm:
@@ -48,13 +49,15 @@ def chat_form(template: ChatTemplate | None, tokenizer: Tokenizer | None) -> Cha
     prefix, suffix = text.split(MARK)
     # By its id: a template may write the token itself, whatever the tokenizer's files call the begin of a text.
     texts = {id: text for text, id in tokenizer.ids.items()}
+    whole_prefix = prefix
     for id in tokenizer.settings["prefix_ids"]:
         prefix = prefix.removeprefix(texts.get(id, ""))
     try:
         whole = _render(template, [question, {"role": "assistant", "content": ANSWER}], False)
     except Exception:  # a template that cannot show an answer; the model's own stop ids are all there is
         whole = ""
-    return ChatForm(prefix, suffix, _special_at_start(whole.partition(ANSWER)[2].lstrip(), template, tokenizer))
+    stop_id = _special_at_start(whole.partition(ANSWER)[2].lstrip(), template, tokenizer)
+    return ChatForm(prefix, suffix, stop_id, after_prefix=prefix != whole_prefix)
 
 
 def _environment() -> Environment:

@@ -28,6 +28,7 @@ class Checkpoint(ABC):
     stop_ids: list[int]
     tokenizer: Tokenizer | None
     chat_template: ChatTemplate | None
+    cleans_up_spaces: bool = False  # the model's own wish, obeyed with --clean-up-spaces
 
     @abstractmethod
     def names(self) -> set[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from models.export.chat import chat_form
+from models.export.chat import ChatForm, chat_form
 from models.export.checkpoint import Checkpoint
 from models.export.contract import llama_contract
 from models.export.errors import ExportError
@@ -48,6 +48,8 @@ def _export_llama(options: argparse.Namespace) -> None:
     settings = replace(settings, rope=settings.rope.for_length(settings.max_positions))
     check_sizes(settings, options.source)
     chat = chat_form(checkpoint.chat_template, checkpoint.tokenizer)
+    if checkpoint.tokenizer is not None:
+        checkpoint.tokenizer.settings |= tokenizer_switches(checkpoint, chat, options)
     contract = llama_contract(checkpoint, settings, options.dtype, chat)
     say(
         f"{options.source}: {settings.layers} layers, hidden {settings.hidden}, {settings.heads}/{settings.kv_heads} heads of "
@@ -63,6 +65,18 @@ def _export_llama(options: argparse.Namespace) -> None:
         extra["namm_tokenizer.json"] = json.dumps(checkpoint.tokenizer.data, ensure_ascii=False, separators=(",", ":"))
     write_archive(model, extra, options.out)
     say(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s in all")
+
+
+def tokenizer_switches(checkpoint: Checkpoint, chat: ChatForm, options: argparse.Namespace) -> dict[str, bool]:
+    """What the contract says of the tokenizer beside its kind, where true (models/tokenizer.h)."""
+    switches = {}
+    if chat.after_prefix and checkpoint.tokenizer.settings["kind"] == "sentencepiece-bpe":
+        switches["chat_after_prefix"] = True
+    if options.clean_up_spaces and checkpoint.cleans_up_spaces:
+        switches["clean_up_tokenization_spaces"] = True
+    elif options.clean_up_spaces:
+        warnings.warn(f"{options.source}: clean_up_tokenization_spaces is not switched on there; spaces stay", stacklevel=2)
+    return switches
 
 
 @contextmanager

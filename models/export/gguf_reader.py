@@ -16,6 +16,7 @@ from models.export.families import family_of_gguf
 from models.export.fields import Fields, id_list, reading
 from models.export.llama import LlamaSettings
 from models.export.rope import Rope, checked
+from models.export.sentence_piece import from_gguf as sentence_piece_from_gguf
 from models.export.tokenizer import Tokenizer, from_gguf
 
 TOP_NAMES = {
@@ -179,8 +180,10 @@ class GgufFile(Checkpoint):
     def _read_tokenizer(self) -> Tokenizer | None:
         if self._value("tokenizer.ggml.model") is None:
             return None
-        names = ["model", "pre", "tokens", "token_type", "merges", "add_bos_token", "bos_token_id"]
+        names = ["model", "pre", "tokens", "scores", "token_type", "merges", "add_bos_token", "add_space_prefix", "bos_token_id"]
         values = {name: self._value(f"tokenizer.ggml.{name}") for name in names}
+        if values["model"] == "llama":
+            return sentence_piece_from_gguf(values, str(self.path))
         return from_gguf(values, str(self.path))
 
     def _read_stop_ids(self) -> list[int]:

@@ -1,4 +1,5 @@
-"""Reads a model of the Llama kind from a Hugging Face folder: config.json, safetensors (one file or shards), tokenizer.json."""
+"""Reads a model of the Llama kind from a Hugging Face folder: config.json, safetensors (one file or shards), tokenizer.json or
+tokenizer.model."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from models.export.errors import ExportError
 from models.export.families import family_of
 from models.export.fields import Fields, id_list, read_object, reading
 from models.export.llama import LlamaSettings
+from models.export.rank_file import from_rank_file, is_rank_file
 from models.export.rope import rope_of_config
+from models.export.sentence_piece import from_document, from_model_file, is_sentence_piece
 from models.export.tokenizer import Tokenizer, from_tokenizer_json, from_words
 
 INDEX = "model.safetensors.index.json"
@@ -32,6 +35,7 @@ class HuggingFaceFolder(Checkpoint):
         self._files = self._tensor_files()
         tokenizer_config = _optional(folder / "tokenizer_config.json")
         self.tokenizer = self._read_tokenizer(tokenizer_config) if with_tokenizer else None
+        self.cleans_up_spaces = tokenizer_config.get("clean_up_tokenization_spaces") is True
         self.stop_ids = self._read_stop_ids(config, tokenizer_config)
         self.chat_template = self._read_chat_template(tokenizer_config) if self.tokenizer else None
 
@@ -68,19 +72,26 @@ class HuggingFaceFolder(Checkpoint):
         return files
 
     def _read_tokenizer(self, tokenizer_config: dict[str, Any]) -> Tokenizer | None:
-        ours, theirs = self.folder / "namm_tokenizer.json", self.folder / "tokenizer.json"
+        ours, theirs, model = (self.folder / name for name in ("namm_tokenizer.json", "tokenizer.json", "tokenizer.model"))
         if ours.is_file():
             with reading(ours):
                 return from_words(read_object(ours), str(ours))
-        if theirs.is_file():
+        document = _optional(theirs)
+        if model.is_file() and is_rank_file(model) and not document:
+            return from_rank_file(model, tokenizer_config)
+        if model.is_file() and not is_rank_file(model) and (not document or is_sentence_piece(document)):
+            with reading(theirs if document else model):
+                return from_model_file(model, document or None, tokenizer_config)
+        if document:
             with reading(theirs):
-                return from_tokenizer_json(read_object(theirs), tokenizer_config, str(theirs), self.settings.vocabulary)
-        for name in ("tokenizer.model", "vocab.json"):
-            if (self.folder / name).is_file():
-                raise ExportError(
-                    f"{self.folder / name}: this kind of tokenizer is not supported, tokenizer.json is; "
-                    "--no-tokenizer exports the model without one"
-                )
+                if is_sentence_piece(document):
+                    return from_document(document, tokenizer_config, str(theirs))
+                return from_tokenizer_json(document, tokenizer_config, str(theirs), self.settings.vocabulary)
+        if (self.folder / "vocab.json").is_file():
+            raise ExportError(
+                f"{self.folder / 'vocab.json'}: this kind of tokenizer is not supported, tokenizer.json and tokenizer.model are; "
+                "--no-tokenizer exports the model without one"
+            )
         return None
 
     def _read_stop_ids(self, config: dict[str, Any], tokenizer_config: dict[str, Any]) -> list[int]:

@@ -9,11 +9,22 @@ from models.export.errors import ExportError
 from models.export.fields import id_list
 
 # Splitting rules of models/tokenizers/byte_level_bpe.cpp by their names in GGUF files.
-GGUF_SPLITTERS = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": "llama3", "llama3": "llama3", "llama-v3": "llama3"}
+GGUF_SPLITTERS = {
+    "gpt-2": "gpt2",
+    "smollm": "smollm",
+    "llama-bpe": "llama3",
+    "llama3": "llama3",
+    "llama-v3": "llama3",
+    "qwen2": "qwen2",
+}
 
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+QWEN2_PATTERN = LLAMA3_PATTERN.replace("{1,3}", "")
+
+# What an added token may have beside its text (models/tokenizers/added_tokens.h).
+ADDED_FLAGS = ("normalized", "single_word", "lstrip", "rstrip")
 
 NO_TOKENIZER_HINT = "--no-tokenizer exports the model without one"
 
@@ -59,30 +70,34 @@ def from_tokenizer_json(data: dict[str, Any], config: dict[str, Any], where: str
         complete = name == "unk_token" and len(BYTE_LETTERS - model["vocab"].keys()) == 0
         if model.get(name) and not complete:
             raise ExportError(f"{where}: model.{name} = {model[name]!r} is not supported; {NO_TOKENIZER_HINT}")
-    if data.get("normalizer") is not None:
-        raise ExportError(f"{where}: a normalizer is not supported; {NO_TOKENIZER_HINT}")
+    normalizer = _normalizer(data.get("normalizer"), where)
     splitter = _splitter(data.get("pre_tokenizer"), where)
-    added = []
-    for token in data.get("added_tokens") or []:
-        stripped = [name for name in ("lstrip", "rstrip", "single_word") if token.get(name)]
-        if stripped:
-            raise ExportError(f"{where}: added token {token.get('content')!r}: {stripped[0]} is not supported; {NO_TOKENIZER_HINT}")
-        added.append({"id": token["id"], "text": token["content"], "special": bool(token.get("special"))})
+    added = added_tokens(data)
     ids = dict(model["vocab"]) | {token["text"]: token["id"] for token in added}
-    prefix = _leading_specials(data.get("post_processor"), ids)
+    prefix = leading_specials(data.get("post_processor"), ids)
     bos = config.get("bos_token")
     bos_id = ids.get(bos.get("content") if isinstance(bos, dict) else bos)
     if isinstance(config.get("add_bos_token"), bool):
         prefix = [bos_id] if config["add_bos_token"] and bos_id is not None else []
-    merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]
-    return _byte_level_bpe(ids, added, merges, splitter, bool(model.get("ignore_merges")), prefix, where)
+    merges = model["merges"]
+    return _byte_level_bpe(ids, added, merges, splitter, bool(model.get("ignore_merges")), normalizer, prefix, where)
+
+
+def added_tokens(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The added tokens of a tokenizer.json in our form."""
+    return [
+        {"id": token["id"], "text": token["content"], "special": bool(token.get("special"))}
+        | {flag: True for flag in ADDED_FLAGS if token.get(flag)}
+        for token in data.get("added_tokens") or []
+    ]
 
 
 def from_gguf(values: dict[str, Any], where: str) -> Tokenizer:
     """A byte-level BPE from a GGUF file's metadata (keys without `tokenizer.ggml.`)."""
     if values["model"] != "gpt2":
         raise ExportError(
-            f"{where}: tokenizer.ggml.model = {values['model']!r} is not supported: gpt2 (byte-level BPE) is; {NO_TOKENIZER_HINT}"
+            f"{where}: tokenizer.ggml.model = {values['model']!r} is not supported: gpt2 (byte-level BPE) and llama "
+            f"(SentencePiece) are; {NO_TOKENIZER_HINT}"
         )
     splitter = GGUF_SPLITTERS.get(values["pre"] or "")
     if splitter is None:
@@ -101,17 +116,19 @@ def from_gguf(values: dict[str, Any], where: str) -> Tokenizer:
     if add_bos is None:
         add_bos = splitter == "llama3"
     prefix = [values["bos_token_id"]] if add_bos and values["bos_token_id"] is not None else []
-    merges = [tuple(merge.split(" ")) for merge in values["merges"] or []]
+    merges = values["merges"] or []
     ids = {text: id for id, text in enumerate(tokens)}
-    return _byte_level_bpe(ids, added, merges, splitter, splitter == "llama3", prefix, where)
+    normalizer = "nfc" if splitter == "qwen2" else ""
+    return _byte_level_bpe(ids, added, merges, splitter, splitter == "llama3", normalizer, prefix, where)
 
 
 def _byte_level_bpe(
     ids: dict[str, int],
     added: list[dict[str, Any]],
-    merges: list[tuple[str, ...]],
+    merges: list[str | list[str]],
     splitter: str,
     ignore_merges: bool,
+    normalizer: str,
     prefix: list[int],
     where: str,
 ) -> Tokenizer:
@@ -125,13 +142,7 @@ def _byte_level_bpe(
         if texts[id] is not None:
             raise ExportError(f"{where}: two tokens have the id {id}: {texts[id]!r} and {text!r}")
         texts[id] = text
-    triples: list[int] = []
-    for merge in merges:
-        parts = [ids.get(part) for part in merge]
-        result = ids.get("".join(merge))
-        if len(parts) != 2 or None in parts or result is None:
-            raise ExportError(f"{where}: the merge {' '.join(merge)!r} is not one of two tokens into a third")
-        triples += [*parts, result]
+    triples = merge_triples(merges, ids, where)
     return Tokenizer(
         {"kind": "byte-level-bpe", "prefix_ids": prefix},
         {
@@ -141,9 +152,32 @@ def _byte_level_bpe(
             "vocabulary": texts,
             "merges": triples,
             "added": added,
-        },
+        }
+        | ({"normalizer": normalizer} if normalizer else {}),
         ids,
     )
+
+
+def merge_triples(merges: list[str | list[str]], ids: dict[str, int], where: str) -> list[int]:
+    """Ids of left, right and result of every merge, which is written as a text with a space or as a pair."""
+    triples: list[int] = []
+    for merge in merges:
+        pair = merge.split(" ") if isinstance(merge, str) else list(merge)
+        parts = [ids.get(part) for part in pair]
+        result = ids.get("".join(pair))
+        if len(parts) != 2 or None in parts or result is None:
+            raise ExportError(f"{where}: the merge {' '.join(pair)!r} is not one of two tokens into a third")
+        triples += [*parts, result]
+    return triples
+
+
+def _normalizer(normalizer: dict[str, Any] | None, where: str) -> str:
+    """Name of the normal form that a `normalizer` of tokenizer.json asks for, empty where it asks for none."""
+    steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+    kinds = [step.get("type") for step in steps]
+    if kinds not in ([], ["NFC"]):
+        raise ExportError(f"{where}: the normalizer {kinds} is not supported: NFC is; {NO_TOKENIZER_HINT}")
+    return "nfc" if kinds else ""
 
 
 def _splitter(pre: dict[str, Any] | None, where: str) -> str:
@@ -160,15 +194,17 @@ def _splitter(pre: dict[str, Any] | None, where: str) -> str:
         if kinds == ["Split", "ByteLevel"] and not own_pattern:
             split = steps[0]
             pattern = (split.get("pattern") or {}).get("Regex")
-            if pattern == LLAMA3_PATTERN and split.get("behavior") == "Isolated" and not split.get("invert"):
-                return "llama3"
+            rule = {LLAMA3_PATTERN: "llama3", QWEN2_PATTERN: "qwen2"}.get(pattern)
+            if rule and split.get("behavior") == "Isolated" and not split.get("invert"):
+                return rule
     raise ExportError(
         f"{where}: pre_tokenizer {kinds}: this splitting rule is not known (known: ByteLevel as in GPT-2, Digits and ByteLevel "
-        f"as in SmolLM, the pattern of Llama 3). A guessed one would give other ids without an error; {NO_TOKENIZER_HINT}"
+        "as in SmolLM, the patterns of Llama 3 and Qwen2). A guessed one would give other ids without an error; "
+        f"{NO_TOKENIZER_HINT}"
     )
 
 
-def _leading_specials(post: dict[str, Any] | None, ids: dict[str, int]) -> list[int]:
+def leading_specials(post: dict[str, Any] | None, ids: dict[str, int]) -> list[int]:
     """Ids that a post-processor puts before a text."""
     for step in [] if post is None else post.get("processors", [post]):
         if step.get("type") != "TemplateProcessing":
@@ -183,10 +219,12 @@ def _leading_specials(post: dict[str, Any] | None, ids: dict[str, int]) -> list[
     return []
 
 
-def _byte_letters() -> frozenset[str]:
-    """The 256 letters by which GPT-2's vocabulary files write bytes."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    return frozenset(chr(code) for code in (*printable, *range(0x100, 0x100 + 256 - len(printable))))
+def _letter_of_byte() -> list[str]:
+    """The letters by which GPT-2's vocabulary files write the 256 bytes."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
-BYTE_LETTERS = _byte_letters()
+LETTER_OF_BYTE = _letter_of_byte()
+BYTE_LETTERS = frozenset(LETTER_OF_BYTE)

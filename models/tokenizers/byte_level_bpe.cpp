@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <optional>
-#include <queue>
 #include <stdexcept>
 
 #include "core/errors.h"
 #include "core/log.h"
+#include "models/tokenizers/long_text_cut.h"
+#include "models/tokenizers/unicode_form.h"
 
 namespace namm::models {
 namespace {
@@ -48,8 +49,11 @@ std::optional<std::string> bytes_of(const std::string& entry,
   return bytes;
 }
 
-uint64_t pair_key(int32_t left, int32_t right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+Normalizer normalizer_of(const nlohmann::json& data) {
+  const auto name = data.value("normalizer", std::string());
+  if (name.empty()) return {};
+  if (name != "nfc") throw std::invalid_argument("normalizer: '" + name + "' is not known (known: nfc)");
+  return normal_form_c;
 }
 
 }  // namespace
@@ -57,14 +61,19 @@ uint64_t pair_key(int32_t left, int32_t right) {
 ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> prefix, int64_t vocabulary)
     : splitter_(data.at("pre").get<std::string>()),
       ignore_merges_(data.at("ignore_merges").get<bool>()),
+      long_text_cut_(data.value("long_text_cut", false)),
       prefix_(std::move(prefix)) {
-  const auto letters = byte_of_letter();
-  const nlohmann::json& entries = data.at("vocabulary");
-  const auto count = static_cast<int64_t>(entries.size());
-  if (!entries.is_array() || entries.empty() || count > INT32_MAX)
+  read_vocabulary(data.at("vocabulary"));
+  vocabulary_ = std::max(static_cast<int64_t>(texts_.size()), vocabulary);
+  read_added(data);
+  read_merges(data.at("merges"));
+}
+
+void ByteLevelBpe::read_vocabulary(const nlohmann::json& entries) {
+  if (!entries.is_array() || entries.empty() || entries.size() > INT32_MAX)
     throw std::invalid_argument("vocabulary: a list is expected");
-  vocabulary_ = std::max(count, vocabulary);
-  texts_.resize(static_cast<std::size_t>(count));
+  const auto letters = byte_of_letter();
+  texts_.resize(entries.size());
   is_special_.resize(texts_.size(), false);
   byte_ids_.fill(-1);
   for (std::size_t id = 0; id < texts_.size(); ++id) {
@@ -74,59 +83,41 @@ ByteLevelBpe::ByteLevelBpe(const nlohmann::json& data, std::vector<int64_t> pref
     texts_[id] = bytes.value_or(entry);  // other letters stand for themselves, as in `tokenizers`
     if (!bytes) continue;
     if (bytes->size() == 1) byte_ids_[static_cast<unsigned char>(bytes->front())] = static_cast<int32_t>(id);
-    if (ignore_merges_) whole_pieces_.emplace(*bytes, static_cast<int64_t>(id));
-  }
-
-  const auto id_in_range = [count](const nlohmann::json& value, const char* what) {
-    const auto id = value.get<int64_t>();
-    if (id < 0 || id >= count)
-      throw std::invalid_argument(std::string(what) + ": id " + std::to_string(id) + " is no token");
-    return static_cast<int32_t>(id);
-  };
-  const nlohmann::json& merges = data.at("merges");
-  if (!merges.is_array() || merges.size() % 3 != 0)
-    throw std::invalid_argument("merges: a list of triples is expected");
-  merges_.reserve(merges.size() / 3);
-  for (std::size_t i = 0; i < merges.size(); i += 3) {
-    const int32_t left = id_in_range(merges[i], "merges"), right = id_in_range(merges[i + 1], "merges");
-    // A pair that stands twice has the later rank, as in `tokenizers`.
-    merges_[pair_key(left, right)] = {static_cast<int32_t>(i / 3), id_in_range(merges[i + 2], "merges")};
-  }
-
-  for (const nlohmann::json& token : data.at("added")) {
-    const int32_t id = id_in_range(token.at("id"), "added");
-    AddedToken added{token.at("text").get<std::string>(), id, token.at("special").get<bool>()};
-    if (added.text.empty()) throw std::invalid_argument("added: an empty text");
-    std::string& entry = texts_[static_cast<std::size_t>(id)];
-    // Added tokens are found before the text is cut into pieces; a piece that reads the same is ordinary
-    // text.
-    if (const auto piece = whole_pieces_.find(entry); piece != whole_pieces_.end() && piece->second == id) {
-      whole_pieces_.erase(piece);
-    }
-    entry = added.text;
-    is_special_[static_cast<std::size_t>(id)] = added.special;
-    added_.push_back(std::move(added));
-  }
-  std::stable_sort(added_.begin(), added_.end(), [](const AddedToken& a, const AddedToken& b) {
-    const auto first = [](const AddedToken& token) { return static_cast<unsigned char>(token.text[0]); };
-    return first(a) != first(b) ? first(a) < first(b) : a.text.size() > b.text.size();
-  });
-  for (std::size_t i = 0; i < added_.size(); ++i) {
-    auto& range = added_range_[static_cast<unsigned char>(added_[i].text[0])];
-    if (range.first == range.second) range.first = static_cast<int32_t>(i);
-    range.second = static_cast<int32_t>(i + 1);
+    if (ignore_merges_) whole_pieces_.emplace(*bytes, static_cast<int32_t>(id));
   }
 }
 
-const ByteLevelBpe::AddedToken* ByteLevelBpe::added_token_at(std::string_view text, std::size_t place,
-                                                             bool with_special) const {
-  const auto [begin, end] = added_range_[static_cast<unsigned char>(text[place])];
-  for (int32_t i = begin; i < end; ++i) {
-    const AddedToken& token = added_[static_cast<std::size_t>(i)];
-    if ((with_special || !token.special) && text.substr(place, token.text.size()) == token.text)
-      return &token;
+void ByteLevelBpe::read_merges(const nlohmann::json& merges) {
+  if (merges == "by_rank") {
+    if (!ignore_merges_) throw std::invalid_argument("merges: by_rank goes with ignore_merges");
+    merges_.add_joined(whole_pieces_, [](int32_t id) { return id; });
+    return;
   }
-  return nullptr;
+  if (!merges.is_array() || merges.size() % 3 != 0)
+    throw std::invalid_argument("merges: a list of triples, or by_rank, is expected");
+  const auto count = static_cast<int64_t>(texts_.size());
+  const auto token = [&](std::size_t index) {
+    const auto id = merges[index].get<int64_t>();
+    if (id < 0 || id >= count)
+      throw std::invalid_argument("merges: id " + std::to_string(id) + " is no token");
+    return static_cast<int32_t>(id);
+  };
+  for (std::size_t i = 0; i < merges.size(); i += 3)
+    merges_.add(token(i), token(i + 1), static_cast<int32_t>(i / 3), token(i + 2));
+}
+
+void ByteLevelBpe::read_added(const nlohmann::json& data) {
+  added_ = AddedTokens(data.at("added"), static_cast<int64_t>(texts_.size()), normalizer_of(data));
+  for (const AddedTokens::Token& token : added_.tokens()) {
+    std::string& entry = texts_[static_cast<std::size_t>(token.id)];
+    // Added tokens are found before the text is cut into pieces; a piece that reads the same is ordinary
+    // text.
+    if (const auto piece = whole_pieces_.find(entry);
+        piece != whole_pieces_.end() && piece->second == token.id)
+      whole_pieces_.erase(piece);
+    entry = token.text;
+    is_special_[static_cast<std::size_t>(token.id)] = token.special;
+  }
 }
 
 std::vector<int64_t> ByteLevelBpe::encode_wrapped(std::string_view before, std::string_view text,
@@ -137,31 +128,20 @@ std::vector<int64_t> ByteLevelBpe::encode_wrapped(std::string_view before, std::
     joined.append(before).append(text).append(after);
     whole = joined;
   }
-  const std::size_t text_begin = before.size(), text_end = before.size() + text.size();
-
   std::vector<int64_t> ids;
-  std::size_t plain = 0;  // start of the text that no added token has taken
-  for (std::size_t place = 0; place < whole.size();) {
-    // A template's special token lies wholly before or wholly after the user's text.
-    const bool in_template = place < text_begin || place >= text_end;
-    const std::string_view visible = place < text_begin ? whole.substr(0, text_begin) : whole;
-    const AddedToken* token = in_template ? added_token_at(visible, place, true) : nullptr;
-    if (token == nullptr) token = added_token_at(whole, place, false);
-    if (token == nullptr) {
-      ++place;
-      continue;
-    }
-    encode_plain(whole.substr(plain, place - plain), ids);
-    ids.push_back(token->id);
-    place += token->text.size();
-    plain = place;
-  }
-  encode_plain(whole.substr(plain), ids);
+  added_.split(
+      whole, {before.size(), before.size() + text.size()}, [&](int64_t id) { ids.push_back(id); },
+      [&](std::string_view plain, bool) {
+        const auto split = [&](std::string_view part) {
+          splitter_.split(part, [&](std::string_view piece) { encode_piece(piece, ids); });
+        };
+        if (long_text_cut_) {
+          cut_long_text(plain, split);
+        } else {
+          split(plain);
+        }
+      });
   return ids;
-}
-
-void ByteLevelBpe::encode_plain(std::string_view text, std::vector<int64_t>& ids) const {
-  splitter_.split(text, [&](std::string_view piece) { encode_piece(piece, ids); });
 }
 
 void ByteLevelBpe::encode_piece(std::string_view piece, std::vector<int64_t>& ids) const {
@@ -172,68 +152,16 @@ void ByteLevelBpe::encode_piece(std::string_view piece, std::vector<int64_t>& id
       return;
     }
   }
-  std::vector<Symbol> symbols;
+  std::vector<int32_t> symbols;
   symbols.reserve(piece.size());
   for (const char letter : piece) {
     const int32_t id = byte_ids_[static_cast<unsigned char>(letter)];
-    if (id < 0) continue;
-    const auto index = static_cast<int32_t>(symbols.size());
-    symbols.push_back({id, index - 1, index + 1});
+    if (id >= 0) symbols.push_back(id);
   }
   if (symbols.size() < piece.size())
     report_dropped(piece, static_cast<int64_t>(piece.size() - symbols.size()));
-  if (symbols.empty()) return;
-  symbols.back().next = -1;
-  merge(symbols);
-  for (const Symbol& symbol : symbols) {
-    if (symbol.id >= 0) ids.push_back(symbol.id);
-  }
-}
-
-const ByteLevelBpe::Merge* ByteLevelBpe::find_merge(int32_t left, int32_t right) const {
-  const auto found = merges_.find(pair_key(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
-}
-
-void ByteLevelBpe::merge(std::vector<Symbol>& symbols) const {
-  struct Candidate {
-    int32_t rank, place, result;
-    bool operator<(const Candidate& other) const {  // std::priority_queue gives the largest first
-      return rank != other.rank ? rank > other.rank : place > other.place;
-    }
-  };
-  std::vector<Candidate> storage;
-  storage.reserve(symbols.size());
-  const auto candidate = [&](int32_t place) -> const Merge* {
-    const Symbol& left = symbols[static_cast<std::size_t>(place)];
-    return left.next < 0 ? nullptr : find_merge(left.id, symbols[static_cast<std::size_t>(left.next)].id);
-  };
-  for (int32_t place = 0; place + 1 < static_cast<int32_t>(symbols.size()); ++place) {
-    if (const Merge* found = candidate(place)) storage.push_back({found->rank, place, found->result});
-  }
-  std::priority_queue<Candidate> queue({}, std::move(storage));
-  while (!queue.empty()) {
-    const Candidate best = queue.top();
-    queue.pop();
-    Symbol& left = symbols[static_cast<std::size_t>(best.place)];
-    if (left.id < 0) continue;
-    // Neighbours may have changed since; as in `tokenizers`, another pair that gives the same token still
-    // counts.
-    const Merge* now = candidate(best.place);
-    if (now == nullptr || now->result != best.result) continue;
-    Symbol& right = symbols[static_cast<std::size_t>(left.next)];
-    left.id = best.result;
-    left.next = right.next;
-    right.id = -1;
-    if (left.next >= 0) {
-      symbols[static_cast<std::size_t>(left.next)].previous = best.place;
-      if (const Merge* found = candidate(best.place)) queue.push({found->rank, best.place, found->result});
-    }
-    if (left.previous >= 0) {
-      if (const Merge* found = candidate(left.previous))
-        queue.push({found->rank, left.previous, found->result});
-    }
-  }
+  merges_.apply(symbols);
+  ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
 void ByteLevelBpe::report_dropped(std::string_view piece, int64_t count) const {
@@ -247,18 +175,15 @@ void ByteLevelBpe::report_dropped(std::string_view piece, int64_t count) const {
               kDigits[value & 15] + "; such bytes are left out of prompts (told once)");
 }
 
-std::string ByteLevelBpe::decode(const std::vector<int64_t>& ids, bool skip_special) const {
-  std::string text;
-  for (const int64_t id : ids) {
-    if (id < 0 || id >= vocabulary_) {
-      throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                      std::to_string(vocabulary_));
-    }
-    if (id >= static_cast<int64_t>(texts_.size())) continue;
-    const auto index = static_cast<std::size_t>(id);
-    if (!(skip_special && is_special_[index])) text += texts_[index];
+void ByteLevelBpe::decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const {
+  if (id < 0 || id >= vocabulary_) {
+    throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                    std::to_string(vocabulary_));
   }
-  return text;
+  begun = true;
+  if (id >= static_cast<int64_t>(texts_.size())) return;
+  const auto index = static_cast<std::size_t>(id);
+  if (!(skip_special && is_special_[index])) text += texts_[index];
 }
 
 }  // namespace namm::models

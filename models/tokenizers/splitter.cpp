@@ -17,15 +17,20 @@ namespace {
 #define NAMM_SPACE \
   R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})"
 
+// The rule of Llama 3 and its kin; they differ in how they cut numbers.
+#define NAMM_WORDS_OR(NUMBER)                                                               \
+  R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" NUMBER R"(| ?[^)" NAMM_SPACE  \
+  R"(\p{L}\p{N}]+[\r\n]*|[)" NAMM_SPACE R"(]*[\r\n]+|[)" NAMM_SPACE R"(]+(?![^)" NAMM_SPACE \
+  R"(])|[)" NAMM_SPACE R"(]+)"
+
 constexpr std::pair<const char*, const char*> kRules[] = {
     {"gpt2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^)" NAMM_SPACE R"(\p{L}\p{N}]+|[)" NAMM_SPACE
              R"(]+(?![^)" NAMM_SPACE R"(])|[)" NAMM_SPACE R"(]+)"},
     // Digits are cut out before the GPT-2 pattern sees the text: white space before a digit ends a text.
     {"smollm", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^)" NAMM_SPACE R"(\p{L}\p{N}]+|[)" NAMM_SPACE
                R"(]+(?![^)" NAMM_SPACE R"(\p{N}])|[)" NAMM_SPACE R"(]+)"},
-    {"llama3", R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^)" NAMM_SPACE
-               R"(\p{L}\p{N}]+[\r\n]*|[)" NAMM_SPACE R"(]*[\r\n]+|[)" NAMM_SPACE R"(]+(?![^)" NAMM_SPACE
-               R"(])|[)" NAMM_SPACE R"(]+)"},
+    {"llama3", NAMM_WORDS_OR(R"(\p{N}{1,3})")},
+    {"qwen2", NAMM_WORDS_OR(R"(\p{N})")},
 };
 
 // Bytes of the longest UTF-8 letter.
@@ -41,7 +46,18 @@ std::string message(int code) {
 
 struct Splitter::Pattern {
   pcre2_code* code = nullptr;
-  ~Pattern() { pcre2_code_free(code); }
+  pcre2_match_context* unlimited = pcre2_match_context_create(nullptr);
+
+  Pattern() {
+    // The limits are there against patterns that a stranger wrote; ours take linear time.
+    pcre2_set_match_limit(unlimited, UINT32_MAX);
+    pcre2_set_depth_limit(unlimited, UINT32_MAX);
+    pcre2_set_heap_limit(unlimited, UINT32_MAX);
+  }
+  ~Pattern() {
+    pcre2_match_context_free(unlimited);
+    pcre2_code_free(code);
+  }
 };
 
 Splitter::Splitter(const std::string& rule) : pattern_(std::make_unique<Pattern>()) {
@@ -86,8 +102,12 @@ void Splitter::split_valid(std::string_view text, const std::function<void(std::
   std::size_t done = 0;
   while (done < text.size()) {
     // Checked once by the caller: a check in every call would make long texts quadratic.
-    const int found = pcre2_match(pattern_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                                  done, PCRE2_NO_UTF_CHECK, match.get(), nullptr);
+    const auto find = [&](uint32_t options) {
+      return pcre2_match(pattern_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), done,
+                         PCRE2_NO_UTF_CHECK | options, match.get(), pattern_->unlimited);
+    };
+    int found = find(0);
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = find(PCRE2_NO_JIT);
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0) throw InfrastructureError("splitting a text for the tokenizer failed: " + message(found));
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());

@@ -11,7 +11,8 @@ namespace namm::models {
 /// Cuts a text into the pieces inside which byte pairs may merge, by one of the published patterns.
 class Splitter {
  public:
-  /// rule: gpt2 | smollm (every digit alone, then gpt2) | llama3. Throws std::invalid_argument with the list.
+  /// rule: gpt2 | smollm (every digit alone, then gpt2) | llama3 | qwen2 (llama3, every digit
+  /// alone). Throws std::invalid_argument with the list.
   explicit Splitter(const std::string& rule);
   ~Splitter();
   Splitter(Splitter&&) noexcept;

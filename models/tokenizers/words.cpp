@@ -88,23 +88,22 @@ std::vector<int64_t> WordTokenizer::encode_wrapped(std::string_view before, std:
   return ids;
 }
 
-std::string WordTokenizer::decode(const std::vector<int64_t>& ids, bool skip_special) const {
-  std::string text;
-  for (const int64_t id : ids) {
-    if (id < 0 || id >= vocabulary_) {
-      throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                      std::to_string(vocabulary_));
-    }
-    if (id >= byte_base_ && id < byte_base_ + 256) {
-      text.push_back(static_cast<char>(id - byte_base_));
-    } else if (id < static_cast<int64_t>(words_.size())) {
-      const auto index = static_cast<std::size_t>(id);
-      if (skip_special && is_special_[index]) continue;
-      if (!text.empty()) text.push_back(' ');
-      text += words_[index];
-    }
+void WordTokenizer::decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const {
+  if (id < 0 || id >= vocabulary_) {
+    throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                    std::to_string(vocabulary_));
   }
-  return text;
+  if (id >= byte_base_ && id < byte_base_ + 256) {
+    text.push_back(static_cast<char>(id - byte_base_));
+  } else if (id < static_cast<int64_t>(words_.size())) {
+    const auto index = static_cast<std::size_t>(id);
+    if (skip_special && is_special_[index]) return;
+    if (begun) text.push_back(' ');
+    text += words_[index];
+  } else {
+    return;
+  }
+  begun = true;
 }
 
 }  // namespace namm::models

@@ -21,7 +21,7 @@ class WordTokenizer : public Tokenizer {
 
   std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text,
                                       std::string_view after) const override;
-  std::string decode(const std::vector<int64_t>& ids, bool skip_special) const override;
+  void decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const override;
   std::vector<int64_t> prefix() const override { return prefix_; }
   int64_t vocabulary_size() const override { return vocabulary_; }
 

@@ -42,6 +42,18 @@ TEST(Text, FindsInvalidUtf8) {
   EXPECT_EQ(replace_invalid_utf8("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
+TEST(Text, TheOpenTailIsALetterThatMayGoOn) {
+  EXPECT_EQ(open_utf8_tail(""), 0U);
+  EXPECT_EQ(open_utf8_tail("ab\xC3\xA9"), 0U);
+  EXPECT_EQ(open_utf8_tail("ab\xC3"), 1U);
+  EXPECT_EQ(open_utf8_tail("\xE2\x82"), 2U);
+  EXPECT_EQ(open_utf8_tail("a\xF0\x9F\x98"), 3U);
+  EXPECT_EQ(open_utf8_tail("\xE2\xE2\x82"), 2U);
+  EXPECT_EQ(open_utf8_tail("\xED\xA0"), 0U);  // a surrogate never becomes a letter
+  EXPECT_EQ(open_utf8_tail("\xFF"), 0U);
+  EXPECT_EQ(open_utf8_tail("\x82\x82"), 0U);
+}
+
 TEST(Text, FormatsNumbersForPeople) {
   EXPECT_EQ(format_bytes(512), "512 bytes");
   EXPECT_EQ(format_bytes(3 * 1024 * 1024 + 300 * 1024), "3.3 MiB");

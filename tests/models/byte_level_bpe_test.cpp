@@ -120,6 +120,22 @@ TEST(ByteLevelBpe, AddedTokensDecodeToTheirOwnText) {
   EXPECT_EQ(ours.decode(ids, true), "a<Ölé>b");
 }
 
+TEST(ByteLevelBpe, TheNormalFormIsThatOfTheData) {
+  nlohmann::json data = small(false);
+  data["vocabulary"] = {"Ã", "©", "Ì", "ģ", "e", "é", "<é>"};  // bytes of U+00E9 and of U+0301
+  data["vocabulary"][5] = "Ã©";
+  data["merges"] = {0, 1, 5};
+  data["added"] = {{{"id", 6}, {"text", "<e\u0301>"}, {"special", false}, {"normalized", true}}};
+  const std::string composed = "\u00e9", apart = "e\u0301";
+  EXPECT_EQ(tokenizer(data).encode(composed), std::vector<int64_t>{5});
+  EXPECT_EQ(tokenizer(data).encode(apart), (std::vector<int64_t>{4, 2, 3}));
+  data["normalizer"] = "nfc";
+  EXPECT_EQ(tokenizer(data).encode(apart), std::vector<int64_t>{5});
+  EXPECT_EQ(tokenizer(data).encode("<" + composed + ">"), std::vector<int64_t>{6});
+  data["normalizer"] = "nfkc";
+  EXPECT_THROW(tokenizer(data), std::invalid_argument);
+}
+
 TEST(ByteLevelBpe, SpecialTokensThatAUserTypesStayText) {
   const nlohmann::json recorded = fixture("smollm");
   const ByteLevelBpe ours = tokenizer(recorded["data"]);
@@ -185,6 +201,8 @@ TEST(Splitter, PublishedExamples) {
   EXPECT_EQ(pieces("llama3", "id 1234567.5"), (Pieces{"id", " ", "123", "456", "7", ".", "5"}));
   EXPECT_EQ(pieces("llama3", "We'LL see"), (Pieces{"We", "'LL", " see"}));
   EXPECT_EQ(pieces("llama3", "a   b\n\n  c"), (Pieces{"a", "  ", " b", "\n\n", " ", " c"}));
+  EXPECT_EQ(pieces("qwen2", "id 123.5"), (Pieces{"id", " ", "1", "2", "3", ".", "5"}));
+  EXPECT_EQ(pieces("qwen2", "We'LL see\n\n 7"), (Pieces{"We", "'LL", " see", "\n\n", " ", "7"}));
   EXPECT_EQ(pieces("gpt2", "id 1234567.5"), (Pieces{"id", " 1234567", ".", "5"}));
   EXPECT_EQ(pieces("gpt2", "We'LL see"), (Pieces{"We", "'", "LL", " see"}));
   EXPECT_EQ(pieces("gpt2", "a   b\n\n  c"), (Pieces{"a", "  ", " b", "\n\n ", " c"}));

@@ -25,7 +25,9 @@ from models.export.families import FAMILIES
 from models.export.huggingface import settings_of_config
 from models.export.operator import register_attend
 from models.export.rope import Rope, parse_rope, rope_of_config
-from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
+from models.export.sentence_piece import from_document
+from models.export.sentence_piece import from_gguf as sentence_piece_from_gguf
+from models.export.tokenizer import BYTE_LETTERS, LLAMA3_PATTERN, QWEN2_PATTERN, Tokenizer, from_gguf, from_tokenizer_json
 from tests.models.gguf_files import write_gguf
 from tests.models.support import (
     CONFIG,
@@ -35,6 +37,7 @@ from tests.models.support import (
     contract_of,
     export,
     random_tensors,
+    run_archive,
     write_folder,
 )
 
@@ -395,6 +398,7 @@ class TokenizerTest(unittest.TestCase):
             "gpt2": byte_level,
             "smollm": {"type": "Sequence", "pretokenizers": [digits, byte_level]},
             "llama3": {"type": "Sequence", "pretokenizers": [split, plain]},
+            "qwen2": {"type": "Sequence", "pretokenizers": [split | {"pattern": {"Regex": QWEN2_PATTERN}}, plain]},
         }
         for name, rule in rules.items():
             self.assertEqual(from_tokenizer_json(self.document(pre_tokenizer=rule), {}, "t", 0).data["pre"], name)
@@ -408,12 +412,21 @@ class TokenizerTest(unittest.TestCase):
         document["model"]["merges"] = ["a c"]
         for broken, complaint in {
             "merge": (document, "the merge 'a c'"),
-            "normalizer": (self.document(normalizer={"type": "NFC"}), "normalizer"),
+            "normalizer": (self.document(normalizer={"type": "NFKC"}), "normalizer"),
             "model": (self.document(model={"type": "Unigram"}), "Unigram"),
-            "stripping": (self.document(added_tokens=[{"id": 257, "content": "<m>", "lstrip": True}]), "lstrip"),
         }.values():
             with self.assertRaisesRegex(ExportError, complaint):
                 from_tokenizer_json(broken, {}, "t", 0)
+
+    def test_normal_form(self) -> None:
+        self.assertNotIn("normalizer", from_tokenizer_json(self.document(), {}, "t", 0).data)
+        for form in ({"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}):
+            self.assertEqual(from_tokenizer_json(self.document(normalizer=form), {}, "t", 0).data["normalizer"], "nfc")
+
+    def test_flags_of_added_tokens(self) -> None:
+        token = {"id": 257, "content": "<m>", "special": True, "lstrip": True, "rstrip": False, "normalized": True}
+        data = from_tokenizer_json(self.document(added_tokens=[token]), {}, "t", 0).data
+        self.assertEqual(data["added"], [{"id": 257, "text": "<m>", "special": True, "normalized": True, "lstrip": True}])
 
     def test_prefix(self) -> None:
         added = [{"id": 257, "content": "<s>", "special": True}]
@@ -440,11 +453,63 @@ class TokenizerTest(unittest.TestCase):
         self.assertEqual(tokenizer.settings, {"kind": "byte-level-bpe", "prefix_ids": [0]})
         self.assertEqual(tokenizer.data["merges"], [1, 2, 3])
         self.assertEqual(tokenizer.data["added"], [{"id": 0, "text": "<s>", "special": True}])
+        qwen2 = from_gguf(values | {"pre": "qwen2"}, "t").data
+        self.assertEqual((qwen2["pre"], qwen2["normalizer"], qwen2["ignore_merges"]), ("qwen2", "nfc", False))
         for pre in ("deepseek-llm", "default", None):
             with self.assertRaisesRegex(ExportError, f"pre = {pre!r}: this splitting rule is not known"):
                 from_gguf(values | {"pre": pre}, "t")
-        with self.assertRaisesRegex(ExportError, "'llama' is not supported"):
-            from_gguf(values | {"model": "llama"}, "t")
+        with self.assertRaisesRegex(ExportError, "'bert' is not supported"):
+            from_gguf(values | {"model": "bert"}, "t")
+
+    def sentence_piece(self, **changes: Any) -> dict[str, Any]:
+        texts = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256)), "a", "▁", "▁a"]
+        model = {
+            "type": "BPE", "vocab": {text: id for id, text in enumerate(texts)}, "merges": ["▁ a"], "unk_token": "<unk>",
+            "byte_fallback": True, "fuse_unk": True,
+        }  # fmt: skip
+        pre = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+        steps = [{"type": kind} for kind in ("Replace", "ByteFallback", "Fuse", "Strip")]
+        added = [{"id": 0, "content": "<unk>", "special": True}, {"id": 1, "content": "<s>", "special": True}]
+        decoder = {"type": "Sequence", "decoders": steps}
+        return {"model": model, "pre_tokenizer": pre, "decoder": decoder, "added_tokens": added} | changes
+
+    def test_sentence_piece_documents(self) -> None:
+        tokenizer = from_document(self.sentence_piece(), {"bos_token": "<s>", "add_bos_token": True}, "t")
+        self.assertEqual(tokenizer.settings, {"kind": "sentencepiece-bpe", "prefix_ids": [1]})
+        data = tokenizer.data
+        self.assertEqual((data["blank"], data["strips_blank"]), ("first_unless_there", True))
+        self.assertEqual(data["merges"], [259, 258, 260])
+        self.assertEqual(data["types"][:3] + data["types"][-1:], [2, 1, 6, 1])
+        prepend = {"type": "Prepend", "prepend": "▁"}
+        replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+        legacy = {"normalizer": {"type": "Sequence", "normalizers": [prepend, replace]}, "pre_tokenizer": None}
+        self.assertEqual(from_document(self.sentence_piece(**legacy), {}, "t").data["blank"], "each")
+        normalized = [{"id": 1, "content": "<s>", "special": True, "normalized": True}]
+        fewer = self.sentence_piece()
+        del fewer["model"]["vocab"]["<0x41>"]
+        for broken, complaint in {
+            "pre-tokenizer": (self.sentence_piece(pre_tokenizer={"type": "Whitespace"}), "pre_tokenizer are not supported"),
+            "decoder": (self.sentence_piece(decoder={"type": "WordPiece"}), "the decoder"),
+            "bytes": (fewer, "<0x41>"),
+            "normalized": (self.sentence_piece(**legacy, added_tokens=normalized), "normalized"),
+        }.values():
+            with self.assertRaisesRegex(ExportError, complaint):
+                from_document(broken, {}, "t")
+
+    def test_sentence_piece_of_gguf(self) -> None:
+        texts = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256)), "a", "▁", "▁a", "<tool>"]
+        values = {
+            "model": "llama", "tokens": texts, "scores": [0.0] * 258 + [-2.0, -3.0, -1.0, -1000.0],
+            "token_type": [2, 3] + [6] * 256 + [1, 1, 1, 4], "add_bos_token": None, "add_space_prefix": None, "bos_token_id": 1,
+        }  # fmt: skip
+        tokenizer = sentence_piece_from_gguf(values, "t")
+        self.assertEqual(tokenizer.settings["prefix_ids"], [1])
+        self.assertEqual(tokenizer.data["blank"], "each")
+        self.assertEqual([token["special"] for token in tokenizer.data["added"]], [True, True, False])
+        without = sentence_piece_from_gguf(values | {"add_bos_token": False, "add_space_prefix": False}, "t")
+        self.assertEqual((without.settings["prefix_ids"], without.data["blank"]), ([], "none"))
+        with self.assertRaisesRegex(ExportError, "one of each a token"):
+            sentence_piece_from_gguf(values | {"scores": None}, "t")
 
 
 class ChatTest(unittest.TestCase):
@@ -510,6 +575,29 @@ class ChatStopTest(TemporaryFolderTest):
         self.assertEqual(contract["stop_ids"], [257, 258])
         self.assertEqual(contract["chat_prefix"], "<|begin_of_text|><|start_header_id|>user\n\n")
         self.assertEqual(contract["chat_suffix"], "<|eot_id|><|start_header_id|>assistant")
+
+
+class TokenizerSwitchesTest(TemporaryFolderTest):
+    def test_they_stand_in_the_contract(self) -> None:
+        config = CONFIG | {"vocab_size": 264}
+        texts = {
+            "bos_token": "<s>", "add_bos_token": True, "clean_up_tokenization_spaces": True,
+            "chat_template": "{{ bos_token }}[{{ messages[0].content }}]",
+        }  # fmt: skip
+        folder = write_folder(
+            self.folder / "model", config, random_tensors(config), tokenizer=TokenizerTest().sentence_piece(), tokenizer_config=texts
+        )
+        settings = {"kind": "sentencepiece-bpe", "prefix_ids": [1], "chat_after_prefix": True}
+        archive = self.exported(folder)
+        self.assertEqual(contract_of(archive)["tokenizer"], settings)
+        # The chat form stands behind <s>, so that no blank is put before it.
+        request = {"prompts": [{"text": "a", "chat": True}, {"text": "a", "chat": False}], "new_tokens": 0}
+        ids = [row["prompt"] for row in run_archive(archive, request)["rows"]]
+        self.assertEqual(ids, [[1, 2 + ord("["), 258, 2 + ord("]")], [1, 260]])
+        cleaned = contract_of(self.exported(folder, "--clean-up-spaces"))["tokenizer"]
+        self.assertEqual(cleaned, settings | {"clean_up_tokenization_spaces": True})
+        write_folder(folder, config, random_tensors(config), tokenizer_config=texts | {"clean_up_tokenization_spaces": False})
+        self.assertEqual(contract_of(self.exported(folder, "--clean-up-spaces"))["tokenizer"], settings)
 
 
 class GgufTest(TemporaryFolderTest):

@@ -24,7 +24,7 @@ WordTokenizer words() {
   return {data, {1}, 262};
 }
 
-std::vector<TokenSpan> spans(const TokenCodec& codec, const std::string& text, const MarkedText& mark) {
+std::vector<TokenSpan> spans(const Tokenizer& codec, const std::string& text, const MarkedText& mark) {
   return find_spans(codec, codec.encode(text), {mark});
 }
 
@@ -57,7 +57,7 @@ TEST(TokenSpans, BytePairsOfAnyText) {
   const auto data =
       nlohmann::json::parse(read_file(std::filesystem::path(NAMM_TEST_DATA) / "tokenizers" / "gpt2.json"));
   const ByteLevelBpe bpe(data.at("data"), {}, 0);
-  const TokenCodec& codec = bpe;
+  const Tokenizer& codec = bpe;
   const std::string text = "Remember: the key is 4271. 雪が降る🙂 Then forget the rest, 4271 or not.";
   const std::vector<int64_t> ids = codec.encode(text);
   for (const MarkedText& mark : {MarkedText{"Remember", "4271"}, MarkedText{"雪", "る"},

@@ -101,12 +101,12 @@ TEST(Words, DamagedDataIsRefused) {
 
 TEST(Tokenizers, UnknownKindIsAnsweredWithTheKnownOnes) {
   try {
-    make_tokenizer({{"kind", "sentencepiece"}}, "{}", 10, "model.pt");
+    make_tokenizer({{"kind", "unigram"}}, "{}", 10, "model.pt");
     FAIL();
   } catch (const DataError& error) {
     EXPECT_STREQ(error.what(),
-                 "model.pt: the tokenizer kind 'sentencepiece' is not known to this program (known: words, "
-                 "byte-level-bpe); "
+                 "model.pt: the tokenizer kind 'unigram' is not known to this program (known: words, "
+                 "byte-level-bpe, sentencepiece-bpe); "
                  "export the model again");
   }
   EXPECT_THROW(

@@ -1,0 +1,50 @@
+// Runs a tokenizer for the Python tests: run_tokenizer REQUEST.json > RESULT.json
+//
+// Request: {"settings", "data", "vocabulary", as an archive has them, "texts": [[before, text, after], ...],
+// "ids": [[...], ...]}. Result: {"ids": of each text, "texts": of each list of ids, special tokens left out}.
+
+#include <exception>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/text.h"
+#include "models/tokenizer.h"
+
+namespace namm::models {
+namespace {
+
+nlohmann::json run(const nlohmann::json& request) {
+  const auto tokenizer = make_tokenizer(request.at("settings"), request.at("data").dump(),
+                                        request.at("vocabulary").get<int64_t>(), "request");
+  nlohmann::json result = {{"ids", nlohmann::json::array()}, {"texts", nlohmann::json::array()}};
+  for (const auto& text : request.at("texts").get<std::vector<std::vector<std::string>>>())
+    result["ids"].push_back(tokenizer->encode_wrapped(text.at(0), text.at(1), text.at(2)));
+  for (const auto& ids : request.at("ids").get<std::vector<std::vector<int64_t>>>())
+    result["texts"].push_back(replace_invalid_utf8(tokenizer->decode(ids)));
+  return result;
+}
+
+}  // namespace
+}  // namespace namm::models
+
+int main(int count, char** arguments) {
+  if (count != 2) {
+    std::cerr << "usage: run_tokenizer REQUEST.json\n";
+    return 2;
+  }
+  try {
+    std::cout << namm::models::run(nlohmann::json::parse(namm::read_file(arguments[1]))).dump() << "\n";
+  } catch (const namm::Error& error) {
+    std::cerr << error.what() << "\n";
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+  return 0;
+}
