@@ -41,7 +41,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     llama.add_argument("--max-positions", type=int, metavar="N", help="replaces the model's own context length")
     llama.add_argument("--no-tokenizer", action="store_true", help="leave the tokenizer out: the archive takes ids only")
     llama.add_argument(
-        "--step-eager", action="store_true", help="add the method step_eager: plain attention that returns its matrices (for tests)"
+        "--step-eager", action="store_true", help="add the method step_eager: plain attention, its matrices returned (for tests)"
     )
     llama.add_argument(
         "--clean-up-spaces",

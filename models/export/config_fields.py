@@ -13,8 +13,8 @@ READ = frozenset(
     """
     attention_bias eos_token_id head_dim hidden_act hidden_size intermediate_size layer_types max_position_embeddings
     max_window_layers mlp_bias model_type num_attention_heads num_hidden_layers num_key_value_heads
-    original_max_position_embeddings partial_rotary_factor quantization_config rms_norm_eps rope_parameters rope_scaling rope_theta
-    sliding_window tie_word_embeddings use_sliding_window vocab_size
+    original_max_position_embeddings partial_rotary_factor quantization_config rms_norm_eps rope_parameters rope_scaling
+    rope_theta sliding_window tie_word_embeddings use_sliding_window vocab_size
     """.split()
 )
 
@@ -23,13 +23,13 @@ HARMLESS = frozenset(
     """
     architectures attention_dropout attn_implementation attn_pdrop auto_map bad_words_ids begin_suppress_tokens bos_token_id
     chunk_size_feed_forward custom_pipelines dataset decoder_start_token_id diversity_penalty do_sample dtype early_stopping
-    embd_pdrop exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id hidden_dropout hidden_dropout_prob
-    id2label initializer_range is_decoder is_llama_config label2id length_penalty max_length max_sequence_length min_length
-    no_repeat_ngram_size num_beam_groups num_beams num_return_sequences output_attentions output_hidden_states output_past
-    output_scores pad_token pad_token_id prefix pretraining_tp problem_type remove_invalid_values repetition_penalty resid_pdrop
-    return_dict return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss
-    tokenizer_class top_k top_p torch_dtype torchscript typical_p use_bfloat16 use_cache use_flash_attn use_flash_attention
-    use_flash_attention_2
+    embd_pdrop exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id hidden_dropout
+    hidden_dropout_prob id2label initializer_range is_decoder is_llama_config label2id length_penalty max_length
+    max_sequence_length min_length no_repeat_ngram_size num_beam_groups num_beams num_return_sequences output_attentions
+    output_hidden_states output_past output_scores pad_token pad_token_id prefix pretraining_tp problem_type
+    remove_invalid_values repetition_penalty resid_pdrop return_dict return_dict_in_generate sep_token_id suppress_tokens
+    task_specific_params temperature tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript typical_p use_bfloat16
+    use_cache use_flash_attention use_flash_attention_2 use_flash_attn
     """.split()
 )
 HARMLESS_BEGINNINGS = ("_", "transformers", "unsloth")

@@ -22,7 +22,8 @@ def no_windows(fields: Fields, layers: int) -> tuple[int, ...]:
 def one_window(fields: Fields, layers: int) -> tuple[int, ...]:
     """The same sliding window in every layer, or none."""
     window = fields.integer("sliding_window") if fields.has("sliding_window") else 0
-    fields.refuse("use_sliding_window", (window > 0,), f"sliding_window = {fields.values.get('sliding_window')!r} stands beside it")
+    stated = fields.values.get("sliding_window")
+    fields.refuse("use_sliding_window", (window > 0,), f"sliding_window = {stated!r} stands beside it")
     kind = "sliding_attention" if window else "full_attention"
     fields.refuse("layer_types", ([kind] * layers,), f"{kind} in all {layers} layers is expected")
     return (window,) * layers

@@ -36,8 +36,8 @@ def main() -> int:
             own = (loading["anonymous_bytes_after"] - loading["anonymous_bytes_before"]) / size
             print(
                 f"{size / 1e9:.2f} GB loaded in {loading['seconds']:.2f} s: {own:.2f} of it as memory of the process's own, "
-                f"{loading['file_bytes_after'] / size:.2f} as pages of the file, peak {loading['peak_bytes'] / size:.2f}; prompt of 32 in "
-                f"{result['prefill_seconds']:.2f} s, 32 tokens in {result['decode_seconds']:.2f} s"
+                f"{loading['file_bytes_after'] / size:.2f} as pages of the file, peak {loading['peak_bytes'] / size:.2f}; "
+                f"prompt of 32 in {result['prefill_seconds']:.2f} s, 32 tokens in {result['decode_seconds']:.2f} s"
             )
     return 0 if own <= options.limit else 1
 

@@ -53,7 +53,8 @@ class StateBetweenRequestsTest(TemporaryFolderTest):
 
     def test_a_long_prompt_leaves_nothing_behind(self) -> None:
         a, b, other = random_ids(20, 96, 1), random_ids(4096, 96, 2), random_ids(4096, 96, 3)
-        models = {"plain": (CONFIG | {"max_position_embeddings": 4096}, None), "2048": (self.DYNAMIC, 2048), "4096": (self.DYNAMIC, 4096)}
+        plain = CONFIG | {"max_position_embeddings": 4096}
+        models = {"plain": (plain, None), "2048": (self.DYNAMIC, 2048), "4096": (self.DYNAMIC, 4096)}
         for name, (config, length) in models.items():
             with self.subTest(name):
                 folder = write_folder(self.folder / name, config, random_tensors(config))

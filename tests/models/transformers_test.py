@@ -16,7 +16,16 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from models.export.families import FAMILIES
-from tests.models.support import CONFIG, Outputs, archive_logits, archive_outputs, export, random_tensors, run_archive, write_folder
+from tests.models.support import (
+    CONFIG,
+    Outputs,
+    archive_logits,
+    archive_outputs,
+    export,
+    random_tensors,
+    run_archive,
+    write_folder,
+)
 
 # The table of tolerances (tests/support/tolerances.h): other_program::logits, times (1 + |x|), for hidden states too, and
 # greedy_margin.
