@@ -25,8 +25,8 @@ struct Contract {
   std::string dtype;              ///< float32 | bfloat16
   nlohmann::json rope;            ///< rule and constants, as exported
   std::vector<int64_t> stop_ids;  ///< generation ends at any of these; empty: never
-  nlohmann::json tokenizer;  ///< {"kind": "none" | "words" | "byte-level-bpe", "prefix_ids": [...]}; its data
-                             ///< is in the archive
+  nlohmann::json tokenizer;       ///< {"kind": "none" or a kind of make_tokenizer, "prefix_ids": [...]} and
+                             ///< switches; its data is in the archive
   std::string chat_prefix,
       chat_suffix;            ///< text around one user message, rendered by the exporter; empty: no chat form
   std::string torch_version;  ///< that wrote the archive
