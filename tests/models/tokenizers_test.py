@@ -28,7 +28,8 @@ from models.export.sentence_piece import from_document, from_model_file
 from models.export.tokenizer import LETTER_OF_BYTE, LLAMA3_PATTERN, QWEN2_PATTERN, Tokenizer, from_tokenizer_json
 
 ROOT = Path(__file__).resolve().parents[2]
-STRINGS = 20_000 if os.environ.get("NAMM_LONG") else 1_000
+LONG = bool(os.environ.get("NAMM_LONG"))
+STRINGS = 20_000 if LONG else 1_000
 
 WORDS = (
     "the memory of a model forgets what it will not need again and keeps the rest 2024 1999 we'll it's they've don't "
@@ -176,7 +177,7 @@ class ByteLevelTest(Comparison):
         original.normalizer = normalizers.NFC()
         codes = [code for code in range(0x110000) if is_settled(chr(code))]
         marks = "\u0301\u0316\u0334\u0345"
-        step = 1 if os.environ.get("NAMM_LONG") else 16
+        step = 1 if LONG else 64
         letters = [f"a{chr(code)}{mark}b{mark}{chr(code)}" for mark in marks for code in codes[::step]]
         texts = [" ".join(letters[i : i + 100]) for i in range(0, len(letters), 100)]
         ids = [encoding.ids for encoding in original.encode_batch(texts)]
@@ -185,7 +186,7 @@ class ByteLevelTest(Comparison):
 
     def test_flags_of_added_tokens(self) -> None:
         rng = random.Random(3)
-        for round in range(12):
+        for round in range(12 if LONG else 4):
             with self.subTest(round):
                 original = byte_level_bpe(rng.choice(list(SPLITTERS)), rng)
                 if rng.random() < 0.5:
@@ -332,7 +333,7 @@ class DamagedFilesTest(unittest.TestCase):
     def assert_refused_or_read(self, read: Callable[[Path], Tokenizer], whole: bytes) -> None:
         rng = random.Random(11)
         refused = 0
-        rounds = 2000 if os.environ.get("NAMM_LONG") else 200
+        rounds = 2000 if LONG else 100
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "tokenizer.model"
             for _ in range(rounds):
