@@ -275,6 +275,9 @@ class SentencePieceTest(Comparison):
                     self.assertEqual((alone.data["blank"], both.data["blank"]), (blank, blank))
                     self.assert_same(alone, texts, ids, decoded)
                     self.assert_same(both, texts, ids, decoded)
+        document["model"]["vocab"]["the"] = document["model"]["vocab"].pop("▁the")
+        with self.assertRaisesRegex(ExportError, "not the vocabulary of tokenizer.json beside it .* difference '▁the'"):
+            self.exported(model=model, document=document)
 
 
 def cut_as_llama3(text: str) -> Iterator[str]:
