@@ -22,10 +22,12 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Original
 from transformers.tokenization_utils_base import generate_merges
 
+from models.export.command import open_checkpoint
 from models.export.errors import ExportError
 from models.export.rank_file import from_rank_file, is_rank_file, llama3_specials
 from models.export.sentence_piece import from_document, from_model_file
 from models.export.tokenizer import LETTER_OF_BYTE, LLAMA3_PATTERN, QWEN2_PATTERN, Tokenizer, from_tokenizer_json
+from tests.models.support import CONFIG, random_tensors, write_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = bool(os.environ.get("NAMM_LONG"))
@@ -330,6 +332,31 @@ class RankFileTest(Comparison):
             ids = [id for part in cut_as_llama3(text) for id in self.original.encode_ordinary(part)]
             ours, _ = run_tokenizer(self.exported, [["", text, ""]], [])
             self.assertTrue(ours[0] == ids, text[:10])
+
+
+class FolderTest(unittest.TestCase):
+    def test_which_file_is_read(self) -> None:
+        model = sentence_piece_model()
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        pieces = json.loads(converted(processor, "each", {}).to_str())
+        byte_level = json.loads(byte_level_bpe("llama3", random.Random(12)).to_str())
+        ranks = "".join(f"{base64.b64encode(bytes([byte])).decode()} {byte}\n" for byte in range(256)).encode()
+        for model_file, document, kind, key, value in (
+            (model, None, "sentencepiece-bpe", "blank", "first_unless_there"),
+            (model, pieces, "sentencepiece-bpe", "blank", "each"),
+            (None, pieces, "sentencepiece-bpe", "blank", "each"),
+            (ranks, None, "byte-level-bpe", "merges", "by_rank"),
+            (ranks, byte_level, "byte-level-bpe", "pre", "llama3"),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                files = {"tokenizer_config": {"legacy": False}} | ({"tokenizer": document} if document else {})
+                path = write_folder(Path(folder), CONFIG, random_tensors(CONFIG), **files)
+                if model_file is not None:
+                    (path / "tokenizer.model").write_bytes(model_file)
+                tokenizer = open_checkpoint(path, with_tokenizer=True).tokenizer
+            self.assertEqual((tokenizer.data["kind"], tokenizer.data[key]), (kind, value))
+            self.assertEqual("scores" in tokenizer.data, model_file is model)
+            self.assertEqual("long_text_cut" in tokenizer.data, (model_file, document) == (ranks, None))
 
 
 class DamagedFilesTest(unittest.TestCase):
