@@ -49,6 +49,13 @@ def from_model_file(path: Path, document: dict[str, Any] | None, config: dict[st
         if kind in (UNKNOWN, CONTROL)
     ]
     if document is not None:
+        vocabulary = document["model"]["vocab"]
+        other = next((text for id, text in enumerate(texts) if vocabulary.get(text) != id), None)
+        if other is not None or len(vocabulary) != len(texts):
+            raise ExportError(
+                f"{path}: not the vocabulary of tokenizer.json beside it ({len(texts)} and {len(vocabulary)} pieces"
+                f"{'' if other is None else f', first difference {other!r}'}); remove the one that is not the model's"
+            )
         blank, strips = blank_rule(document, str(path.with_name("tokenizer.json")))
         theirs = added_tokens(document)
         added = [token for token in added if token["text"] not in {other["text"] for other in theirs}] + theirs

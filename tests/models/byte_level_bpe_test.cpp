@@ -71,14 +71,14 @@ TEST_P(RecordedTokenizer, GivesTheSameIds) {
     if (decoded.find("\xef\xbf\xbd") == std::string::npos) {
       EXPECT_EQ(ours.decode(ids, true), decoded) << text;
     }
-    if (GetParam() != "smollm-missing-bytes") {
+    if (GetParam() != "smollm-missing-bytes" && GetParam() != "qwen2") {
       EXPECT_EQ(ours.decode(ours.encode(text), true), text);
     }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Rules, RecordedTokenizer,
-                         ::testing::Values("gpt2", "smollm", "llama3", "smollm-missing-bytes"));
+                         ::testing::Values("gpt2", "smollm", "llama3", "qwen2", "smollm-missing-bytes"));
 
 TEST(ByteLevelBpe, AnyBytesComeBack) {
   const ByteLevelBpe ours = tokenizer(fixture("smollm")["data"]);

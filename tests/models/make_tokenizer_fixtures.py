@@ -9,9 +9,9 @@ import json
 import random
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from models.export.tokenizer import LLAMA3_PATTERN, from_tokenizer_json
+from models.export.tokenizer import LLAMA3_PATTERN, QWEN2_PATTERN, from_tokenizer_json
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "tokenizers"
 
@@ -30,6 +30,7 @@ SPLITTERS = {
     "gpt2": byte_level(True),
     "smollm": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level(True)]),
     "llama3": pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(LLAMA3_PATTERN), "isolated"), byte_level(False)]),
+    "qwen2": pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN2_PATTERN), "isolated"), byte_level(False)]),
 }
 
 
@@ -92,6 +93,8 @@ def record(name: str, splitter: str, drop: str = "", ignore_merges: bool = False
         vocabulary = {token: id for id, token in enumerate(t for t in vocabulary if t not in lost)}
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=ignore_merges))
     tokenizer.pre_tokenizer = SPLITTERS[splitter]
+    if splitter == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t in ("<|im_start|>", "<|im_end|>", "<|im_end|>x")])
     tokenizer.add_tokens([AddedToken("<extra>", normalized=False)])
@@ -108,4 +111,5 @@ def record(name: str, splitter: str, drop: str = "", ignore_merges: bool = False
 record("gpt2", "gpt2")
 record("smollm", "smollm")
 record("llama3", "llama3", ignore_merges=True)
+record("qwen2", "qwen2")
 record("smollm-missing-bytes", "smollm", drop="ĀāĂĝð")

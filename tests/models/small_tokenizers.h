@@ -58,10 +58,6 @@ inline SmallTokenizer small_tokenizer_data(const std::string& name) {
   } else if (name == "sentencepiece") {
     small.settings["kind"] = "sentencepiece-bpe";
     small.data = sentence_piece_data();
-  } else if (name == "qwen2") {
-    small.data = recorded("gpt2");
-    small.data["pre"] = "qwen2";
-    small.data["normalizer"] = "nfc";
   } else if (name == "ranks") {
     small.data = recorded("llama3");
     small.data["merges"] = "by_rank";

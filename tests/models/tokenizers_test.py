@@ -22,13 +22,16 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Original
 from transformers.tokenization_utils_base import generate_merges
 
+from models.export.command import open_checkpoint
 from models.export.errors import ExportError
 from models.export.rank_file import from_rank_file, is_rank_file, llama3_specials
 from models.export.sentence_piece import from_document, from_model_file
 from models.export.tokenizer import LETTER_OF_BYTE, LLAMA3_PATTERN, QWEN2_PATTERN, Tokenizer, from_tokenizer_json
+from tests.models.support import CONFIG, random_tensors, write_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-STRINGS = 20_000 if os.environ.get("NAMM_LONG") else 1_000
+LONG = bool(os.environ.get("NAMM_LONG"))
+STRINGS = 20_000 if LONG else 1_000
 
 WORDS = (
     "the memory of a model forgets what it will not need again and keeps the rest 2024 1999 we'll it's they've don't "
@@ -176,7 +179,7 @@ class ByteLevelTest(Comparison):
         original.normalizer = normalizers.NFC()
         codes = [code for code in range(0x110000) if is_settled(chr(code))]
         marks = "\u0301\u0316\u0334\u0345"
-        step = 1 if os.environ.get("NAMM_LONG") else 16
+        step = 1 if LONG else 64
         letters = [f"a{chr(code)}{mark}b{mark}{chr(code)}" for mark in marks for code in codes[::step]]
         texts = [" ".join(letters[i : i + 100]) for i in range(0, len(letters), 100)]
         ids = [encoding.ids for encoding in original.encode_batch(texts)]
@@ -185,7 +188,7 @@ class ByteLevelTest(Comparison):
 
     def test_flags_of_added_tokens(self) -> None:
         rng = random.Random(3)
-        for round in range(12):
+        for round in range(12 if LONG else 4):
             with self.subTest(round):
                 original = byte_level_bpe(rng.choice(list(SPLITTERS)), rng)
                 if rng.random() < 0.5:
@@ -274,6 +277,9 @@ class SentencePieceTest(Comparison):
                     self.assertEqual((alone.data["blank"], both.data["blank"]), (blank, blank))
                     self.assert_same(alone, texts, ids, decoded)
                     self.assert_same(both, texts, ids, decoded)
+        document["model"]["vocab"]["the"] = document["model"]["vocab"].pop("▁the")
+        with self.assertRaisesRegex(ExportError, "not the vocabulary of tokenizer.json beside it .* difference '▁the'"):
+            self.exported(model=model, document=document)
 
 
 def cut_as_llama3(text: str) -> Iterator[str]:
@@ -328,11 +334,36 @@ class RankFileTest(Comparison):
             self.assertTrue(ours[0] == ids, text[:10])
 
 
+class FolderTest(unittest.TestCase):
+    def test_which_file_is_read(self) -> None:
+        model = sentence_piece_model()
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        pieces = json.loads(converted(processor, "each", {}).to_str())
+        byte_level = json.loads(byte_level_bpe("llama3", random.Random(12)).to_str())
+        ranks = "".join(f"{base64.b64encode(bytes([byte])).decode()} {byte}\n" for byte in range(256)).encode()
+        for model_file, document, kind, key, value in (
+            (model, None, "sentencepiece-bpe", "blank", "first_unless_there"),
+            (model, pieces, "sentencepiece-bpe", "blank", "each"),
+            (None, pieces, "sentencepiece-bpe", "blank", "each"),
+            (ranks, None, "byte-level-bpe", "merges", "by_rank"),
+            (ranks, byte_level, "byte-level-bpe", "pre", "llama3"),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                files = {"tokenizer_config": {"legacy": False}} | ({"tokenizer": document} if document else {})
+                path = write_folder(Path(folder), CONFIG, random_tensors(CONFIG), **files)
+                if model_file is not None:
+                    (path / "tokenizer.model").write_bytes(model_file)
+                tokenizer = open_checkpoint(path, with_tokenizer=True).tokenizer
+            self.assertEqual((tokenizer.data["kind"], tokenizer.data[key]), (kind, value))
+            self.assertEqual("scores" in tokenizer.data, model_file is model)
+            self.assertEqual("long_text_cut" in tokenizer.data, (model_file, document) == (ranks, None))
+
+
 class DamagedFilesTest(unittest.TestCase):
     def assert_refused_or_read(self, read: Callable[[Path], Tokenizer], whole: bytes) -> None:
         rng = random.Random(11)
         refused = 0
-        rounds = 2000 if os.environ.get("NAMM_LONG") else 200
+        rounds = 2000 if LONG else 100
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "tokenizer.model"
             for _ in range(rounds):
