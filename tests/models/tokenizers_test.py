@@ -148,11 +148,26 @@ class Comparison(unittest.TestCase):
         print(f"{self.id().rpartition('.')[2]}: {len(texts)} strings, {len(pairs)} decoded", flush=True)
 
 
+def encoded(original: Original, texts: list[str]) -> tuple[list[str], list[list[int]]]:
+    """Texts and their ids, without those few on which the library itself panics: added tokens that strip the same blanks."""
+    kept, ids = [], []
+    for text in texts:
+        try:
+            ids.append(original.encode(text, add_special_tokens=False).ids)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            continue
+        kept.append(text)
+    if len(kept) < 0.98 * len(texts):
+        raise AssertionError(f"the library panics on {len(texts) - len(kept)} of {len(texts)} texts")
+    return kept, ids
+
+
 class ByteLevelTest(Comparison):
     def compare(self, original: Original, seed: str, config: dict[str, Any] | None = None) -> None:
         rng = random.Random(seed)
-        texts = [some_text(rng) for _ in range(STRINGS)]
-        ids = [encoding.ids for encoding in original.encode_batch(texts, add_special_tokens=False)]
+        texts, ids = encoded(original, [some_text(rng) for _ in range(STRINGS)])
         exported = from_tokenizer_json(json.loads(original.to_str()), config or {}, seed, 0)
         self.assert_same(exported, texts, ids, original.decode_batch(ids, skip_special_tokens=True))
 
