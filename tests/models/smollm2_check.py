@@ -1,4 +1,4 @@
-"""SmolLM2 through our archive against `transformers` and `tokenizers`: ids of texts, and of 48 greedy tokens of 20 prompts.
+"""SmolLM2 through our archive against `transformers` and `tokenizers`: ids of texts, perplexity, 48 greedy tokens of 20 prompts.
 
 A comparison of greedy ids ends, counted, where the best two logits of transformers lie within the margin of the table of
 tolerances (tests/support/tolerances.h, other_program::greedy_margin).
@@ -7,13 +7,15 @@ tolerances (tests/support/tolerances.h, other_program::greedy_margin).
 from __future__ import annotations
 
 import json
+import random
 import sys
 import unittest
 
 import torch
 
 from tests.models import smollm2
-from tests.models.support import ROOT, run_archive
+from tests.models.support import ROOT, archive_logits, run_archive
+from tests.models.tokenizers_test import some_text
 
 GREEDY_MARGIN = 1e-3
 NEW_TOKENS = 48
@@ -68,6 +70,33 @@ class SmolLm2Test(unittest.TestCase):
             self.assertEqual(row["prompt"], expected, text[:80])
             tokens += len(expected)
         print(f"tokenizer: {len(all_texts)} texts, {tokens} ids compared")
+
+    def test_tokenizer_on_random_texts(self) -> None:
+        rng = random.Random(17)
+        all_texts = [some_text(rng) for _ in range(20_000)]
+        rows = run_archive(self.archive, {"prompts": [{"text": text} for text in all_texts]})["rows"]
+        different = 0
+        for text, row in zip(all_texts, rows, strict=True):
+            # What is typed stays text: special tokens are not among these.
+            if any(token.content in text for token in self.tokenizer.get_added_tokens_decoder().values()):
+                continue
+            different += row["prompt"] != self.tokenizer.encode(text, add_special_tokens=False).ids
+        self.assertEqual(different, 0, f"of {len(all_texts)}")
+        print(f"tokenizer: {len(all_texts)} random texts compared")
+
+    def test_perplexity(self) -> None:
+        """Of running text, in chunks of ours and in one pass of transformers."""
+        text = (ROOT / "tests" / "data" / "haystack" / "haystack.txt").read_text(encoding="utf-8")
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids[:1500]
+        model = smollm2.transformers_model()
+        with torch.no_grad():
+            theirs = model(torch.tensor([ids])).logits[0]
+        ours = torch.from_numpy(archive_logits(self.archive, [ids], 512)[0])
+        both = [
+            float(torch.nn.functional.cross_entropy(logits[:-1].double(), torch.tensor(ids[1:])).exp()) for logits in (ours, theirs)
+        ]
+        print(f"perplexity of {len(ids) - 1} tokens: {both[0]:.6f}, transformers {both[1]:.6f}")
+        self.assertLess(abs(both[0] - both[1]), 1e-3)
 
     def test_greedy_ids(self) -> None:
         model = smollm2.transformers_model()
