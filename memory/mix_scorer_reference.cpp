@@ -11,13 +11,13 @@ std::vector<MixedTokens> mix_scores_reference(const UpdateView& view, const std:
   for (size_t r = 0; r < view.rows.size(); ++r) {
     const RowView& row = view.rows[r];
     const MixWeights weights =
-        mix_weights(theta.select(0, row.member).to(at::TensorOptions(at::kDouble)), config);
+        mix_weights(theta.select(0, row.member).to(at::TensorOptions(at::kDouble).device(at::kCPU)), config);
     const auto a = weights.heads.accessor<double, 3>();
     const auto w = weights.features.accessor<double, 2>();
     std::map<int64_t, double> scores;  // by position
     for (size_t l = 0; l < view.layers.size(); ++l) {
       const LayerView& layer = view.layers[l];
-      const at::Tensor wide = features[l].to(at::TensorOptions(at::kDouble));
+      const at::Tensor wide = features[l].to(at::TensorOptions(at::kDouble).device(at::kCPU));
       const at::Tensor positions = layer.positions.to(at::kCPU);
       const auto z = wide.accessor<double, 2>();
       for (int64_t h = 0; h < heads; ++h) {

@@ -63,7 +63,7 @@ at::Tensor mlp_scores_reference(const at::Tensor& features, const std::vector<Ba
                                 const at::Tensor& theta, const MlpConfig& config) {
   const std::vector<ParameterBlock> layout = mlp_layout(config, features.size(1));
   check_theta(features, theta, layout);
-  const at::TensorOptions exact(at::kDouble);  // on the processor
+  const auto exact = at::TensorOptions(at::kDouble).device(at::kCPU);
   const at::Tensor inputs = features.to(exact).contiguous(), all = theta.to(exact).contiguous();
   const double* const parameters = all.const_data_ptr<double>();
   at::Tensor scores = at::empty({features.size(0)}, at::kDouble);

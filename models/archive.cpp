@@ -212,7 +212,7 @@ std::vector<int64_t> Archive::encode_chat_begin(std::string_view context) const 
 }
 
 std::vector<int64_t> Archive::encode_chat_end(std::string_view question) const {
-  return codec().encode_wrapped({}, question, chat_contract().chat_suffix);
+  return codec().encode_continued(question, chat_contract().chat_suffix);
 }
 
 at::Tensor Archive::embed(const at::Tensor& ids) const {

@@ -50,7 +50,6 @@ c10::Storage storage_of(const PackageFile& file, const PackageFile::Entry& entry
     std::memcpy(data.get(), content.data(), content.size());
   } else {
     auto held = std::make_unique<std::shared_ptr<const char>>(file.mapped(entry));
-    // Storages know no read-only memory; the pages themselves are.
     auto* const first = const_cast<char*>(held->get());
     data = at::DataPtr(
         first, held.release(), [](void* owner) { delete static_cast<std::shared_ptr<const char>*>(owner); },
@@ -63,14 +62,16 @@ c10::Storage storage_of(const PackageFile& file, const PackageFile::Entry& entry
 // LibTorch takes the sizes that the file names for it. Throws c10::Error where a tensor would reach beyond
 // its weights.
 void check_sizes(const torch::jit::Module& module) {
-  for (const c10::IValue& value : module.attributes()) {
-    if (!value.isTensor() || !value.toTensor().has_storage()) continue;
+  c10::IValue(module._ivalue()).visit([](const c10::IValue& value) {
+    if (!value.isTensor() || !value.toTensor().has_storage()) return false;
     const at::Tensor& tensor = value.toTensor();
+    TORCH_CHECK(tensor.storage_offset() >= 0, "weights that begin at ", tensor.storage_offset());
     const size_t held = tensor.storage().nbytes();
     const size_t needed = at::detail::computeStorageNbytes(
         tensor.sizes(), tensor.strides(), tensor.itemsize(), static_cast<size_t>(tensor.storage_offset()));
     TORCH_CHECK(needed <= held, "weights of ", held, " bytes for a tensor of ", tensor.sizes());
-  }
+    return false;
+  });
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 namespace namm::models {
 
 /// The TorchScript module of `file`, whose checksums the caller has verified. On the processor its weights
-/// are read-only views of the mapped file, which lives as long as they do: nothing is read twice, and
-/// programs that run one archive share its pages. Throws what LibTorch throws.
+/// are views of the mapped file, which lives as long as they do: nothing is read twice, and programs that run
+/// one archive share its pages, but for those that a model writes to. Throws what LibTorch throws.
 torch::jit::Module load_module(const PackageFile& file, at::Device device);
 
 }  // namespace namm::models

@@ -38,7 +38,8 @@ PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
   void* mapped = MAP_FAILED;
   if (regular && status.st_size > 0) {
     size_ = static_cast<uint64_t>(status.st_size);
-    mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    // Writable, never in the file: a page that a model writes to becomes this process's own.
+    mapped = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
   }
   ::close(descriptor);
   if (!regular) throw DataError(path.string() + ": not a file; a model archive (.pt) is expected");

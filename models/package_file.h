@@ -39,8 +39,8 @@ class PackageFile {
   /// Content of an entry; its checksum is compared.
   std::string content(const Entry& entry) const;
 
-  /// First byte of the content of an entry that is not deflated, in read-only memory; the file stays mapped
-  /// as long as the pointer lives.
+  /// First byte of the content of an entry that is not deflated; the file stays mapped as long as
+  /// the pointer lives. What is written there stays in this process.
   std::shared_ptr<const char> mapped(const Entry& entry) const;
 
   /// Content of `folder`/`wanted` whatever the common folder is called; its checksum is compared.

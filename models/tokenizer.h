@@ -21,6 +21,12 @@ class Tokenizer : public TokenCodec {
   virtual std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text,
                                               std::string_view after) const = 0;
 
+  /// As `text` + `after` of encode_wrapped, where `text` goes on behind ids that were read before: what a
+  /// tokenizer puts where a text begins is left out.
+  virtual std::vector<int64_t> encode_continued(std::string_view text, std::string_view after = {}) const {
+    return encode_wrapped({}, text, after);
+  }
+
   std::vector<int64_t> encode(std::string_view text) const override { return encode_wrapped({}, text, {}); }
 
   /// The text of all ids, spaces cleaned up where that is switched on.

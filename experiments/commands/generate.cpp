@@ -167,13 +167,14 @@ Policy make_policy(const Options& options, const models::Archive& archive) {
   return result;
 }
 
-/// Most bytes of keys and values that reading `tokens` takes; none where the policy itself decides how much.
+/// Most bytes of keys and values that reading `tokens` takes; none where the policy itself, or what is
+/// protected, decides how much.
 std::optional<int64_t> predicted_cache_bytes(const Policy& policy, const memory::SessionOptions& options,
                                              int64_t tokens) {
   const int64_t token_bytes = memory::token_bytes(options);
   const memory::TransformerShape& shape = options.shape;
   if (policy.policy->name() == "full") return tokens * shape.layers * shape.kv_heads * token_bytes;
-  if (!policy.budget) return std::nullopt;
+  if (!policy.budget || policy.protect != memory::Protection()) return std::nullopt;
   return token_bytes * memory::most_tokens(*policy.budget, shape, policy.policy->schedule().period_tokens,
                                            tokens, token_bytes);
 }
@@ -219,10 +220,14 @@ Prompt read_prompts(const Options& options, const models::Archive& archive) {
     const std::string text = read_prompt(options.prompt);
     if (text.empty()) throw DataError(options.prompt + ": the prompt is empty: there is nothing to read");
     // A chat form is opened before the context and closed behind each question.
-    prompt.ids =
-        asks && options.chat ? archive.encode_chat_begin(text) : archive.encode_prompt(text, options.chat);
-    if (goes_on)
-      prompt.ids.erase(prompt.ids.begin(), prompt.ids.begin() + std::ssize(archive.codec().prefix()));
+    if (goes_on && !options.chat) {
+      prompt.ids = archive.codec().encode_continued(text);
+    } else {
+      prompt.ids =
+          asks && options.chat ? archive.encode_chat_begin(text) : archive.encode_prompt(text, options.chat);
+      if (goes_on)
+        prompt.ids.erase(prompt.ids.begin(), prompt.ids.begin() + std::ssize(archive.codec().prefix()));
+    }
     if (prompt.ids.empty())
       throw DataError(options.prompt + ": the model's tokenizer makes no token of this prompt");
   }
@@ -230,7 +235,7 @@ Prompt read_prompts(const Options& options, const models::Archive& archive) {
   prompt.questions = read_questions(options.questions);
   for (const std::string& question : prompt.questions) {
     prompt.asked.push_back(options.chat ? archive.encode_chat_end(question)
-                                        : archive.codec().encode(question));
+                                        : archive.codec().encode_continued(question));
     if (prompt.asked.back().empty())
       throw DataError(options.questions + ": the model's tokenizer makes no token of \"" + question + "\"");
   }
@@ -281,11 +286,10 @@ void protect_marked_text(const Options& options, const Policy& policy, const mod
     if (options.load_cache.empty() || mark.to.empty()) continue;
     const std::string text = archive.codec().decode(ids, /*skip_special=*/false);
     if (text.find(mark.to) >= text.find(mark.from)) continue;
-    log_warning(
-        format_text("--protect: \"{}\" ends here but begins in the saved cache, and is not protected; save a "
-                    "cache behind "
-                    "the whole stretch",
-                    mark.to));
+    log_warning(format_text(
+        "--protect: \"{}\" stands here without its beginning: where the saved cache ends within the "
+        "stretch, what follows is not protected; save a cache behind the whole stretch",
+        mark.to));
   }
   // What a saved cache read stays marked; the text behind it need not hold the mark again.
   const std::string where = options.prompt.empty() ? "--ids" : options.prompt;

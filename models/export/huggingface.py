@@ -78,7 +78,7 @@ class HuggingFaceFolder(Checkpoint):
                 return from_words(read_object(ours), str(ours))
         document = _optional(theirs)
         if model.is_file() and is_rank_file(model) and not document:
-            return from_rank_file(model, tokenizer_config)
+            return from_rank_file(model, tokenizer_config, self.settings.vocabulary)
         if model.is_file() and not is_rank_file(model) and (not document or is_sentence_piece(document)):
             with reading(theirs if document else model):
                 return from_model_file(model, document or None, tokenizer_config)

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.export.errors import ExportError
 from models.export.fields import reading
-from models.export.tokenizer import LETTER_OF_BYTE, Tokenizer
+from models.export.tokenizer import LETTER_OF_BYTE, NO_TOKENIZER_HINT, Tokenizer
 
 LINE = re.compile(rb"[A-Za-z0-9+/]+=* [0-9]+")
 
@@ -26,8 +26,8 @@ def llama3_specials() -> list[str]:
     return [*first, "<|start_header_id|>", "<|end_header_id|>", next(reserved), "<|eot_id|>", *reserved]
 
 
-def from_rank_file(path: Path, config: dict[str, Any]) -> Tokenizer:
-    """Llama 3's tokenizer; where `config` (tokenizer_config.json) lists added tokens, their names win (Llama 3.1 has others)."""
+def from_rank_file(path: Path, config: dict[str, Any], vocabulary: int) -> Tokenizer:
+    """Llama 3's tokenizer, whose ranks and specials fill the model's `vocabulary`; where `config` (tokenizer_config.json) lists added tokens, their names win (Llama 3.1 has others)."""
     with reading(path):
         lines = path.read_bytes().splitlines()
         pairs = [line.split(b" ") for line in lines if line]
@@ -40,7 +40,13 @@ def from_rank_file(path: Path, config: dict[str, Any]) -> Tokenizer:
     missing = set(LETTER_OF_BYTE) - set(texts)
     if missing:
         raise ExportError(f"{path}: {len(missing)} of the 256 bytes have no token; is the file complete?")
-    names = dict(enumerate(llama3_specials(), len(ranks)))
+    specials = llama3_specials()
+    if len(ranks) + len(specials) != vocabulary:
+        raise ExportError(
+            f"{path}: {len(ranks)} ranks and Llama 3's {len(specials)} special tokens are not the model's vocabulary of {vocabulary}: "
+            f"another model's ranks, whose splitting rule is not known; {NO_TOKENIZER_HINT}"
+        )
+    names = dict(enumerate(specials, len(ranks)))
     listed = config.get("added_tokens_decoder") or {}
     with reading(f"{path}: tokenizer_config.json: added_tokens_decoder"):
         names |= {int(id): token["content"] for id, token in listed.items() if int(id) in names}

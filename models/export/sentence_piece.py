@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from models.export.errors import ExportError
 from models.export.fields import reading
-from models.export.tokenizer import NO_TOKENIZER_HINT, Tokenizer, added_tokens, leading_specials, merge_triples
+from models.export.tokenizer import NO_TOKENIZER_HINT, Tokenizer, added_tokens, leading_specials, merge_triples, texts_of
 
 BLANK = "▁"
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
@@ -82,12 +83,7 @@ def from_document(document: dict[str, Any], config: dict[str, Any], where: str) 
             raise ExportError(f"{where}: model.{name} = {model[name]!r} is not supported; {NO_TOKENIZER_HINT}")
     blank, strips = blank_rule(document, where)
     ids = dict(model["vocab"])
-    size = max(ids.values(), default=-1) + 1
-    if size > 4 * len(ids) + 1000:
-        raise ExportError(f"{where}: {len(ids)} tokens with ids up to {size - 1}: the vocabulary is damaged")
-    texts: list[str | None] = [None] * size
-    for text, id in ids.items():
-        texts[id] = text
+    texts = texts_of(ids, where)
     kinds = {model.get("unk_token"): UNKNOWN}
     types = [BYTE if BYTE_PIECE.fullmatch(text or "") else kinds.get(text, NORMAL) for text in texts]
     added = added_tokens(document)
@@ -136,16 +132,38 @@ def sentence_piece(
         raise ExportError(f"{where}: the byte pieces {sorted(missing)[:3]} are missing; {NO_TOKENIZER_HINT}")
     if blank == "each" and any(token.get("normalized") for token in added):
         raise ExportError(f"{where}: added tokens that are normalized are not supported here; {NO_TOKENIZER_HINT}")
+    _check_pieces(texts, types, order.get("scores", []), where)
     texts, types, order = list(texts), list(types), dict(order)
+    most = 4 * len(texts) + 1000
     for token in added:
-        while len(texts) <= token["id"]:
-            texts.append(None)
-            types.append(UNUSED)
-            if "scores" in order:
-                order["scores"] = [*order["scores"], 0.0]
+        id, text = token["id"], token["text"]
+        if not (isinstance(id, int) and 0 <= id < most and isinstance(text, str) and text):
+            raise ExportError(f"{where}: added token {text!r} with id {id!r}: a text and an id below {most} are expected")
+    behind = max((token["id"] + 1 for token in added), default=0) - len(texts)
+    if behind > 0:
+        texts += [None] * behind
+        types += [UNUSED] * behind
+        if "scores" in order:
+            order["scores"] = [*order["scores"], *[0.0] * behind]
     ids = {text: id for id, text in enumerate(texts) if text is not None} | {token["text"]: token["id"] for token in added}
     data = {"kind": "sentencepiece-bpe", "pieces": texts, "types": types, "blank": blank, "strips_blank": strips, "added": added}
     return Tokenizer({"kind": "sentencepiece-bpe", "prefix_ids": prefix}, data | order, ids)
+
+
+def _check_pieces(texts: list[str | None], types: list[int], scores: list[float], where: str) -> None:
+    seen = set()
+    for text, kind in zip(texts, types, strict=True):
+        if not (isinstance(kind, int) and NORMAL <= kind <= BYTE):
+            raise ExportError(f"{where}: piece {text!r} has the type {kind!r}: 1 to 6 are known")
+        if text is None:
+            continue
+        if not isinstance(text, str) or text in seen:
+            raise ExportError(f"{where}: piece {text!r} stands twice, or is no text")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ExportError(f"{where}: piece {text!r} is not Unicode")
+        seen.add(text)
+    if not all(isinstance(score, float) and math.isfinite(score) for score in scores):
+        raise ExportError(f"{where}: a score that is no number")
 
 
 def blank_rule(document: dict[str, Any], where: str) -> tuple[str, bool]:
@@ -204,6 +222,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
             shift += 7
             if byte < 0x80:
                 return value
+            if shift > 63:
+                raise ValueError("a number of more than 64 bits")
 
     def take(count: int) -> bytes:
         nonlocal place

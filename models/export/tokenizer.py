@@ -122,16 +122,8 @@ def from_gguf(values: dict[str, Any], where: str) -> Tokenizer:
     return _byte_level_bpe(ids, added, merges, splitter, splitter == "llama3", normalizer, prefix, where)
 
 
-def _byte_level_bpe(
-    ids: dict[str, int],
-    added: list[dict[str, Any]],
-    merges: list[str | list[str]],
-    splitter: str,
-    ignore_merges: bool,
-    normalizer: str,
-    prefix: list[int],
-    where: str,
-) -> Tokenizer:
+def texts_of(ids: dict[str, int], where: str) -> list[str | None]:
+    """The texts of a vocabulary by id; None where an id has none."""
     if not ids or not all(isinstance(id, int) and id >= 0 for id in ids.values()):
         raise ExportError(f"{where}: the vocabulary is empty or has ids that are no numbers")
     size = max(ids.values()) + 1
@@ -142,6 +134,20 @@ def _byte_level_bpe(
         if texts[id] is not None:
             raise ExportError(f"{where}: two tokens have the id {id}: {texts[id]!r} and {text!r}")
         texts[id] = text
+    return texts
+
+
+def _byte_level_bpe(
+    ids: dict[str, int],
+    added: list[dict[str, Any]],
+    merges: list[str | list[str]],
+    splitter: str,
+    ignore_merges: bool,
+    normalizer: str,
+    prefix: list[int],
+    where: str,
+) -> Tokenizer:
+    texts = texts_of(ids, where)
     triples = merge_triples(merges, ids, where)
     return Tokenizer(
         {"kind": "byte-level-bpe", "prefix_ids": prefix},

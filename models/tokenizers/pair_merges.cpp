@@ -1,6 +1,8 @@
 #include "models/tokenizers/pair_merges.h"
 
 #include <queue>
+#include <stdexcept>
+#include <string>
 
 namespace namm::models {
 namespace {
@@ -17,9 +19,14 @@ void PairMerges::add(int32_t left, int32_t right, int32_t rank, int32_t result) 
 
 void PairMerges::add_joined(const std::unordered_map<std::string, int32_t>& texts,
                             const std::function<std::optional<int32_t>(int32_t id)>& rank) {
+  constexpr std::size_t kLongest = 1 << 14;  // the cuts of a text take time that grows with its square
   for (const auto& [text, id] : texts) {
     const std::optional<int32_t> own_rank = rank(id);
     if (!own_rank) continue;
+    if (text.size() > kLongest) {
+      throw std::invalid_argument("a token of " + std::to_string(text.size()) + " bytes; at most " +
+                                  std::to_string(kLongest) + " are read");
+    }
     for (std::size_t cut = 1; cut < text.size(); ++cut) {
       const auto left = texts.find(text.substr(0, cut));
       if (left == texts.end()) continue;

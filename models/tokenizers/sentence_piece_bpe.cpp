@@ -154,26 +154,46 @@ void SentencePieceBpe::read_added(const nlohmann::json& data) {
 std::vector<int64_t> SentencePieceBpe::encode_wrapped(std::string_view before, std::string_view text,
                                                       std::string_view after) const {
   const bool in_chat = !before.empty() || !after.empty();
+  return encode_parts(before, text, after, in_chat && chat_after_prefix_ ? Before::prefix : Before::nothing);
+}
+
+std::vector<int64_t> SentencePieceBpe::encode_continued(std::string_view text, std::string_view after) const {
+  return encode_parts({}, text, after, Before::text);
+}
+
+std::vector<int64_t> SentencePieceBpe::encode_parts(std::string_view before, std::string_view text,
+                                                    std::string_view after, Before lies) const {
   std::string joined;
   std::string_view whole = text;
-  if (in_chat) {
+  if (!before.empty() || !after.empty()) {
     joined.append(before).append(text).append(after);
     whole = joined;
   }
-  const bool begins = !(in_chat && chat_after_prefix_);
   std::vector<int64_t> ids;
   added_.split(
       whole, {before.size(), before.size() + text.size()}, [&](int64_t id) { ids.push_back(id); },
-      [&](std::string_view plain, bool at_start) { encode_plain(plain, begins && at_start, ids); });
+      [&](std::string_view plain, bool at_start) { encode_plain(plain, at_start, lies, ids); });
   return ids;
 }
 
-void SentencePieceBpe::encode_plain(std::string_view text, bool at_start, std::vector<int64_t>& ids) const {
+bool SentencePieceBpe::takes_blank(bool has_one, bool at_start, Before lies) const {
+  if (at_start && lies == Before::text) return false;
+  switch (blank_) {
+    case Blank::each:
+      return true;
+    case Blank::each_unless_there:
+      return !has_one;
+    case Blank::first_unless_there:
+      return !has_one && at_start && lies == Before::nothing;
+    default:
+      return false;
+  }
+}
+
+void SentencePieceBpe::encode_plain(std::string_view text, bool at_start, Before lies,
+                                    std::vector<int64_t>& ids) const {
   std::string escaped = replace_all(text, " ", kBlank);
-  const bool there = escaped.starts_with(kBlank);
-  if (blank_ == Blank::each || (blank_ == Blank::each_unless_there && !there) ||
-      (blank_ == Blank::first_unless_there && !there && at_start))
-    escaped.insert(0, kBlank);
+  if (takes_blank(escaped.starts_with(kBlank), at_start, lies)) escaped.insert(0, kBlank);
   user_defined_.split(
       escaped, {}, [&](int64_t id) { ids.push_back(id); },
       [&](std::string_view run, bool) { encode_run(run, ids); });

@@ -28,6 +28,7 @@ class SentencePieceBpe : public Tokenizer {
 
   std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text,
                                       std::string_view after) const override;
+  std::vector<int64_t> encode_continued(std::string_view text, std::string_view after) const override;
   void decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const override;
   std::vector<int64_t> prefix() const override { return prefix_; }
   int64_t vocabulary_size() const override { return vocabulary_; }
@@ -42,7 +43,13 @@ class SentencePieceBpe : public Tokenizer {
   void read_pieces(const nlohmann::json& data);
   void read_merges(const nlohmann::json& data);
   void read_added(const nlohmann::json& data);
-  void encode_plain(std::string_view text, bool at_start, std::vector<int64_t>& ids) const;
+  /// What lies before the text that is encoded: nothing; a prefix, behind which a chat form begins no text;
+  /// a text that goes on.
+  enum class Before { nothing, prefix, text };
+  std::vector<int64_t> encode_parts(std::string_view before, std::string_view text, std::string_view after,
+                                    Before lies) const;
+  bool takes_blank(bool has_one, bool at_start, Before lies) const;
+  void encode_plain(std::string_view text, bool at_start, Before lies, std::vector<int64_t>& ids) const;
   void encode_run(std::string_view text, std::vector<int64_t>& ids) const;
   void add_bytes(std::string_view bytes, std::vector<int32_t>& symbols) const;
 

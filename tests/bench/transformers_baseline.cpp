@@ -35,7 +35,7 @@ TransformersBaseline::TransformersBaseline(const std::filesystem::path& project,
   const std::string python = project / ".venv/bin/python";
   if (!std::filesystem::exists(python))
     throw Skipped(python + " is missing: ./setup.sh --tests makes it, with transformers");
-  std::signal(SIGPIPE, SIG_IGN);  // a process that ended is told by read_line
+  previous_handler_ = std::signal(SIGPIPE, SIG_IGN);  // a process that ended is told by read_reply
   const std::array<int, 2> to_child = make_pipe(), from_child = make_pipe();
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -57,7 +57,7 @@ TransformersBaseline::TransformersBaseline(const std::filesystem::path& project,
     child_ = -1;
     throw InfrastructureError(python + " cannot be started: " + std::strerror(failed));
   }
-  const auto greeting = nlohmann::json::parse(read_line());
+  const nlohmann::json greeting = read_reply();
   if (greeting.contains("unavailable"))
     throw Skipped("transformers: " + greeting["unavailable"].get<std::string>());
 }
@@ -66,16 +66,19 @@ TransformersBaseline::~TransformersBaseline() {
   if (requests_ != nullptr) std::fclose(requests_);  // its loop ends
   if (replies_ != nullptr) std::fclose(replies_);
   if (child_ > 0) waitpid(child_, nullptr, 0);
+  if (previous_handler_ != SIG_ERR) std::signal(SIGPIPE, previous_handler_);
 }
 
-std::string TransformersBaseline::read_line() {
+nlohmann::json TransformersBaseline::read_reply() {
   char* line = nullptr;
   size_t capacity = 0;
   const ssize_t length = getline(&line, &capacity, replies_);
   std::string text(line == nullptr || length < 0 ? "" : std::string(line, static_cast<size_t>(length)));
   std::free(line);
   if (text.empty()) throw InfrastructureError("transformers ended; what it said stands above");
-  return text;
+  nlohmann::json reply = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!reply.is_object()) throw InfrastructureError("transformers answered: " + text);
+  return reply;
 }
 
 TransformersBaseline::Answer TransformersBaseline::answer(const std::vector<int64_t>& ids,
@@ -83,7 +86,7 @@ TransformersBaseline::Answer TransformersBaseline::answer(const std::vector<int6
   const std::string request = nlohmann::json{{"ids", ids}, {"new_tokens", new_tokens}}.dump() + "\n";
   std::fwrite(request.data(), 1, request.size(), requests_);
   std::fflush(requests_);
-  const auto reply = nlohmann::json::parse(read_line());
+  const nlohmann::json reply = read_reply();
   return {reply.at("ids").get<std::vector<int64_t>>(), reply.at("prefill_seconds").get<double>(),
           reply.at("decode_seconds").get<double>()};
 }

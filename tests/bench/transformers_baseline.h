@@ -1,11 +1,13 @@
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
 #include <sys/types.h>
 
 namespace namm::bench {
@@ -31,11 +33,12 @@ class TransformersBaseline {
 
  private:
   TransformersBaseline() = default;
-  std::string read_line();
+  nlohmann::json read_reply();
 
   pid_t child_ = -1;
   std::FILE* requests_ = nullptr;
   std::FILE* replies_ = nullptr;
+  void (*previous_handler_)(int) = SIG_ERR;  // of SIGPIPE
 };
 
 }  // namespace namm::bench

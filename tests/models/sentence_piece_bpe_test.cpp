@@ -57,6 +57,18 @@ TEST(SentencePieceBpe, TheBlankBeforeATextIsThatOfTheData) {
   EXPECT_EQ(wrapped("none", "a<s>a"), (Pieces{"a", "<s>", "a"}));
 }
 
+// A question behind a context that was read before, the text of a prompt behind a saved cache.
+TEST(SentencePieceBpe, ATextThatGoesOnGetsNoBlank) {
+  for (const char* rule : {"each", "each_unless_there", "first_unless_there", "none"}) {
+    nlohmann::json data = sentence_piece_data();
+    data["blank"] = rule;
+    const SentencePieceBpe ours = tokenizer(data);
+    EXPECT_EQ(pieces(ours, ours.encode_continued("a", "")), (Pieces{"a"})) << rule;
+    EXPECT_EQ(pieces(ours, ours.encode_continued(" a", "")), (Pieces{"\u2581", "a"})) << rule;
+    EXPECT_EQ(ours.encode_continued("a", "<s>a").size(), rule[0] == 'e' ? 4u : 3u) << rule;
+  }
+}
+
 TEST(SentencePieceBpe, AChatFormBehindThePrefixBeginsNoText) {
   nlohmann::json data = sentence_piece_data();
   data["blank"] = "first_unless_there";

@@ -327,7 +327,9 @@ class RankFileTest(Comparison):
             lines = (f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ranks.items())
             path.write_text("".join(lines), encoding="ascii")
             self.assertTrue(is_rank_file(path))
-            self.exported = from_rank_file(path, {})
+            self.exported = from_rank_file(path, {}, len(ranks) + 256)
+            with self.assertRaisesRegex(ExportError, "another model's ranks"):
+                from_rank_file(path, {}, len(ranks) + 255)
 
     def test_tiktoken(self) -> None:
         rng = random.Random(10)
@@ -365,7 +367,8 @@ class FolderTest(unittest.TestCase):
         ):
             with tempfile.TemporaryDirectory() as folder:
                 files = {"tokenizer_config": {"legacy": False}} | ({"tokenizer": document} if document else {})
-                path = write_folder(Path(folder), CONFIG, random_tensors(CONFIG), **files)
+                config = CONFIG | {"vocab_size": 512}  # 256 ranks and as many special tokens
+                path = write_folder(Path(folder), config, random_tensors(config), **files)
                 if model_file is not None:
                     (path / "tokenizer.model").write_bytes(model_file)
                 tokenizer = open_checkpoint(path, with_tokenizer=True).tokenizer
@@ -405,7 +408,7 @@ class DamagedFilesTest(unittest.TestCase):
     def test_rank_files(self) -> None:
         ranks = [bytes([byte]) for byte in range(256)] + [b"th", b"the", b"in", b"ing"]
         whole = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(ranks))
-        self.assert_refused_or_read(lambda path: from_rank_file(path, {}), whole.encode())
+        self.assert_refused_or_read(lambda path: from_rank_file(path, {}, len(ranks) + 256), whole.encode())
 
 
 if __name__ == "__main__":
