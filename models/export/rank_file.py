@@ -27,7 +27,9 @@ def llama3_specials() -> list[str]:
 
 
 def from_rank_file(path: Path, config: dict[str, Any], vocabulary: int) -> Tokenizer:
-    """Llama 3's tokenizer, whose ranks and specials fill the model's `vocabulary`; where `config` (tokenizer_config.json) lists added tokens, their names win (Llama 3.1 has others)."""
+    """Llama 3's tokenizer, whose ranks and specials fill the model's `vocabulary`.
+
+    Where `config` (tokenizer_config.json) lists added tokens, their names win (Llama 3.1 has others)."""
     with reading(path):
         lines = path.read_bytes().splitlines()
         pairs = [line.split(b" ") for line in lines if line]
@@ -43,8 +45,8 @@ def from_rank_file(path: Path, config: dict[str, Any], vocabulary: int) -> Token
     specials = llama3_specials()
     if len(ranks) + len(specials) != vocabulary:
         raise ExportError(
-            f"{path}: {len(ranks)} ranks and Llama 3's {len(specials)} special tokens are not the model's vocabulary of {vocabulary}: "
-            f"another model's ranks, whose splitting rule is not known; {NO_TOKENIZER_HINT}"
+            f"{path}: {len(ranks)} ranks and Llama 3's {len(specials)} special tokens are not the model's vocabulary of "
+            f"{vocabulary}: another model's ranks, whose splitting rule is not known; {NO_TOKENIZER_HINT}"
         )
     names = dict(enumerate(specials, len(ranks)))
     listed = config.get("added_tokens_decoder") or {}
