@@ -5,11 +5,14 @@ from __future__ import annotations
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from models.export.families import FAMILIES
+from models.export.llama import Llama
 from models.export.rope import rope_of_config
 from models.export.tokenizer import BYTE_LETTERS
 from tests.models.gguf_files import write_gguf
@@ -217,6 +220,27 @@ class StopTest(TemporaryFolderTest):
         self.assertEqual(self.of_gguf([4], eos_token_id=7, eot_token_id=9), ([7, 9], [7]))
         self.assertEqual(self.of_gguf([3], eos_token_id=9), ([9], [5, 9]))
         self.assertEqual(self.of_gguf([3], eot_token_id=9), ([9], [5, 9]))
+
+
+class WritingLlama(Llama):
+    """A model of somebody's own, which writes to its weights: they lie in the mapped archive."""
+
+    @torch.jit.export
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        self.embedding.weight.mul_(1.0)
+        return F.embedding(ids, self.embedding.weight)
+
+
+class MappedWeightsTest(TemporaryFolderTest):
+    def test_a_model_may_write_to_its_weights(self) -> None:
+        folder = write_folder(self.folder / "model", CONFIG, random_tensors(CONFIG))
+        plain = self.exported(folder)
+        expected = archive_logits(plain, [[1, 2, 3]])[0]
+        with mock.patch("models.export.command.Llama", WritingLlama):
+            writing = self.exported(folder)
+        before = writing.read_bytes()
+        np.testing.assert_array_equal(archive_logits(writing, [[1, 2, 3]])[0], expected)
+        self.assertEqual(writing.read_bytes(), before, "what is written stays in the process")
 
 
 if __name__ == "__main__":
