@@ -1,5 +1,7 @@
 #include "models/tokenizer.h"
 
+#include <stdexcept>
+
 #include "core/errors.h"
 #include "core/json_lines.h"
 #include "models/text_decoder.h"
@@ -16,9 +18,22 @@ std::string Tokenizer::decode(const std::vector<int64_t>& ids, bool skip_special
   return text + decoder.finish();
 }
 
+namespace {
+
+// nlohmann::json turns 1.5 and 1e100 into whole numbers without a word.
+void require_whole_numbers(const nlohmann::json& value, const std::string& name) {
+  if (value.is_number_float())
+    throw std::invalid_argument(name + ": " + value.dump() + " is no whole number");
+  if (!value.is_structured()) return;
+  for (const nlohmann::json& part : value) require_whole_numbers(part, name);
+}
+
+}  // namespace
+
 std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const std::string& data,
                                           int64_t vocabulary, const std::string& where) {
   try {
+    require_whole_numbers(settings, "tokenizer");
     const std::string kind = settings.at("kind").get<std::string>();
     auto prefix = settings.value("prefix_ids", std::vector<int64_t>{});
     for (const int64_t id : prefix) {
@@ -28,6 +43,10 @@ std::unique_ptr<Tokenizer> make_tokenizer(const nlohmann::json& settings, const 
       }
     }
     const nlohmann::json content = parse_json(data, where + ": namm_tokenizer.json");
+    if (!content.is_object()) throw std::invalid_argument("an object is expected");
+    for (const auto& [name, value] : content.items()) {
+      if (name != "scores") require_whole_numbers(value, name);
+    }
     std::unique_ptr<Tokenizer> tokenizer;
     if (kind == "words") {
       tokenizer = std::make_unique<WordTokenizer>(content, std::move(prefix), vocabulary);

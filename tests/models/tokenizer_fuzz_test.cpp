@@ -45,6 +45,19 @@ class TokenizerFuzz : public ::testing::TestWithParam<std::string> {
   SmallTokenizer small_ = small_tokenizer_data(GetParam());
 };
 
+// Found by tests/models/fuzz: an id beyond 64 bits.
+TEST_P(TokenizerFuzz, NumbersWithAFractionAreRefused) {
+  const SmallTokenizer& small = small_;
+  for (const double number : {3.3e102, 1.5, -1e19}) {
+    nlohmann::json data = small.data;
+    data["kept"] = {1, {{"id", number}}};
+    EXPECT_TRUE(refused(small, data.dump())) << number;
+    nlohmann::json settings = small.settings;
+    settings["prefix_ids"] = {number};
+    EXPECT_THROW(make_tokenizer(settings, small.data.dump(), small.vocabulary, "fuzz"), DataError) << number;
+  }
+}
+
 TEST_P(TokenizerFuzz, ChangedBytesNeverCrash) {
   const std::string whole = small_.data.dump();
   std::mt19937 random(11);
