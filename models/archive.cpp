@@ -178,7 +178,7 @@ at::Tensor Archive::inverse_frequencies() const {
   if (frequencies.scalar_type() != at::kFloat || frequencies.dim() != 1 ||
       2 * frequencies.size(0) != state.contract.shape.head_dim)
     refuse("the frequencies of its rotary position embedding are not float32 [head_dim / 2]");
-  return frequencies.clone();  // the weights are read-only memory
+  return frequencies.clone();  // what a caller writes to it stays out of the weights
 }
 
 const Tokenizer& Archive::codec() const {

@@ -11,6 +11,12 @@
 
 namespace namm::models {
 
+void Tokenizer::require_id(int64_t id) const {
+  if (id >= 0 && id < vocabulary_size()) return;
+  throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                  std::to_string(vocabulary_size()));
+}
+
 std::string Tokenizer::decode(const std::vector<int64_t>& ids, bool skip_special) const {
   TextDecoder decoder(*this, skip_special);
   std::string text;

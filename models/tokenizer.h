@@ -41,6 +41,10 @@ class Tokenizer : public TokenCodec {
   bool cleans_up_spaces() const { return cleans_up_spaces_; }
   void clean_up_spaces(bool on) { cleans_up_spaces_ = on; }
 
+ protected:
+  /// Throws DataError for an id out of range.
+  void require_id(int64_t id) const;
+
  private:
   bool cleans_up_spaces_ = false;
 };

@@ -171,4 +171,15 @@ void AddedTokens::split(std::string_view text, UserText user, const std::functio
   raw_.split(text, user, token, second_round);
 }
 
+void AddedTokens::split_wrapped(std::string_view before, std::string_view text, std::string_view after,
+                                const std::function<void(int64_t id)>& token, const Plain& plain) const {
+  std::string joined;
+  std::string_view whole = text;
+  if (!before.empty() || !after.empty()) {
+    joined.append(before).append(text).append(after);
+    whole = joined;
+  }
+  split(whole, {before.size(), before.size() + text.size()}, token, plain);
+}
+
 }  // namespace namm::models

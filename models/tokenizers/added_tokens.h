@@ -50,6 +50,10 @@ class AddedTokens {
   void split(std::string_view text, UserText user, const std::function<void(int64_t id)>& token,
              const Plain& plain) const;
 
+  /// The same of `before` + `text` + `after`, of which the user typed `text`.
+  void split_wrapped(std::string_view before, std::string_view text, std::string_view after,
+                     const std::function<void(int64_t id)>& token, const Plain& plain) const;
+
   /// In the order of the list.
   const std::vector<Token>& tokens() const { return tokens_; }
 

@@ -122,15 +122,9 @@ void ByteLevelBpe::read_added(const nlohmann::json& data) {
 
 std::vector<int64_t> ByteLevelBpe::encode_wrapped(std::string_view before, std::string_view text,
                                                   std::string_view after) const {
-  std::string joined;
-  std::string_view whole = text;
-  if (!before.empty() || !after.empty()) {
-    joined.append(before).append(text).append(after);
-    whole = joined;
-  }
   std::vector<int64_t> ids;
-  added_.split(
-      whole, {before.size(), before.size() + text.size()}, [&](int64_t id) { ids.push_back(id); },
+  added_.split_wrapped(
+      before, text, after, [&](int64_t id) { ids.push_back(id); },
       [&](std::string_view plain, bool) {
         const auto split = [&](std::string_view part) {
           splitter_.split(part, [&](std::string_view piece) { encode_piece(piece, ids); });
@@ -176,10 +170,7 @@ void ByteLevelBpe::report_dropped(std::string_view piece, int64_t count) const {
 }
 
 void ByteLevelBpe::decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const {
-  if (id < 0 || id >= vocabulary_) {
-    throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                    std::to_string(vocabulary_));
-  }
+  require_id(id);
   begun = true;
   if (id >= static_cast<int64_t>(texts_.size())) return;
   const auto index = static_cast<std::size_t>(id);

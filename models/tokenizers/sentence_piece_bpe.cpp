@@ -163,15 +163,9 @@ std::vector<int64_t> SentencePieceBpe::encode_continued(std::string_view text, s
 
 std::vector<int64_t> SentencePieceBpe::encode_parts(std::string_view before, std::string_view text,
                                                     std::string_view after, Before lies) const {
-  std::string joined;
-  std::string_view whole = text;
-  if (!before.empty() || !after.empty()) {
-    joined.append(before).append(text).append(after);
-    whole = joined;
-  }
   std::vector<int64_t> ids;
-  added_.split(
-      whole, {before.size(), before.size() + text.size()}, [&](int64_t id) { ids.push_back(id); },
+  added_.split_wrapped(
+      before, text, after, [&](int64_t id) { ids.push_back(id); },
       [&](std::string_view plain, bool at_start) { encode_plain(plain, at_start, lies, ids); });
   return ids;
 }
@@ -239,10 +233,7 @@ void SentencePieceBpe::encode_run(std::string_view text, std::vector<int64_t>& i
 }
 
 void SentencePieceBpe::decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const {
-  if (id < 0 || id >= vocabulary_) {
-    throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                    std::to_string(vocabulary_));
-  }
+  require_id(id);
   if (id >= static_cast<int64_t>(texts_.size())) return;
   const auto index = static_cast<std::size_t>(id);
   if (skip_special && is_special_[index]) return;

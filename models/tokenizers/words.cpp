@@ -89,10 +89,7 @@ std::vector<int64_t> WordTokenizer::encode_wrapped(std::string_view before, std:
 }
 
 void WordTokenizer::decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const {
-  if (id < 0 || id >= vocabulary_) {
-    throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                    std::to_string(vocabulary_));
-  }
+  require_id(id);
   if (id >= byte_base_ && id < byte_base_ + 256) {
     text.push_back(static_cast<char>(id - byte_base_));
   } else if (id < static_cast<int64_t>(words_.size())) {
