@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 program_packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-venv
-  libyaml-cpp-dev libspdlog-dev libhdf5-dev libcli11-dev nlohmann-json3-dev libopenblas-dev libhwy-dev gfortran libpcre2-dev libicu-dev zlib1g-dev)
+  libyaml-cpp-dev libspdlog-dev libhdf5-dev libcli11-dev nlohmann-json3-dev libopenblas-dev libhwy-dev gfortran libpcre2-dev libicu-dev libzip-dev zlib1g-dev)
 test_packages=(libgtest-dev libgmock-dev util-linux)
 
 usage() { sed -n 2,5p "$0" | cut -c3-; }
@@ -36,7 +36,7 @@ refuse_other_systems() {
   cat >&2 <<EOF
 setup.sh installs packages of Debian 12; this is '${id:-unknown} ${version}'. Nothing was changed. What namm needs:
   C++20 compiler (GCC 12 or later), CMake 3.25, Ninja, Python 3.10 to 3.13
-  libraries with headers: yaml-cpp, spdlog, HDF5 (C), CLI11, nlohmann-json, OpenBLAS (static), Highway, PCRE2, ICU; for the tests GoogleTest
+  libraries with headers: yaml-cpp, spdlog, HDF5 (C), CLI11, nlohmann-json, OpenBLAS (static), Highway, PCRE2, ICU, libzip; for the tests GoogleTest
   LibTorch 2.11: the Python wheel torch==2.11.0 in .venv, or an unpacked LibTorch archive
 On Debian 12 these are: ${program_packages[*]} ${test_packages[*]}
 Then: cmake --preset program [-DNAMM_TORCH_DIR=DIR of torch or LibTorch] && cmake --build --preset program

@@ -4,6 +4,7 @@
 
 #include "core/errors.h"
 #include "core/text.h"
+#include "tasks/choubun.h"
 #include "tasks/facts_in_text.h"
 #include "tasks/longbench.h"
 #include "tasks/needle.h"
@@ -21,6 +22,7 @@ std::vector<std::string> task_names() {
   for (NeedleKind kind : needle_kinds) names.push_back(needle_name(kind));
   for (const std::string& name : facts_in_text_names()) names.push_back(name);
   for (const std::string& name : longbench_names()) names.push_back(name);
+  for (const std::string& name : choubun_names()) names.push_back(name);
   return names;
 }
 
@@ -34,6 +36,9 @@ std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& confi
   }
   for (const std::string& known : longbench_names()) {
     if (name == known) return make_longbench_task(name, config, data, max_positions);
+  }
+  for (const std::string& known : choubun_names()) {
+    if (name == known) return make_choubun_task(name, config, data, max_positions);
   }
   const auto near = nearest(name, task_names());
   throw ConfigError(format_text("task '{}' is unknown{}; the tasks are {}", name,
