@@ -14,12 +14,12 @@ constexpr std::string_view prefix = "choubun/";
 constexpr std::string_view question_prompt = "{context}\n\n質問：{input}\n短い答え：";
 constexpr std::string_view summary_prompt = "{context}\n\n上の文書の要約：";
 
-// name, language, generation tokens, metric, first line, chat, E, plain prompt
+// name, language, generation tokens, metric, first line, chat, records, of E, plain prompt
 constexpr std::array all_tasks = {
-    LongBenchTask{"wiki_qa", "ja", 64, "qa_f1_ja_score", false, false, false, question_prompt},
-    LongBenchTask{"edinet_qa", "ja", 64, "qa_f1_ja_score", false, false, false, question_prompt},
-    LongBenchTask{"corp_sec_qa", "ja", 64, "qa_f1_ja_score", false, false, false, question_prompt},
-    LongBenchTask{"corp_sec_sum", "ja", 128, "rouge_ja_score", false, false, false, summary_prompt},
+    LongBenchTask{"wiki_qa", "ja", 64, "qa_f1_ja_score", false, false, 200, 0, question_prompt},
+    LongBenchTask{"edinet_qa", "ja", 64, "qa_f1_ja_score", false, false, 390, 0, question_prompt},
+    LongBenchTask{"corp_sec_qa", "ja", 64, "qa_f1_ja_score", false, false, 150, 0, question_prompt},
+    LongBenchTask{"corp_sec_sum", "ja", 128, "rouge_ja_score", false, false, 30, 0, summary_prompt},
 };
 
 const LongBenchTask* data_set_of(std::string_view name) {
@@ -53,6 +53,7 @@ std::unique_ptr<Task> make_choubun_task(const std::string& name, const TaskConfi
                                     {.data = data.choubun,
                                      .prompts = data.choubun_prompts,
                                      .file = file,
+                                     .predictions = std::string(data_set_of(name)->name),
                                      .data_key = "data.choubun",
                                      .origin = choubun_origin},
                                     "released", max_positions);

@@ -14,7 +14,7 @@ const LongBenchTask* data_set_of(std::string_view name) {
   const bool is_e = name.starts_with(e_prefix);
   if (!is_e && !name.starts_with(plain_prefix)) return nullptr;
   const LongBenchTask* row = find_longbench_task(name.substr((is_e ? e_prefix : plain_prefix).size()));
-  return row && is_e && !row->in_e ? nullptr : row;
+  return row && is_e && row->e_records == 0 ? nullptr : row;
 }
 
 }  // namespace
@@ -24,7 +24,7 @@ std::vector<std::string> longbench_names() {
   for (const LongBenchTask& task : longbench_tasks())
     names.push_back(std::string(plain_prefix) + std::string(task.name));
   for (const LongBenchTask& task : longbench_tasks()) {
-    if (task.in_e) names.push_back(std::string(e_prefix) + std::string(task.name));
+    if (task.e_records > 0) names.push_back(std::string(e_prefix) + std::string(task.name));
   }
   return names;
 }
@@ -38,13 +38,15 @@ std::string longbench_file(std::string_view name) {
 std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskConfig& config,
                                           const DataConfig& data, int64_t max_positions) {
   const std::string file = longbench_file(name);
-  return make_longbench_format_task(name, *data_set_of(name), config,
-                                    {.data = data.longbench,
-                                     .prompts = data.prompts,
-                                     .file = file,
-                                     .data_key = "data.longbench",
-                                     .origin = longbench_origin},
-                                    config.truncation, max_positions);
+  return make_longbench_format_task(
+      name, *data_set_of(name), config,
+      {.data = data.longbench,
+       .prompts = data.prompts,
+       .file = file,
+       .predictions = name.starts_with(e_prefix) ? "" : std::string(data_set_of(name)->name),
+       .data_key = "data.longbench",
+       .origin = longbench_origin},
+      config.truncation, max_positions);
 }
 
 }  // namespace namm::tasks

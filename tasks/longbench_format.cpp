@@ -50,6 +50,7 @@ class LongBenchFormat : public RecordTask {
     info_.language = data_set.language;
     info_.generation_tokens = data_set.generation_tokens;
     info_.chat = data_set.chat;
+    info_.predictions = files.predictions;
     if (data_set.name == "samsum") {
       const bool official = truncation == Truncation::official;
       info_.stop_at_newline = official;
@@ -63,7 +64,7 @@ class LongBenchFormat : public RecordTask {
     open_records(BenchmarkFolder::open(files.data.value), files.file, "_id", files.origin);
   }
 
-  double score(const std::string& prediction, const Question& question) const override;
+  std::optional<double> score(const std::string& prediction, const Question& question) const override;
 
  private:
   void check(const std::string& where, const json& record) const override;
@@ -147,12 +148,11 @@ std::string LongBenchFormat::id_of(const json& record) const {
   return id != record.end() && id->is_string() ? id->get<std::string>() : "";
 }
 
-double LongBenchFormat::score(const std::string& prediction, const Question& question) const {
+std::optional<double> LongBenchFormat::score(const std::string& prediction, const Question& question) const {
   const Text text = decode_utf8(prediction);
   const TextView scored = data_set_.first_line ? first_line(text) : TextView(text);
   return best_score(data_set_.metric, scored, decode_all(question.answers), decode_all(question.all_classes),
-                    metric_options_)
-      .value_or(0);  // answers without a score were refused when the file was opened
+                    metric_options_);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ struct LongBenchFormatFiles {
   ConfigPath data = {};     ///< folder or zip archive
   ConfigPath prompts = {};  ///< folder with dataset2prompt.json and dataset2maxlen.json; empty: plain prompts
   std::string file;         ///< "trec.jsonl"
+  std::string predictions;  ///< TaskInfo::predictions
   std::string data_key;     ///< setting that names `data`, for messages
   std::string origin;       ///< where the data come from, for messages
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -117,5 +118,10 @@ std::vector<std::string> task_names();
 /// DataError on a missing or malformed data file.
 std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& config,
                                 const DataConfig& data = {}, int64_t max_positions = 0);
+
+/// The user's files that a task reads, as far as they are there: what its samples depend on beside the
+/// settings. A file within an archive is named by its archive.
+std::vector<std::filesystem::path> task_files(const std::string& name, const TaskConfig& config,
+                                              const DataConfig& data);
 
 }  // namespace namm::tasks

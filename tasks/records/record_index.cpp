@@ -15,12 +15,23 @@ RecordIndex::RecordIndex(std::shared_ptr<const BenchmarkFolder> folder, const st
     : folder_(std::move(folder)),
       name_(folder_->name_of(file)),
       check_(std::move(check)),
-      reader_(folder_->read(file), name_, bad_records) {
+      reader_(folder_->read(file), name_) {
   std::unordered_map<std::string, uint64_t> line_of_id;
-  int64_t refused = 0;
-  for (uint64_t read = 0;; ++read) {
+  const auto name_bad_record = [&](const std::string& text) {
+    ++bad_records_;
+    if (named_bad_records_.size() < most_named) named_bad_records_.push_back(text);
+  };
+  for (uint64_t number = 0;; ++number) {
     const JsonLinesReader::Place begin = reader_.place();
-    const std::optional<json> record = reader_.next();
+    std::optional<json> record;
+    try {
+      record = reader_.next();
+    } catch (const DataError& error) {
+      // Where the reader stands still, it is the file that cannot be read and not a record.
+      if (bad_records == BadRecords::refuse || reader_.place().offset == begin.offset) throw;
+      name_bad_record(error.what());
+      continue;
+    }
     if (!record) break;
     try {
       check_(reader_.where(), *record);
@@ -30,14 +41,12 @@ RecordIndex::RecordIndex(std::shared_ptr<const BenchmarkFolder> folder, const st
           reader_.fail(format_text("`{}` {} is also that of line {}", id_field, known->first, known->second));
         }
       }
-      places_.push_back({begin, reader_.line(), read + reader_.skipped()});
+      places_.push_back({begin, reader_.line(), number});
     } catch (const DataError& error) {
       if (bad_records == BadRecords::refuse) throw;
-      if (refused++ == 0) first_bad_record_ = error.what();
+      name_bad_record(error.what());
     }
   }
-  bad_records_ = static_cast<int64_t>(reader_.skipped()) + refused;
-  if (first_bad_record_.empty()) first_bad_record_ = reader_.first_skipped();
   if (places_.empty()) throw DataError(format_text("{}: holds no usable record", name_));
 }
 

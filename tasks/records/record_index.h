@@ -40,12 +40,13 @@ class RecordIndex {
   nlohmann::json read(int64_t i) const;
 
   int64_t bad_records() const { return bad_records_; }
-  /// Why the first of them is bad; empty without any.
-  const std::string& first_bad_record() const { return first_bad_record_; }
+  /// What is wrong with the first of them, `most_named` at most.
+  const std::vector<std::string>& named_bad_records() const { return named_bad_records_; }
+  static constexpr size_t most_named = 20;
 
  private:
   struct Place {
-    JsonLinesReader::Place begin;  // of the record itself or of bad ones before it
+    JsonLinesReader::Place begin;
     uint64_t line;
     uint64_t number;
   };
@@ -55,7 +56,7 @@ class RecordIndex {
   Check check_;
   std::vector<Place> places_;
   int64_t bad_records_ = 0;
-  std::string first_bad_record_;
+  std::vector<std::string> named_bad_records_;
   mutable std::mutex reader_mutex_;
   mutable JsonLinesReader reader_;
 };

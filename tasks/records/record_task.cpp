@@ -30,10 +30,11 @@ void RecordTask::open_records(const std::shared_ptr<const BenchmarkFolder>& fold
   records_ = std::make_unique<RecordIndex>(
       folder, place, id_field, config_.skip_bad_records ? BadRecords::skip : BadRecords::refuse,
       [this](const std::string& where, const nlohmann::json& record) { check(where, record); });
+  info_.record_splits = config_.record_splits;
   info_.skipped_records = records_->bad_records();
   if (info_.skipped_records > 0) {
     log_warning(format_text("{}: {} bad records are left out, the first: {}", info_.name,
-                            info_.skipped_records, records_->first_bad_record()));
+                            info_.skipped_records, records_->named_bad_records().front()));
   }
   splits_ = split_records(*records_, config_.record_splits, info_.name, config_.seed);
 }

@@ -22,6 +22,7 @@ namespace namm::tasks {
 class RecordTask : public Task {
  public:
   const TaskInfo& info() const override { return info_; }
+  const RecordIndex& records() const { return *records_; }
   std::optional<int64_t> count(Split split) const override;
   Sample sample(Split split, int64_t id, const TokenCodec& codec) const override;
 

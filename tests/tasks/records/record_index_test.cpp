@@ -55,7 +55,8 @@ TEST_F(Records, BadOnesAreNamedOrCounted) {
       BadRecords::skip);
   ASSERT_EQ(records.count(), 2);
   EXPECT_EQ(records.bad_records(), 4);
-  EXPECT_FALSE(records.first_bad_record().empty());
+  ASSERT_EQ(records.named_bad_records().size(), 4u);
+  EXPECT_THAT(records.named_bad_records()[1], HasSubstr("a.jsonl:3: the record lacks `text`"));
   EXPECT_EQ(records.number(0), 1u);
   EXPECT_EQ(records.number(1), 5u);
   EXPECT_EQ(records.read(1).at("text"), "c");
