@@ -7,7 +7,7 @@
 #include "core/errors.h"
 #include "core/text.h"
 #include "experiments/commands/command.h"
-#include "tasks/scoring.h"
+#include "tasks/scoring/scoring.h"
 
 namespace namm::experiments {
 
@@ -24,6 +24,14 @@ struct Options {
   bool json = false;
 };
 
+void print_skipped_records(const nlohmann::ordered_json& place) {
+  if (!place.contains("skipped_records")) return;
+  std::cout << "  left out " << place["skipped_records"] << " bad records:\n";
+  for (const auto& reason : place["skipped_reasons"]) {
+    std::cout << "    " << reason.get<std::string>() << "\n";
+  }
+}
+
 void print_text(const nlohmann::ordered_json& document) {
   const auto text = [](const nlohmann::ordered_json& value) {
     return value.is_string() ? value.get<std::string>() : value.dump();
@@ -35,7 +43,9 @@ void print_text(const nlohmann::ordered_json& document) {
               << text(entry.value("metric", nlohmann::ordered_json())) << "  "
               << (entry.contains("score") ? text(entry["score"]) : std::string("-")) << "  (" << count
               << " samples)\n";
+    print_skipped_records(entry);
   }
+  print_skipped_records(document);
   for (const auto& entry : document.value("skipped", nlohmann::ordered_json::array())) {
     std::cout << text(entry["dataset"]) << "  skipped: " << text(entry["reason"]) << "\n";
   }
@@ -43,7 +53,6 @@ void print_text(const nlohmann::ordered_json& document) {
 
 void score(const Options& options) {
   options.common.apply();
-  tasks::require_scorable(options.benchmark);
   if (options.predictions.empty() == options.cases.empty()) {
     throw ConfigError("score: name one of --predictions FILE|DIR and --cases FILE.jsonl");
   }
@@ -51,14 +60,14 @@ void score(const Options& options) {
     throw ConfigError(
         "score: --dataset goes with --predictions; the records of --cases name their own metric");
   }
-  tasks::ScoreSettings settings = tasks::parse_score_settings(options.settings);
+  tasks::ScoreSettings settings = tasks::parse_score_settings(options.benchmark, options.settings);
   settings.jobs = options.jobs;
   const auto document =
       options.cases.empty()
-          ? tasks::score_longbench(options.predictions,
-                                   options.dataset.empty() ? std::nullopt : std::optional(options.dataset),
-                                   settings)
-          : tasks::score_cases(options.cases, settings);
+          ? tasks::score_predictions(options.benchmark, options.predictions,
+                                     options.dataset.empty() ? std::nullopt : std::optional(options.dataset),
+                                     settings)
+          : tasks::score_cases(options.benchmark, options.cases, settings);
   if (options.json) {
     std::cout << document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
@@ -71,7 +80,8 @@ void score(const Options& options) {
 void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
   auto* command = app.add_subcommand("score", "Official metrics on stored predictions");
   auto options = std::make_shared<Options>();
-  command->add_option("--benchmark", options->benchmark, "longbench")->required();
+  command->add_option("--benchmark", options->benchmark, join(tasks::scorable_benchmarks(), ", "))
+      ->required();
   command->add_option("--predictions", options->predictions, "Predictions file (.jsonl) or a folder of them");
   command->add_option("--dataset", options->dataset, "Data set of a predictions file [the file's name]");
   command->add_option("--cases", options->cases, "Records that name their own metric (.jsonl)");

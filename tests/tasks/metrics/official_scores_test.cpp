@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
-#include "tasks/scoring.h"
+#include "tasks/scoring/score_longbench.h"
 #include "tests/support/tolerances.h"
 
 namespace namm::tasks {
@@ -81,7 +81,7 @@ size_t compare_cases(const ScoreSettings& settings, const std::string& column, c
     cases[record.at("id")] = record;
   }
   size_t compared = 0;
-  const ordered_json scored = score_cases(data_folder / "edge_cases.jsonl", settings);
+  const ordered_json scored = score_longbench_cases(data_folder / "edge_cases.jsonl", settings);
   for (const ordered_json& entry : scored.at("datasets")) {
     if (entry.contains("skipped")) {
       if (metric.empty()) {
@@ -110,11 +110,11 @@ TEST(OfficialScores, HandMadeCases) {
 }
 
 TEST(OfficialScores, HandMadeCasesWithOtherSettings) {
-  ScoreSettings no_limit = parse_score_settings({"rouge_recursion_limit=0"});
+  ScoreSettings no_limit = parse_score_settings("longbench", {"rouge_recursion_limit=0"});
   EXPECT_EQ(compare_cases(no_limit, "score_no_limit", "rouge_score"), 19u);
-  ScoreSettings python311 = parse_score_settings({"rouge_recursion_limit=991"});
+  ScoreSettings python311 = parse_score_settings("longbench", {"rouge_recursion_limit=991"});
   EXPECT_EQ(compare_cases(python311, "score_python3.11", "rouge_score"), 19u);
-  ScoreSettings levenshtein = parse_score_settings({"edit_similarity=levenshtein"});
+  ScoreSettings levenshtein = parse_score_settings("longbench", {"edit_similarity=levenshtein"});
   EXPECT_EQ(compare_cases(levenshtein, "score_levenshtein", "code_sim_score"), 16u);
 }
 

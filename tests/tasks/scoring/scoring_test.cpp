@@ -1,4 +1,4 @@
-#include "tasks/scoring.h"
+#include "tasks/scoring/scoring.h"
 
 #include <fstream>
 
@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "tasks/scoring/score_longbench.h"
+#include "tasks/scoring/summary.h"
 #include "tests/support/temporary_directory.h"
 
 namespace namm::tasks {
@@ -102,10 +104,12 @@ TEST_F(Scoring, NamesFileAndLineOfBadRecords) {
   };
   for (const std::string bad :
        {R"({"pred": "x")", R"([1])", R"({"pred": NaN, "answers": ["x"]})", R"({"answers": ["x"]})",
-        R"({"pred": "x"})", R"({"pred": "x", "answers": "x"})", "{\"pred\": \"\xFF\", \"answers\": []}"}) {
+        R"({"pred": "x"})", R"({"pred": "x", "answers": "x"})", R"({"pred": "x", "answers": []})",
+        "{\"pred\": \"\xFF\", \"answers\": []}"}) {
     EXPECT_THAT(error_of<DataError>([&] { score(bad); }), HasSubstr("qasper.jsonl:2")) << bad;
     const ordered_json skipped = score(bad, {.skip_bad_records = true}).at("datasets").at(0);
     EXPECT_EQ(skipped.at("skipped_records"), 1) << bad;
+    EXPECT_THAT(skipped.at("skipped_reasons").at(0).get<std::string>(), HasSubstr("qasper.jsonl:2"));
     EXPECT_EQ(skipped.at("samples").size(), 1u);
   }
   EXPECT_THAT(error_of<DataError>([&] { score(R"({"pred": "x", "answers": ["x"]})", {.buckets = true}); }),
@@ -127,7 +131,9 @@ TEST_F(Scoring, RefusesWhatItCannotScore) {
               HasSubstr("trec.jsonl"));
   EXPECT_THAT(error_of<DataError>([&] { score_longbench(write("qasper.jsonl", ""), std::nullopt, {}); }),
               HasSubstr("no prediction"));
-  EXPECT_THROW(require_scorable("helm"), ConfigError);
+  EXPECT_THAT(error_of<ConfigError>([&] { score_predictions("helm", folder_.path(), std::nullopt, {}); }),
+              HasSubstr("longbench"));
+  EXPECT_THROW(parse_score_settings("helm", {"buckets=true"}), ConfigError);
 }
 
 TEST_F(Scoring, FolderListsWhatItLeavesOut) {
@@ -150,7 +156,7 @@ TEST_F(Scoring, CasesNameTheirMetric) {
       R"({"id": "b", "metric": "rouge_zh_score", "pred": "x", "answers": ["x"]})"
       "\n"
       R"({"id": "c", "metric": "qa_f1_score", "dataset": "triviaqa", "pred": "x\ny", "answers": ["x"]})");
-  const ordered_json scored = score_cases(file, {});
+  const ordered_json scored = score_cases("longbench", file, {});
   ASSERT_EQ(scored.at("datasets").size(), 2u);
   const ordered_json& f1 = scored.at("datasets").at(0);
   EXPECT_EQ(f1.at("cases").at(0), ordered_json({{"id", "a"}, {"score", 1.0}}));
@@ -160,8 +166,13 @@ TEST_F(Scoring, CasesNameTheirMetric) {
 
   const auto unknown =
       write("unknown.jsonl", R"({"id": "a", "metric": "bleu", "pred": "x", "answers": ["x"]})");
-  EXPECT_THAT(error_of<DataError>([&] { score_cases(unknown, {}); }), HasSubstr("unknown.jsonl:1"));
-  EXPECT_THROW(score_cases(write("no_id.jsonl", good_record), {}), DataError);
+  EXPECT_THAT(error_of<DataError>([&] { score_cases("longbench", unknown, {}); }),
+              HasSubstr("unknown.jsonl:1"));
+  const std::string twice = R"({"id": "a", "metric": "count_score", "pred": "1", "answers": ["1"]})";
+  EXPECT_THAT(
+      error_of<DataError>([&] { score_cases("longbench", write("twice.jsonl", twice + "\n" + twice), {}); }),
+      HasSubstr("twice.jsonl:2"));
+  EXPECT_THROW(score_cases("longbench", write("no_id.jsonl", good_record), {}), DataError);
 }
 
 TEST_F(Scoring, JobsChangeNothing) {
@@ -172,13 +183,14 @@ TEST_F(Scoring, JobsChangeNothing) {
 
 TEST(ScoreSettings, ReadsAndRefuses) {
   const ScoreSettings settings = parse_score_settings(
+      "longbench",
       {"buckets=true", "edit_similarity=levenshtein", "rouge_recursion_limit=0", "skip_bad_records=true"});
   EXPECT_TRUE(settings.buckets && settings.skip_bad_records);
   EXPECT_EQ(settings.metric.rouge_recursion_limit, 0);
   EXPECT_EQ(settings.metric.edit_similarity, EditSimilarity::levenshtein);
   for (const char* bad : {"buckets", "buckets=yes", "rouge_recursion_limit=-1", "rouge_recursion_limit=9x",
                           "scorer=2024-06", "edit_similarity="}) {
-    EXPECT_THROW(parse_score_settings({bad}), ConfigError) << bad;
+    EXPECT_THROW(parse_score_settings("longbench", {bad}), ConfigError) << bad;
   }
 }
 

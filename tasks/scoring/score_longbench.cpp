@@ -1,0 +1,134 @@
+#include "tasks/scoring/score_longbench.h"
+
+#include "core/errors.h"
+#include "core/text.h"
+#include "tasks/longbench_tasks.h"
+#include "tasks/scoring/answers.h"
+#include "tasks/scoring/summary.h"
+
+namespace namm::tasks {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr const char* scorer_name = "THUDM/LongBench 2e00731f";
+
+ordered_json bucket_scores(const std::vector<StoredAnswer>& answers, const std::vector<double>& scores) {
+  static constexpr const char* bucket_names[] = {"0-4k", "4-8k", "8k+"};
+  std::vector<double> members[3];
+  for (size_t i = 0; i < scores.size(); ++i) {
+    members[answers[i].length < 4000 ? 0 : answers[i].length < 8000 ? 1 : 2].push_back(scores[i]);
+  }
+  ordered_json result = ordered_json::object();
+  for (size_t b = 0; b < 3; ++b) {
+    result[bucket_names[b]] =
+        members[b].empty() ? ordered_json() : ordered_json(official_bucket_percentage(members[b]));
+  }
+  return result;
+}
+
+/// 100 * total / n, in this order as the official script computes it.
+double mean_percentage(const std::vector<double>& scores) {
+  double total = 0;
+  for (const double score : scores) total += score;
+  return 100 * total / static_cast<double>(scores.size());
+}
+
+ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTask& task,
+                           const ScoreSettings& settings) {
+  SkippedRecords skipped;
+  std::vector<StoredAnswer> answers =
+      read_records(path, settings, skipped, [&](const JsonLinesReader& reader, const json& record) {
+        StoredAnswer answer = read_answer(reader, record);
+        answer.metric = task.metric;
+        answer.first_line = task.first_line;
+        const auto length = record.find("length");
+        const bool has_length = length != record.end() && length->is_number_integer();
+        if (has_length) answer.length = length->get<int64_t>();
+        if (settings.buckets && !has_length) reader.fail("buckets=true needs `length`, a whole number");
+        return answer;
+      });
+  if (answers.empty()) throw DataError(format_text("{}: holds no prediction", path.string()));
+  // The official script uses the class names of the file's last record for all.
+  for (StoredAnswer& answer : answers) answer.all_classes = answers.back().all_classes;
+
+  const Scores scores = score_answers(answers, settings);
+  const std::optional<std::vector<double>> present = all_present(scores);
+  ordered_json entry;
+  entry["dataset"] = task.name;
+  entry["metric"] = task.metric;
+  entry["post"] = task.first_line ? "first_line" : "none";
+  if (!present) {
+    entry["score"] = nullptr;
+  } else {
+    entry["score"] =
+        settings.buckets ? bucket_scores(answers, *present) : ordered_json(official_percentage(*present));
+  }
+  entry["mean"] = present ? ordered_json(mean_percentage(*present)) : ordered_json();
+  report_skipped(entry, skipped);
+  entry["samples"] = to_json(scores);
+  return entry;
+}
+
+/// "trec" of "trec.jsonl"; the E variant's files may carry the data's own suffix.
+const LongBenchTask* task_of(const std::string& name) {
+  if (const LongBenchTask* task = find_longbench_task(name)) return task;
+  return name.ends_with("_e") ? find_longbench_task(name.substr(0, name.size() - 2)) : nullptr;
+}
+
+ordered_json header(const ScoreSettings& settings) {
+  ordered_json document;
+  document["benchmark"] = "longbench";
+  document["scorer"] = scorer_name;
+  ordered_json& set = document["settings"];
+  set["edit_similarity"] =
+      settings.metric.edit_similarity == EditSimilarity::difflib ? "difflib" : "levenshtein";
+  set["rouge_recursion_limit"] = settings.metric.rouge_recursion_limit
+                                     ? ordered_json(*settings.metric.rouge_recursion_limit)
+                                     : ordered_json("official");
+  set["buckets"] = settings.buckets;
+  document["datasets"] = ordered_json::array();
+  return document;
+}
+
+}  // namespace
+
+ordered_json score_longbench(const std::filesystem::path& predictions,
+                             const std::optional<std::string>& dataset, const ScoreSettings& settings) {
+  if (dataset && !task_of(*dataset)) {
+    std::vector<std::string> names;
+    for (const LongBenchTask& task : longbench_tasks()) names.emplace_back(task.name);
+    throw ConfigError(
+        format_text("--dataset {}: not in LongBench; its data sets are {}", *dataset, join(names, ", ")));
+  }
+  std::error_code ignored;
+  const bool is_single = dataset || !std::filesystem::is_directory(predictions, ignored);
+  ordered_json document = header(settings);
+  ordered_json skipped = ordered_json::array();
+  for (const PredictionFile& file : prediction_files(predictions, dataset, "")) {
+    const LongBenchTask* task = task_of(file.dataset);
+    const std::string reason =
+        task ? unsupported_reason(task->metric) : "no LongBench data set has this name";
+    if (reason.empty()) {
+      document["datasets"].push_back(score_dataset(file.path, *task, settings));
+    } else if (is_single) {
+      throw ConfigError(
+          format_text("{}: {}{}", file.path.string(), reason, task ? "" : "; name it with --dataset"));
+    } else {
+      skipped.push_back({{"dataset", file.dataset},
+                         {"metric", task ? ordered_json(task->metric) : ordered_json()},
+                         {"reason", reason}});
+    }
+  }
+  document["skipped"] = std::move(skipped);
+  return document;
+}
+
+ordered_json score_longbench_cases(const std::filesystem::path& cases, const ScoreSettings& settings) {
+  ordered_json document = header(settings);
+  add_answer_cases(document, cases, settings);
+  return document;
+}
+
+}  // namespace namm::tasks

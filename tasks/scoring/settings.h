@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tasks/metrics/metric_list.h"
+
+namespace namm::tasks {
+
+/// Everything `namm score` can be told with --set, and the number of threads.
+struct ScoreSettings {
+  MetricOptions metric = {};
+  bool buckets =
+      false;  ///< LongBench-E: dataset scores by the records' `length` (below 4,000, 8,000, the rest)
+  bool skip_bad_records = false;  ///< leave refused records out, counted and listed
+  int jobs = 1;                   ///< threads; the results do not depend on it
+};
+
+/// Takes the `key=value` texts of `--set` that `benchmark` knows. Throws ConfigError with the list for
+/// others.
+ScoreSettings parse_score_settings(std::string_view benchmark, const std::vector<std::string>& assignments);
+
+}  // namespace namm::tasks
