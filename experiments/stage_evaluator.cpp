@@ -9,6 +9,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "core/errors.h"
+#include "core/text.h"
 #include "experiments/fitness.h"
 #include "experiments/out_of_memory.h"
 #include "memory/policies/full.h"

@@ -500,8 +500,11 @@ void TableLayout::check(const ConfigNode& node) const {
     }
   }
   for (size_t i = 0; i < published.size(); ++i) {
+    const ConfigNode place = node.at("published").item(i);
+    if (published[i].method.empty()) place.fail_entry("method", "", "what was measured");
+    if (published[i].source.empty()) place.fail_entry("source", "", "where the numbers stand");
     for (const auto& [task, score] : published[i].scores) {
-      check_task(node.at("published").item(i), "scores", task);
+      check_task(place, "scores", task);
     }
   }
   for (const auto& [name, tasks] : groups) {
