@@ -7,7 +7,7 @@
 #include "core/files.h"
 #include "core/text.h"
 #include "tasks/infinitebench_tasks.h"
-#include "tasks/metrics/infinitebench.h"
+#include "tasks/metrics/infinitebench/infinitebench.h"
 #include "tasks/records/record_task.h"
 #include "tasks/text/prompt_template.h"
 #include "tasks/text/python_literal.h"
@@ -80,7 +80,7 @@ class InfiniteBench : public RecordTask {
     info_.language = data_set.language;
     info_.generation_tokens = data_set.generation_tokens;
     info_.predictions = "preds_" + std::string(data_set.name);
-    options_ = parse_infinitebench_options(config.scorer, config.scored_model);
+    options_ = {parse_infinitebench_scorer(config.scorer), config.scored_model};
     read_prompt(data.infinitebench_prompts.value);
     open_records(BenchmarkFolder::open(data.infinitebench.value), infinitebench_file(name), "id",
                  infinitebench_origin);

@@ -42,7 +42,10 @@ void print_text(const nlohmann::ordered_json& document) {
     std::cout << text(entry.value("dataset", nlohmann::ordered_json("cases"))) << "  "
               << text(entry.value("metric", nlohmann::ordered_json())) << "  "
               << (entry.contains("score") ? text(entry["score"]) : std::string("-")) << "  (" << count
-              << " samples)\n";
+              << " samples";
+    if (entry.contains("raised"))
+      std::cout << ", " << entry["raised"] << " where the official function raises";
+    std::cout << ")\n";
     print_skipped_records(entry);
   }
   print_skipped_records(document);
@@ -85,8 +88,10 @@ void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
   command->add_option("--predictions", options->predictions, "Predictions file (.jsonl) or a folder of them");
   command->add_option("--dataset", options->dataset, "Data set of a predictions file [the file's name]");
   command->add_option("--cases", options->cases, "Records that name their own metric (.jsonl)");
-  command->add_option("--set", options->settings,
-                      "key=value: rouge_recursion_limit, edit_similarity, buckets, skip_bad_records");
+  command->add_option(
+      "--set", options->settings,
+      "key=value, see tasks/README.md: rouge_recursion_limit, edit_similarity, buckets, scorer, "
+      "model_name, skip_bad_records");
   command->add_option("--jobs", options->jobs, "Threads; results do not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

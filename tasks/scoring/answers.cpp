@@ -71,6 +71,7 @@ ordered_json score_metric_cases(const std::string& metric, const std::vector<Sto
     scores = score_answers(members, settings);
     const std::optional<std::vector<double>> present = all_present(scores);
     entry["score"] = present ? ordered_json(official_percentage(*present)) : ordered_json();
+    report_raised(entry, scores);
   } else {
     entry["score"] = nullptr;
     entry["skipped"] = reason;

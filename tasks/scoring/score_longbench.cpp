@@ -66,6 +66,7 @@ ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTas
         settings.buckets ? bucket_scores(answers, *present) : ordered_json(official_percentage(*present));
   }
   entry["mean"] = present ? ordered_json(mean_percentage(*present)) : ordered_json();
+  report_raised(entry, scores);
   report_skipped(entry, skipped);
   entry["samples"] = to_json(scores);
   return entry;

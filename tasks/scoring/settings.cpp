@@ -41,6 +41,12 @@ constexpr std::array all_settings = {
         [](ScoreSettings& s, const std::string& v) { s.metric.rouge_recursion_limit = parse_step_limit(v); }},
     Setting{"buckets", "true, false", "longbench",
             [](ScoreSettings& s, const std::string& v) { s.buckets = parse_bool(v); }},
+    Setting{"scorer", "2024-06, 2024-08", "infinitebench",
+            [](ScoreSettings& s, const std::string& v) {
+              s.infinitebench.scorer = parse_infinitebench_scorer(v);
+            }},
+    Setting{"model_name", "gpt4 or another", "infinitebench",
+            [](ScoreSettings& s, const std::string& v) { s.infinitebench.model_name = v; }},
     Setting{"skip_bad_records", "true, false", "longbench infinitebench choubun",
             [](ScoreSettings& s, const std::string& v) { s.skip_bad_records = parse_bool(v); }},
 };

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tasks/metrics/infinitebench/infinitebench.h"
 #include "tasks/metrics/metric_list.h"
 
 namespace namm::tasks {
@@ -11,6 +12,7 @@ namespace namm::tasks {
 /// Everything `namm score` can be told with --set, and the number of threads.
 struct ScoreSettings {
   MetricOptions metric = {};
+  InfiniteBenchOptions infinitebench = {};
   bool buckets =
       false;  ///< LongBench-E: dataset scores by the records' `length` (below 4,000, 8,000, the rest)
   bool skip_bad_records = false;  ///< leave refused records out, counted and listed

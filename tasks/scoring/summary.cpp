@@ -1,5 +1,6 @@
 #include "tasks/scoring/summary.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -43,6 +44,11 @@ void report_skipped(ordered_json& entry, const SkippedRecords& skipped) {
   if (skipped.count == 0) return;
   entry["skipped_records"] = skipped.count;
   entry["skipped_reasons"] = skipped.first_reasons;
+}
+
+void report_raised(ordered_json& entry, const Scores& scores) {
+  const auto raised = std::ranges::count_if(scores, [](const auto& score) { return !score; });
+  if (raised > 0) entry["raised"] = raised;
 }
 
 std::optional<std::vector<double>> all_present(const Scores& scores) {

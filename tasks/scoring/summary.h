@@ -16,6 +16,9 @@ nlohmann::ordered_json to_json(const Scores& scores);
 /// Adds "skipped_records" and "skipped_reasons", if there are any.
 void report_skipped(nlohmann::ordered_json& entry, const SkippedRecords& skipped);
 
+/// Adds "raised", the number of scores that are missing because the official function raises there, if any.
+void report_raised(nlohmann::ordered_json& entry, const Scores& scores);
+
 /// The scores, if the official function raised nowhere.
 std::optional<std::vector<double>> all_present(const Scores& scores);
 
