@@ -19,6 +19,7 @@ struct Options {
   std::string predictions;
   std::string dataset;
   std::string cases;
+  std::string data;
   std::vector<std::string> settings;
   int jobs = 1;
   bool json = false;
@@ -59,12 +60,13 @@ void score(const Options& options) {
   if (options.predictions.empty() == options.cases.empty()) {
     throw ConfigError("score: name one of --predictions FILE|DIR and --cases FILE.jsonl");
   }
-  if (!options.cases.empty() && !options.dataset.empty()) {
+  if (!options.cases.empty() && !(options.dataset.empty() && options.data.empty())) {
     throw ConfigError(
-        "score: --dataset goes with --predictions; the records of --cases name their own metric");
+        "score: --dataset and --data go with --predictions; the records of --cases name their own metric");
   }
   tasks::ScoreSettings settings = tasks::parse_score_settings(options.benchmark, options.settings);
   settings.jobs = options.jobs;
+  settings.data = options.data;
   const auto document =
       options.cases.empty()
           ? tasks::score_predictions(options.benchmark, options.predictions,
@@ -88,6 +90,9 @@ void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
   command->add_option("--predictions", options->predictions, "Predictions file (.jsonl) or a folder of them");
   command->add_option("--dataset", options->dataset, "Data set of a predictions file [the file's name]");
   command->add_option("--cases", options->cases, "Records that name their own metric (.jsonl)");
+  command->add_option(
+      "--data", options->data,
+      "Folder of the benchmark's data: there must be as many predictions as records [not checked]");
   command->add_option(
       "--set", options->settings,
       "key=value, see tasks/README.md: rouge_recursion_limit, edit_similarity, buckets, scorer, "

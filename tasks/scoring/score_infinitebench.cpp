@@ -141,6 +141,7 @@ ordered_json score_infinitebench(const std::filesystem::path& predictions,
     SkippedRecords skipped;
     const std::vector<LabelledAnswer> answers = read_answers(file.path, settings, skipped);
     if (answers.empty()) throw DataError(format_text("{}: holds no prediction", file.path.string()));
+    check_count(file.path, file.dataset, answers.size() + skipped.count, settings);
     const Scores scores = score_answers(answers, file.dataset, settings);
     ordered_json entry = entry_of(file.dataset, file.dataset, scores);
     report_skipped(entry, skipped);

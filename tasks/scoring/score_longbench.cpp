@@ -35,8 +35,8 @@ double mean_percentage(const std::vector<double>& scores) {
   return 100 * total / static_cast<double>(scores.size());
 }
 
-ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTask& task,
-                           const ScoreSettings& settings) {
+ordered_json score_dataset(const std::filesystem::path& path, const std::string& dataset,
+                           const LongBenchTask& task, const ScoreSettings& settings) {
   SkippedRecords skipped;
   std::vector<StoredAnswer> answers =
       read_records(path, settings, skipped, [&](const JsonLinesReader& reader, const json& record) {
@@ -50,6 +50,7 @@ ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTas
         return answer;
       });
   if (answers.empty()) throw DataError(format_text("{}: holds no prediction", path.string()));
+  check_count(path, dataset, answers.size() + skipped.count, settings);
   // The official script uses the class names of the file's last record for all.
   for (StoredAnswer& answer : answers) answer.all_classes = answers.back().all_classes;
 
@@ -112,7 +113,7 @@ ordered_json score_longbench(const std::filesystem::path& predictions,
     const std::string reason =
         task ? unsupported_reason(task->metric) : "no LongBench data set has this name";
     if (reason.empty()) {
-      document["datasets"].push_back(score_dataset(file.path, *task, settings));
+      document["datasets"].push_back(score_dataset(file.path, file.dataset, *task, settings));
     } else if (is_single) {
       throw ConfigError(
           format_text("{}: {}{}", file.path.string(), reason, task ? "" : "; name it with --dataset"));
