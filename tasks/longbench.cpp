@@ -77,6 +77,7 @@ class LongBench : public Task {
     metric_options_.edit_similarity = parse_edit_similarity(config.edit_similarity);
     if (config.rouge_recursion_limit >= 0)
       metric_options_.rouge_recursion_limit = config.rouge_recursion_limit;
+    metric_options_.segmenters = std::make_shared<const Segmenters>(data.dictionaries.value);
 
     read_prompt(data.prompts.value);
     prompt_limit_ = config.max_prompt_tokens;
@@ -309,9 +310,6 @@ std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskCon
   const LongBenchTask* task =
       find_longbench_task(std::string_view(name).substr(is_e ? e_prefix.size() : plain_prefix.size()));
   if (!task || (is_e && !task->in_e)) throw ConfigError(format_text("'{}' is no task", name));
-  if (const std::string reason = unsupported_reason(task->metric); !reason.empty()) {
-    throw ConfigError(format_text("{}: {}", name, reason));
-  }
   if (data.longbench.empty()) {
     throw ConfigError(
         format_text("{}: data.longbench is not set: name the folder with LongBench's unpacked data.zip "

@@ -15,6 +15,7 @@ struct DataConfig {
   ConfigPath longbench = {};  ///< folder with <task>.jsonl, or with data/<task>.jsonl
   ConfigPath prompts =
       {};  ///< the official repository's config folder; empty: plain templates of our own, named unofficial
+  ConfigPath dictionaries = {};  ///< folder with jieba/ and unidic_lite/, for Chinese and Japanese metrics
 
   bool operator==(const DataConfig&) const = default;
 
@@ -24,6 +25,9 @@ struct DataConfig {
     visit("prompts", self.prompts,
           "folder with the official dataset2prompt.json and dataset2maxlen.json; none: plain templates of "
           "our own");
+    visit("dictionaries", self.dictionaries,
+          "folder that holds jieba/ and unidic_lite/, for Chinese and Japanese metrics; none: those of the "
+          "program's own set-up");
   }
 };
 

@@ -41,6 +41,10 @@ constexpr std::array all_settings = {
         [](ScoreSettings& s, const std::string& v) { s.metric.rouge_recursion_limit = parse_step_limit(v); }},
     Setting{"buckets", "true, false", "longbench",
             [](ScoreSettings& s, const std::string& v) { s.buckets = parse_bool(v); }},
+    Setting{"dictionaries", "a folder with jieba/ and unidic_lite/", "longbench choubun",
+            [](ScoreSettings& s, const std::string& v) {
+              s.metric.segmenters = std::make_shared<const Segmenters>(v);
+            }},
     Setting{"skip_bad_records", "true, false", "longbench infinitebench choubun",
             [](ScoreSettings& s, const std::string& v) { s.skip_bad_records = parse_bool(v); }},
 };

@@ -7,9 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
-#include "tasks/longbench_tasks.h"
-#include "tasks/metrics/metric_list.h"
 #include "tasks/task_list.h"
+#include "tests/support/dictionaries.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/tasks/codecs.h"
 
@@ -26,22 +25,13 @@ const DataConfig& data() {
       std::filesystem::copy_file(file.path(), folder / file.path().filename().string());
       std::filesystem::copy_file(file.path(), folder / (file.path().stem().string() + "_e.jsonl"));
     }
-    return DataConfig{.longbench = {folder.path()}, .prompts = {}};
+    return DataConfig{.longbench = {folder.path()}, .dictionaries = {testing::dictionaries()}};
   }();
   return config;
 }
 
 bool is_generated(const std::string& name) {
   return name.starts_with("needle/");
-}
-
-std::vector<std::string> supported_tasks() {
-  std::vector<std::string> names;
-  for (const std::string& name : task_names()) {
-    const LongBenchTask* longbench = find_longbench_task(name.substr(name.find('/') + 1));
-    if (is_generated(name) || unsupported_reason(longbench->metric).empty()) names.push_back(name);
-  }
-  return names;
 }
 
 class TaskConformance : public ::testing::TestWithParam<std::string> {
@@ -203,28 +193,23 @@ std::string test_name(const ::testing::TestParamInfo<std::string>& instance) {
 }
 
 std::vector<std::string> generated_tasks() {
-  std::vector<std::string> names = supported_tasks();
+  std::vector<std::string> names = task_names();
   std::erase_if(names, [](const std::string& name) { return !is_generated(name); });
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TaskConformance, ::testing::ValuesIn(supported_tasks()), test_name);
+INSTANTIATE_TEST_SUITE_P(All, TaskConformance, ::testing::ValuesIn(task_names()), test_name);
 INSTANTIATE_TEST_SUITE_P(All, GeneratedTask, ::testing::ValuesIn(generated_tasks()), test_name);
 
-TEST(TasksThatNeedSegmentation, SayThatTheyAreNotInThisVersion) {
-  int refused = 0;
-  for (const std::string& name : task_names()) {
-    if (std::ranges::count(supported_tasks(), name) > 0) continue;
+TEST(TasksInChinese, SayWhichDictionaryTheyLack) {
+  for (const char* name : {"longbench/multifieldqa_zh", "longbench/dureader", "longbench/vcsum"}) {
     try {
-      make_task(name, {}, data());
+      make_task(name, {}, {.longbench = data().longbench});
       ADD_FAILURE() << name;
-    } catch (const ConfigError& error) {
-      EXPECT_NE(std::string(error.what()).find("needs Chinese word segmentation, not in this version"),
-                std::string::npos);
-      ++refused;
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find("data.dictionaries"), std::string::npos) << error.what();
     }
   }
-  EXPECT_EQ(refused, 3);
 }
 
 }  // namespace
