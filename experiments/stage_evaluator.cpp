@@ -187,6 +187,7 @@ std::vector<std::string> StageTasks::notes() const {
           "ones.",
           benchmark));
     }
+    if (!info.dictionary.empty()) add(format_text("{}: words are those of {}.", info.name, info.dictionary));
     if (info.record_splits == "disjoint") {
       add(
           format_text("{}: held-out half of the records (task.record_splits: disjoint); published scores are "

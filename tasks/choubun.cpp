@@ -52,6 +52,7 @@ std::unique_ptr<Task> make_choubun_task(const std::string& name, const TaskConfi
   return make_longbench_format_task(name, *data_set_of(name), config,
                                     {.data = data.choubun,
                                      .prompts = data.choubun_prompts,
+                                     .dictionaries = data.dictionaries,
                                      .file = file,
                                      .predictions = std::string(data_set_of(name)->name),
                                      .data_key = "data.choubun",

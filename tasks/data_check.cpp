@@ -57,14 +57,15 @@ std::vector<Benchmark> benchmarks() {
 }
 
 ordered_json check_file(const OfficialFile& official, const std::string& place,
-                        const std::filesystem::path& path) {
+                        const std::filesystem::path& path, const std::filesystem::path& dictionaries) {
   ordered_json entry{{"file", place},    {"task", official.task},
                      {"records", 0},     {"official_records", official.records},
                      {"bad_records", 0}, {"bad", ordered_json::array()},
                      {"error", nullptr}};
   try {
     const TaskConfig config{.record_splits = "test", .skip_bad_records = true};
-    const DataConfig data{.longbench = {path}, .infinitebench = {path}, .choubun = {path}};
+    const DataConfig data{
+        .longbench = {path}, .infinitebench = {path}, .choubun = {path}, .dictionaries = {dictionaries}};
     const auto task = make_task(official.task, config, data);
     const RecordIndex& records = dynamic_cast<const RecordTask&>(*task).records();
     entry["records"] = records.count();
@@ -78,7 +79,7 @@ ordered_json check_file(const OfficialFile& official, const std::string& place,
 
 }  // namespace
 
-ordered_json check_data(const std::filesystem::path& path) {
+ordered_json check_data(const std::filesystem::path& path, const std::filesystem::path& dictionaries) {
   const auto folder = BenchmarkFolder::open(path);
   ordered_json document{{"path", path.string()}, {"benchmarks", ordered_json::array()}};
   for (const Benchmark& benchmark : benchmarks()) {
@@ -91,7 +92,7 @@ ordered_json check_data(const std::filesystem::path& path) {
       if (place.empty()) {
         entry["missing"].push_back(official.file);
       } else {
-        entry["files"].push_back(check_file(official, folder->name_of(place), path));
+        entry["files"].push_back(check_file(official, folder->name_of(place), path, dictionaries));
       }
     }
     if (!entry["files"].empty()) document["benchmarks"].push_back(std::move(entry));

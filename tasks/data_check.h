@@ -14,7 +14,9 @@ namespace namm::tasks {
 ///
 /// `bad` names the first bad records with file:line, `error` is why a file cannot be used at all, else null;
 /// `missing` are the official files that are not there. A benchmark of which nothing is there has no entry.
-/// Throws DataError when the path cannot be read or holds no file of any benchmark.
-nlohmann::ordered_json check_data(const std::filesystem::path& path);
+/// `dictionaries`: as in DataConfig. Throws DataError when the path cannot be read or holds no file of any
+/// benchmark.
+nlohmann::ordered_json check_data(const std::filesystem::path& path,
+                                  const std::filesystem::path& dictionaries);
 
 }  // namespace namm::tasks

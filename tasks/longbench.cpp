@@ -42,6 +42,7 @@ std::unique_ptr<Task> make_longbench_task(const std::string& name, const TaskCon
       name, *data_set_of(name), config,
       {.data = data.longbench,
        .prompts = data.prompts,
+       .dictionaries = data.dictionaries,
        .file = file,
        .predictions = name.starts_with(e_prefix) ? "" : std::string(data_set_of(name)->name),
        .data_key = "data.longbench",

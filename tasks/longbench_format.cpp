@@ -60,6 +60,8 @@ class LongBenchFormat : public RecordTask {
     metric_options_.edit_similarity = parse_edit_similarity(config.edit_similarity);
     if (config.rouge_recursion_limit >= 0)
       metric_options_.rouge_recursion_limit = config.rouge_recursion_limit;
+    metric_options_.segmenters = std::make_shared<const Segmenters>(files.dictionaries.value);
+    info_.dictionary = metric_dictionary(data_set.metric, metric_options_);
     read_prompt(files.prompts.value);
     open_records(BenchmarkFolder::open(files.data.value), files.file, "_id", files.origin);
   }
@@ -160,9 +162,6 @@ std::optional<double> LongBenchFormat::score(const std::string& prediction, cons
 std::unique_ptr<Task> make_longbench_format_task(const std::string& name, const LongBenchTask& data_set,
                                                  const TaskConfig& config, const LongBenchFormatFiles& files,
                                                  std::string_view truncation, int64_t max_positions) {
-  if (const std::string reason = unsupported_reason(data_set.metric); !reason.empty()) {
-    throw ConfigError(format_text("{}: {}", name, reason));
-  }
   if (files.data.empty())
     throw ConfigError(format_text("{}: {} is not set: {}", name, files.data_key, files.origin));
   return std::make_unique<LongBenchFormat>(

@@ -14,10 +14,11 @@ namespace namm::tasks {
 struct LongBenchFormatFiles {
   ConfigPath data = {};     ///< folder or zip archive
   ConfigPath prompts = {};  ///< folder with dataset2prompt.json and dataset2maxlen.json; empty: plain prompts
-  std::string file;         ///< "trec.jsonl"
-  std::string predictions;  ///< TaskInfo::predictions
-  std::string data_key;     ///< setting that names `data`, for messages
-  std::string origin;       ///< where the data come from, for messages
+  ConfigPath dictionaries = {};  ///< DataConfig::dictionaries
+  std::string file;              ///< "trec.jsonl"
+  std::string predictions;       ///< TaskInfo::predictions
+  std::string data_key;          ///< setting that names `data`, for messages
+  std::string origin;            ///< where the data come from, for messages
 };
 
 /// A data set in LongBench's format (input, context, answers, length, all_classes, _id; benchmarks 2.1): its

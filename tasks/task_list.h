@@ -20,6 +20,7 @@ struct DataConfig {
   ConfigPath prompts = {};                ///< LongBench's folder `config`
   ConfigPath infinitebench_prompts = {};  ///< InfiniteBench's folder `src`
   ConfigPath choubun_prompts = {};        ///< ChouBun's folder `config`
+  ConfigPath dictionaries = {};  ///< folder with jieba/ and unidic_lite/, for Chinese and Japanese metrics
 
   bool operator==(const DataConfig&) const = default;
 
@@ -37,6 +38,9 @@ struct DataConfig {
     visit("choubun_prompts", self.choubun_prompts,
           "folder with ChouBun's official dataset2prompt.json and dataset2maxlen.json; none: plain templates "
           "of our own");
+    visit("dictionaries", self.dictionaries,
+          "folder that holds jieba/ and unidic_lite/, for Chinese and Japanese metrics; none: those of the "
+          "program's own set-up");
   }
 };
 

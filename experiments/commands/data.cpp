@@ -18,6 +18,7 @@ using nlohmann::ordered_json;
 struct Options {
   CommonOptions common;
   std::string path;
+  std::string dictionaries;
   bool json = false;
 };
 
@@ -40,7 +41,7 @@ void print_file(const ordered_json& file) {
 
 void check(const Options& options) {
   options.common.apply();
-  const ordered_json document = tasks::check_data(options.path);
+  const ordered_json document = tasks::check_data(options.path, options.dictionaries);
   int64_t bad = 0, unusable = 0;
   for (const auto& benchmark : document["benchmarks"]) {
     for (const auto& file : benchmark["files"]) {

@@ -17,7 +17,7 @@ struct ScoreSettings {
   bool buckets =
       false;  ///< LongBench-E: dataset scores by the records' `length` (below 4,000, 8,000, the rest)
   bool skip_bad_records = false;  ///< leave refused records out, counted and listed
-  std::filesystem::path data;  ///< folder of <data set>.jsonl: predictions must be as many; empty: any number
+  std::filesystem::path data = {};  ///< folder of <data set>.jsonl: predictions must be as many; empty: any number
   int jobs = 1;                ///< threads; the results do not depend on it
 };
 

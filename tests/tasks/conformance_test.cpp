@@ -8,6 +8,7 @@
 
 #include "core/errors.h"
 #include "tasks/task_list.h"
+#include "tests/support/dictionaries.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/tasks/benchmark_records.h"
 #include "tests/tasks/codecs.h"
@@ -26,8 +27,10 @@ const DataConfig& data() {
       std::filesystem::copy_file(file.path(), folder / (file.path().stem().string() + "_e.jsonl"));
     }
     testing::write_benchmark_records(folder.path(), 4);
-    return DataConfig{
-        .longbench = {folder.path()}, .infinitebench = {folder.path()}, .choubun = {folder.path()}};
+    return DataConfig{.longbench = {folder.path()},
+                      .infinitebench = {folder.path()},
+                      .choubun = {folder.path()},
+                      .dictionaries = {testing::dictionaries()}};
   }();
   return config;
 }
@@ -153,7 +156,8 @@ TEST_P(GeneratedTask, AnswersStandInTheContext) {
 TEST_P(TaskConformance, PerfectAnswerScoresOne) {
   for (const Sample& sample : samples(*task_, Split::test)) {
     for (const Question& question : sample.questions) {
-      if (GetParam() == "infinitebench/code_debug") {  // neither letter nor name alone is an answer to its scorer
+      if (GetParam() ==
+          "infinitebench/code_debug") {  // neither letter nor name alone is an answer to its scorer
         EXPECT_EQ(task_->score(question.answers[0] + ". " + question.answers[1], question), 1.0);
         continue;
       }
@@ -206,6 +210,17 @@ std::vector<std::string> generated_tasks() {
 
 INSTANTIATE_TEST_SUITE_P(All, TaskConformance, ::testing::ValuesIn(task_names()), test_name);
 INSTANTIATE_TEST_SUITE_P(All, GeneratedTask, ::testing::ValuesIn(generated_tasks()), test_name);
+
+TEST(TasksInChinese, SayWhichDictionaryTheyLack) {
+  for (const char* name : {"longbench/multifieldqa_zh", "longbench/dureader", "longbench/vcsum"}) {
+    try {
+      make_task(name, {}, {.longbench = data().longbench});
+      ADD_FAILURE() << name;
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find("data.dictionaries"), std::string::npos) << error.what();
+    }
+  }
+}
 
 }  // namespace
 }  // namespace namm::tasks

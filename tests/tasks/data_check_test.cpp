@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
+#include "tests/support/dictionaries.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/tasks/benchmark_records.h"
 
@@ -22,7 +23,7 @@ TEST(DataCheck, CountsRecordsOfEveryBenchmark) {
   std::ofstream(folder / "passkey.jsonl", std::ios::app) << "{\n{\"id\": 9}\n";
   std::ofstream(folder / "wiki_qa.jsonl") << "\n";
 
-  const auto document = check_data(folder.path());
+  const auto document = check_data(folder.path(), testing::dictionaries());
   ASSERT_EQ(document["benchmarks"].size(), 3u);
   const auto& longbench = document["benchmarks"][0];
   EXPECT_EQ(longbench["benchmark"], "longbench");
@@ -47,13 +48,13 @@ TEST(DataCheck, CountsRecordsOfEveryBenchmark) {
 TEST(DataCheck, SaysWhereTheFilesComeFrom) {
   const testing::TemporaryDirectory folder;
   try {
-    check_data(folder.path());
+    check_data(folder.path(), testing::dictionaries());
     ADD_FAILURE();
   } catch (const DataError& error) {
     for (const char* text : {"THUDM/LongBench", "InfiniteBench", "ChouBun"})
       EXPECT_THAT(error.what(), HasSubstr(text));
   }
-  EXPECT_THROW(check_data(folder / "none"), DataError);
+  EXPECT_THROW(check_data(folder / "none", {}), DataError);
 }
 
 }  // namespace
