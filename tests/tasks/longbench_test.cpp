@@ -318,7 +318,7 @@ TEST_F(LongBenchFiles, OfficialPromptsHaveTheRecordedHashes) {
                         .dictionaries = {testing::dictionaries()}};
   int compared = 0;
   for (const auto& [name, entries] : expected.items()) {
-    const auto task = make_task("longbench/" + name, {}, data);
+    const auto task = make_task("longbench/" + name, all_test, data);
     for (int64_t i = 0; i < *task->count(Split::test); ++i) {
       const Sample sample = task->sample(Split::test, i, codec_);
       for (const json& entry : entries) {
