@@ -11,6 +11,10 @@ from typing import Any
 
 from models.export.errors import ExportError
 
+# What a contract may say (models/contract.cpp).
+LARGEST = 2**31
+MOST_LAYERS_OR_HEADS = 2**12
+
 
 class Fields:
     """A dictionary of settings from `where`."""
@@ -21,10 +25,12 @@ class Fields:
     def has(self, name: str) -> bool:
         return self.values.get(name) is not None
 
-    def integer(self, name: str, default: int | None = None, least: int = 1) -> int:
+    def integer(self, name: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
         value = self._value(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ExportError(f"{self.where}: {name} = {value!r}: expected a whole number of at least {least}")
+        if value > most:
+            raise ExportError(f"{self.where}: {name} = {value!r:.60}: {most} is the most that is supported")
         return value
 
     def number(self, name: str, default: float | None = None) -> float:

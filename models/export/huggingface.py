@@ -13,7 +13,7 @@ from models.export.checkpoint import ChatTemplate, Checkpoint
 from models.export.config_fields import refuse_unknown
 from models.export.errors import ExportError
 from models.export.families import family_of
-from models.export.fields import Fields, id_list, read_object, reading
+from models.export.fields import MOST_LAYERS_OR_HEADS, Fields, id_list, read_object, reading
 from models.export.llama import LlamaSettings
 from models.export.rank_file import from_rank_file, is_rank_file
 from models.export.rope import rope_of_config
@@ -49,6 +49,10 @@ class HuggingFaceFolder(Checkpoint):
                 return file.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise ExportError(f"{path}: tensor {name} cannot be read ({error}); is the file complete?") from None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        with safe_open(self._files[name], framework="pt") as file:
+            return tuple(file.get_slice(name).get_shape())
 
     def _tensor_files(self) -> dict[str, Path]:
         """Tensor name -> file that holds it, by the files' own headers."""
@@ -130,7 +134,8 @@ def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
     fields.refuse("hidden_act", ("silu", "swish"), "silu is")
     fields.refuse("quantization_config", (), "export the model that was quantised, or a GGUF file")
     refuse_unknown(fields)
-    heads, hidden, layers = (fields.integer(name) for name in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
+    layers, heads = (fields.integer(name, most=MOST_LAYERS_OR_HEADS) for name in ("num_hidden_layers", "num_attention_heads"))
+    hidden = fields.integer("hidden_size")
     head_dim = fields.integer("head_dim", max(1, hidden // heads))
     max_positions = fields.integer("max_position_embeddings", 2048)
     rope = rope_of_config(config, max_positions, where)
@@ -141,7 +146,7 @@ def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
         intermediate=fields.integer("intermediate_size"),
         layers=layers,
         heads=heads,
-        kv_heads=fields.integer("num_key_value_heads", heads),
+        kv_heads=fields.integer("num_key_value_heads", heads, most=MOST_LAYERS_OR_HEADS),
         head_dim=head_dim,
         norm_eps=fields.number("rms_norm_eps", 1e-6),
         max_positions=max_positions,

@@ -197,6 +197,18 @@ def checked_divisors(rope: Rope, rotary_dim: int, where: str) -> Rope:
     return rope
 
 
+def checked_frequencies(rope: Rope, rotary_dim: int, where: str) -> Rope:
+    """`rope`, or an ExportError where its numbers, each possible by itself, give no frequencies together."""
+    said = f"{where}: RoPE rule {rope.rule}: {rope.numbers}, theta {rope.theta}"
+    try:
+        values = [*rope.inverse_frequencies(rotary_dim).tolist(), rope.attention_factor()]
+    except (ArithmeticError, ValueError) as error:
+        raise ExportError(f"{said} give no frequencies ({error})") from None
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise ExportError(f"{said} give frequencies or a factor that are not positive numbers")
+    return rope
+
+
 # Name of the rule in a Hugging Face config -> ours, and its numbers.
 ORIGINAL = {"original_max_position_embeddings": "original"}
 YARN = ("beta_fast", "beta_slow", "mscale", "mscale_all_dim")
