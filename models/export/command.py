@@ -23,7 +23,7 @@ from models.export.errors import ExportError
 from models.export.fields import id_list
 from models.export.llama import Llama, LlamaSettings, places
 from models.export.operator import register_attend
-from models.export.rope import checked_divisors, checked_frequencies, parse_rope
+from models.export.rope import checked_divisors, checked_frequencies
 from models.export.step_eager import StepEagerLlama
 from models.export.tokenizer import Tokenizer
 
@@ -66,10 +66,8 @@ class Prepared:
 
 def prepare(options: argparse.Namespace) -> Prepared:
     """All checks that need no weight: behind them the sizes of the model are those of the tensors that are there."""
-    checkpoint = open_checkpoint(options.source, with_tokenizer=not options.no_tokenizer)
+    checkpoint = open_checkpoint(options.source, with_tokenizer=not options.no_tokenizer, rope=options.rope)
     settings = checkpoint.settings
-    if options.rope is not None:
-        settings = replace(settings, rope=parse_rope(options.rope, settings.rope.theta))
     if options.max_positions is not None:
         if options.max_positions < 1:
             raise ExportError(f"--max-positions {options.max_positions}: expected a whole number of at least 1")
@@ -121,19 +119,20 @@ def plain_warnings():
         yield
 
 
-def open_checkpoint(source: Path, with_tokenizer: bool) -> Checkpoint:
+def open_checkpoint(source: Path, with_tokenizer: bool, rope: str | None = None) -> Checkpoint:
+    """`rope`: a rule as --rope has it, in place of the checkpoint's own."""
     # Imported late: --help and most errors need neither safetensors nor gguf.
     if source.is_dir():
         from models.export.huggingface import HuggingFaceFolder
 
-        return HuggingFaceFolder(source, with_tokenizer)
+        return HuggingFaceFolder(source, with_tokenizer, rope)
     if not source.exists():
         raise ExportError(f"{source}: no such file or folder")
     if source.suffix != ".gguf":
         raise ExportError(f"{source}: neither a Hugging Face folder nor a .gguf file")
     from models.export.gguf_reader import GgufFile
 
-    return GgufFile(source, with_tokenizer)
+    return GgufFile(source, with_tokenizer, rope)
 
 
 def check_sizes(settings: LlamaSettings, where: Path) -> None:

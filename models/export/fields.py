@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ from models.export.errors import ExportError
 # What a contract may say (models/contract.cpp).
 LARGEST = 2**31
 MOST_LAYERS_OR_HEADS = 2**12
+
+
+def unknown_fields(values: dict[str, Any], known: Collection[str]) -> str:
+    """The fields that are not `known`, each with its value and the known name next to it, for an error; null says nothing."""
+    said = []
+    for name, value in values.items():
+        if name in known or value is None:
+            continue
+        near = difflib.get_close_matches(name, known, 1, 0.85)
+        text = repr(value)
+        said.append(f"{name} = {text if len(text) <= 60 else text[:57] + '...'}{f' ({near[0]}?)' if near else ''}")
+    return ", ".join(said)
 
 
 class Fields:

@@ -15,7 +15,7 @@ from models.export.errors import ExportError
 from models.export.families import family_of_gguf
 from models.export.fields import MOST_LAYERS_OR_HEADS, Fields, id_list, reading
 from models.export.llama import LlamaSettings
-from models.export.rope import Rope, checked
+from models.export.rope import Rope, checked, parse_rope
 from models.export.sentence_piece import from_gguf as sentence_piece_from_gguf
 from models.export.tokenizer import Tokenizer, from_gguf
 
@@ -51,7 +51,7 @@ class _Reader(gguf.GGUFReader):
 
 
 class GgufFile(Checkpoint):
-    def __init__(self, path: Path, with_tokenizer: bool):
+    def __init__(self, path: Path, with_tokenizer: bool, rope: str | None = None):
         self.path = path
         try:
             self._reader = _Reader(path)
@@ -64,7 +64,7 @@ class GgufFile(Checkpoint):
             self._architecture = self._value("general.architecture")
             self._family = family_of_gguf(self._architecture, str(path))
             self._tensors = {self._name(tensor.name): tensor for tensor in self._reader.tensors}
-            self.settings = self._read_settings()
+            self.settings = self._read_settings(rope)
             self.source = f"GGUF file {path.name} ({self._value('general.name', 'unnamed')})"
             self.tokenizer = self._read_tokenizer() if with_tokenizer else None
             self.stop_ids = self._read_stop_ids()
@@ -113,7 +113,7 @@ class GgufFile(Checkpoint):
         except Exception as error:
             raise ExportError(f"{self.path}: the field {name} cannot be read ({error})") from None
 
-    def _read_settings(self) -> LlamaSettings:
+    def _read_settings(self, rope: str | None) -> LlamaSettings:
         names = [
             "block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
             "attention.head_count_kv", "attention.key_length", "attention.layer_norm_rms_epsilon", "attention.sliding_window",
@@ -141,7 +141,7 @@ class GgufFile(Checkpoint):
             norm_eps=fields.number(keys["attention.layer_norm_rms_epsilon"]),
             max_positions=max_positions,
             tied="lm_head.weight" not in self._tensors,
-            rope=self._read_rope(fields, keys, max_positions).for_length(max_positions),
+            rope=self._read_rope(fields, keys, max_positions, rope).for_length(max_positions),
             rotary_dim=fields.integer(keys["rope.dimension_count"], head_dim),
             windows=(window,) * layers,
             qkv_bias=self._family.qkv_bias,
@@ -161,11 +161,13 @@ class GgufFile(Checkpoint):
             return ()
         return tuple(float(value) for value in self._expanded(tensor).flatten())
 
-    def _read_rope(self, fields: Fields, keys: dict[str, str], max_positions: int) -> Rope:
+    def _read_rope(self, fields: Fields, keys: dict[str, str], max_positions: int, chosen: str | None) -> Rope:
         def number(name: str, default: float | None = None) -> float:
             return fields.number(keys[name], default)
 
         where, theta = str(self.path), number("rope.freq_base", 10000.0)
+        if chosen is not None:
+            return parse_rope(chosen, theta)
         kind = self._value(keys["rope.scaling.type"], "none")
         attention = {"attention": number("rope.scaling.attn_factor")} if fields.has(keys["rope.scaling.attn_factor"]) else {}
         short, long = self._divisors("rope_factors_short"), self._divisors("rope_factors_long")
