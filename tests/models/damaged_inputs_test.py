@@ -84,6 +84,12 @@ class TextTest(TemporaryFolderTest):
         folder = write_folder(self.folder / "model", SMALL, random_tensors(SMALL), tokenizer=half)
         self.assertIn("cannot be written", self.refused(folder))
 
+    def test_added_tokens_that_the_program_would_refuse(self) -> None:
+        for number, token in enumerate(({"content": 3}, {"content": ""}, {"content": "x", "id": True})):
+            broken = self.tokenizer({"id": 256, "special": True} | token)
+            folder = write_folder(self.folder / f"added{number}", SMALL, random_tensors(SMALL), tokenizer=broken)
+            self.assertIn("added token", self.refused(folder))
+
     def test_a_prefix_outside_the_vocabulary(self) -> None:
         texts = {"bos_token": "<s>", "add_bos_token": True}
         far = self.tokenizer({"id": 1030, "content": "<s>", "special": True})

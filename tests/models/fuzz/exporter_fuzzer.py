@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 import random
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import atheris
@@ -19,6 +17,7 @@ with atheris.instrument_imports(include=["models.export"]):
     import models.export.huggingface
 
 from tests.models.fuzz.exporter_input import FILES, ExporterInput
+from tests.models.support import ROOT
 
 NUMBERS = (0, -1, 3, 2**31, 10**400, -1.5, 1e300)
 OTHERS = (None, True, *NUMBERS, "", "x", "▁", "\ud800", "<0x41>", [], [[None]], [1, 2, 3], {}, {"id": {}})
@@ -64,11 +63,12 @@ def main() -> None:
     if kind not in FILES:
         sys.exit(f"usage: exporter_fuzzer.py {'|'.join(FILES)} [libFuzzer's options] [CORPUS]")
     atheris.instrument_func(gguf.gguf_reader.GGUFReader._get_field_parts)
-    with tempfile.TemporaryDirectory() as folder:
-        target = ExporterInput(kind, Path(folder))
-        mutator = {"custom_mutator": mutate} if kind in ("tokenizer", "config") else {}
-        atheris.Setup(sys.argv, target.imports, **mutator)
-        atheris.Fuzz()
+    folder = ROOT / "build" / "fuzz" / "input" / kind  # Fuzz does not return, nothing of Python's would be cleaned up
+    folder.mkdir(parents=True, exist_ok=True)
+    target = ExporterInput(kind, folder)
+    mutator = {"custom_mutator": mutate} if kind in ("tokenizer", "config") else {}
+    atheris.Setup(sys.argv, target.imports, **mutator)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
