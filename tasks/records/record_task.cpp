@@ -85,7 +85,7 @@ Sample RecordTask::sample(Split split, int64_t id, const TokenCodec& codec) cons
   const bool ends_in_space = ends_in_space_or_nothing(sample.context);
   question.target = (ends_in_space ? "" : " ") + question.answers.front();
   question.target_ids =
-      ends_in_space ? codec.encode(question.target) : encode_continuation(codec, question.target);
+      ends_in_space ? codec.encode_continued(question.target) : encode_continuation(codec, question.target);
   sample.questions.push_back(std::move(question));
   return sample;
 }

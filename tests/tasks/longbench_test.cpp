@@ -99,6 +99,9 @@ TEST_F(LongBenchFiles, OfficialPromptsComeFromTheUsersFolder) {
   const Sample sample = task->sample(Split::test, 0, codec_);
   EXPECT_EQ(sample.context, "Read.\nNumber 0 lies in Oslo. {!} Where? ");
   EXPECT_EQ(sample.questions[0].target, "Oslo");  // the prompt ends in a blank
+  const testing::BlankCodec blanks;
+  const std::vector<int64_t> target = task->sample(Split::test, 0, blanks).questions[0].target_ids;
+  EXPECT_EQ(blanks.decode(target, true), "Oslo") << "no second blank where an answer goes on";
   EXPECT_EQ(sample.questions[0].generation_tokens, 77);
   EXPECT_EQ(prompt_sha256(sample, sample.questions[0]), sha256_hex(sample.context));
 }
