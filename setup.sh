@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 program_packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-venv
-  libyaml-cpp-dev libspdlog-dev libhdf5-dev libcli11-dev nlohmann-json3-dev libopenblas-dev libhwy-dev gfortran libpcre2-dev libicu-dev zlib1g-dev)
+  libyaml-cpp-dev libspdlog-dev libhdf5-dev libcli11-dev nlohmann-json3-dev libopenblas-dev libhwy-dev gfortran libpcre2-dev libicu-dev
+  libmecab-dev libzip-dev zlib1g-dev)
 test_packages=(libgtest-dev libgmock-dev util-linux)
 
 usage() { sed -n 2,5p "$0" | cut -c3-; }
@@ -36,7 +37,9 @@ refuse_other_systems() {
   cat >&2 <<EOF
 setup.sh installs packages of Debian 12; this is '${id:-unknown} ${version}'. Nothing was changed. What namm needs:
   C++20 compiler (GCC 12 or later), CMake 3.25, Ninja, Python 3.10 to 3.13
-  libraries with headers: yaml-cpp, spdlog, HDF5 (C), CLI11, nlohmann-json, OpenBLAS (static), Highway, PCRE2, ICU; for the tests GoogleTest
+  libraries with headers: yaml-cpp, spdlog, HDF5 (C), CLI11, nlohmann-json, OpenBLAS (static), Highway, PCRE2, ICU, libzip,
+    MeCab; for the tests GoogleTest
+  dictionaries of Chinese and Japanese words: the Python packages of configs/requirements/dictionaries.txt in .venv
   LibTorch 2.11: the Python wheel torch==2.11.0 in .venv, or an unpacked LibTorch archive
 On Debian 12 these are: ${program_packages[*]} ${test_packages[*]}
 Then: cmake --preset program [-DNAMM_TORCH_DIR=DIR of torch or LibTorch] && cmake --build --preset program
@@ -69,8 +72,8 @@ install_debian_packages() {
 }
 
 install_python_packages() {
-  local lists=(configs/requirements/program.txt configs/requirements/export.txt) start=$SECONDS list
-  [ $tests = yes ] && lists+=(configs/requirements/tests.txt configs/requirements/metrics.txt)
+  local lists=(configs/requirements/{program,export,dictionaries}.txt) start=$SECONDS list
+  [ $tests = yes ] && lists+=(configs/requirements/{tests,parquet,metrics}.txt)
   if [ ! -x .venv/bin/python ]; then
     say "Python environment: making .venv"
     /usr/bin/python3 -m venv .venv
@@ -82,7 +85,12 @@ install_python_packages() {
       say "Python packages of $list: all there"
       continue
     fi
-    say "Python packages of $list (LibTorch is in the wheel torch, about 4.6 GB with what it needs)"
+    local size=''
+    case $list in
+      */program.txt) size=' (LibTorch is in the wheel torch, about 4.6 GB with what it needs)' ;;
+      */dictionaries.txt) size=' (about 280 MB)' ;;
+    esac
+    say "Python packages of $list$size"
     .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -r "$list"
     touch "$stamp"
   done

@@ -15,6 +15,10 @@ class TokenCodec {
   /// Ids of `text`, any bytes; no special tokens are added.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
 
+  /// Ids of `text` that goes on behind other ids: what a tokenizer puts where a text begins (SentencePiece a
+  /// blank) is left out.
+  virtual std::vector<int64_t> encode_continued(std::string_view text) const { return encode(text); }
+
   /// Text of `ids`; ids of special tokens give nothing when `skip_special`. Throws DataError on an id out of
   /// range.
   virtual std::string decode(const std::vector<int64_t>& ids, bool skip_special = true) const = 0;

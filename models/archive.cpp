@@ -9,7 +9,6 @@
 #include <torch/version.h>
 
 #include "core/errors.h"
-#include "core/sha256.h"
 #include "memory/attend.h"
 #include "memory/policies/full.h"
 #include "memory/session.h"
@@ -61,6 +60,7 @@ struct Archive::State {
   std::unique_ptr<Tokenizer> codec;
   torch::jit::Module module;
   std::optional<torch::jit::Method> embed, step, logits;
+  std::shared_ptr<const PackageFile> file;
   std::once_flag hashed;
   std::string sha256;
 
@@ -104,9 +104,10 @@ Archive::~Archive() = default;
 
 std::shared_ptr<const Archive> Archive::load(const std::filesystem::path& path, at::Device device) {
   const std::string where = path.string();
-  const PackageFile file(path);
   std::shared_ptr<Archive> archive(new Archive);
   State& state = *archive->state_;
+  state.file = std::make_shared<const PackageFile>(path);
+  const PackageFile& file = *state.file;
   state.contract = contract_of(file, where);
   file.verify();
   state.path = path;
@@ -159,7 +160,7 @@ bool Archive::has_codec() const {
 }
 
 const std::string& Archive::sha256() const {
-  std::call_once(state_->hashed, [this] { state_->sha256 = sha256_file(state_->path); });
+  std::call_once(state_->hashed, [this] { state_->sha256 = state_->file->sha256(); });
   return state_->sha256;
 }
 

@@ -32,7 +32,7 @@ class Archive {
   const std::filesystem::path& path() const;
   at::Device device() const;
   at::ScalarType dtype() const;
-  /// Of the file, 64 hexadecimal letters; read when first asked for.
+  /// Of the file that was loaded, 64 hexadecimal letters; read when first asked for.
   const std::string& sha256() const;
 
   /// float32 [head_dim / 2] on the processor: the angle of pair (i, i + head_dim / 2) of queries and keys at

@@ -14,7 +14,9 @@
 #include <ATen/EmptyTensor.h>
 #include <c10/core/CPUAllocator.h>
 #include <torch/csrc/jit/serialization/import.h>
+#include <torch/csrc/jit/serialization/pickler.h>
 #include <torch/csrc/jit/serialization/storage_context.h>
+#include <torch/csrc/jit/serialization/unpickler.h>
 
 namespace namm::models {
 namespace {
@@ -25,6 +27,7 @@ using torch::jit::DeserializationStorageContext;
 
 constexpr uint64_t kAlignment = 64;  // of weights as PyTorch writes them
 constexpr const char* kModule = "namm";
+constexpr std::string_view kConstants = "constants/";  // tensors that stand in the code
 
 class MemoryAdapter : public caffe2::serialize::ReadAdapterInterface {
  public:
@@ -61,8 +64,8 @@ c10::Storage storage_of(const PackageFile& file, const PackageFile::Entry& entry
 
 // LibTorch takes the sizes that the file names for it. Throws c10::Error where a tensor would reach beyond
 // its weights.
-void check_sizes(const torch::jit::Module& module) {
-  c10::IValue(module._ivalue()).visit([](const c10::IValue& value) {
+void check_sizes(const c10::IValue& weights) {
+  weights.visit([](const c10::IValue& value) {
     if (!value.isTensor() || !value.toTensor().has_storage()) return false;
     const at::Tensor& tensor = value.toTensor();
     TORCH_CHECK(tensor.storage_offset() >= 0, "weights that begin at ", tensor.storage_offset());
@@ -72,6 +75,46 @@ void check_sizes(const torch::jit::Module& module) {
     TORCH_CHECK(needed <= held, "weights of ", held, " bytes for a tensor of ", tensor.sizes());
     return false;
   });
+}
+
+// constants.pkl of `file`, whose tensors are renumbered behind the weights: an archive numbers both from 0, a
+// package has one numbering. `weights` gets their storages.
+std::string renumbered_constants(const PackageFile& file, const std::string& pickle,
+                                 DeserializationStorageContext& weights) {
+  const auto own = std::make_shared<DeserializationStorageContext>();
+  for (const PackageFile::Entry& entry : file.entries()) {
+    const std::string name(file.name(entry));
+    if (name.starts_with(kConstants))
+      own->addStorage(name.substr(kConstants.size()), storage_of(file, entry));
+  }
+  std::size_t place = 0;
+  torch::jit::Unpickler unpickler(
+      [&](char* target, size_t count) {
+        count = std::min(count, pickle.size() - place);
+        std::memcpy(target, pickle.data() + place, count);
+        place += count;
+        return count;
+      },
+      /*type_resolver=*/nullptr, /*obj_loader=*/nullptr,
+      [](const std::string& name) -> at::DataPtr { TORCH_CHECK(false, "constants/", name, " is missing"); },
+      at::kCPU, /*use_storage_device=*/false, torch::jit::Unpickler::defaultTypeParser, own);
+  const c10::IValue constants = unpickler.parse_ivalue();
+  check_sizes(constants);
+
+  std::string renumbered;
+  int64_t number = 0;
+  torch::jit::Pickler pickler([&](const char* bytes, size_t count) { renumbered.append(bytes, count); },
+                              /*tensor_table=*/nullptr,
+                              /*type_renamer=*/nullptr, /*memoized_class_types=*/nullptr,
+                              [&](const at::Tensor& tensor) {
+                                std::string name = "constant" + std::to_string(number++);
+                                weights.addStorage(name, tensor.storage());
+                                return name;
+                              });
+  pickler.protocol();
+  pickler.pushIValue(constants);
+  pickler.stop();
+  return renumbered;
 }
 
 }  // namespace
@@ -90,9 +133,6 @@ torch::jit::Module load_module(const PackageFile& file, at::Device device) {
       /*compute_crc32=*/false);
   for (const PackageFile::Entry& entry : file.entries()) {
     const std::string name(file.name(entry));
-    // Numbered apart from the weights, while a package has one numbering.
-    if (name.starts_with("constants/"))
-      return torch::jit::load(file.path().string(), device, /*load_debug_files=*/false);
     if (name.starts_with("data/")) {
       weights->addStorage(name.substr(std::strlen("data/")), storage_of(file, entry));
       continue;
@@ -103,7 +143,8 @@ torch::jit::Module load_module(const PackageFile& file, at::Device device) {
       there = std::string(".data/ts_code/") + kModule + "/" + name;
     if (name == "version") there = ".data/version";
     if (there.empty()) continue;
-    const std::string content = file.content(entry);
+    std::string content = file.content(entry);
+    if (name == "constants.pkl") content = renumbered_constants(file, content, *weights);
     writer.writeRecord(there, content.data(), content.size());
   }
   writer.writeEndOfFile();
@@ -112,7 +153,7 @@ torch::jit::Module load_module(const PackageFile& file, at::Device device) {
   torch::jit::Module module =
       torch::jit::import_ir_module(std::make_shared<torch::jit::CompilationUnit>(), std::move(reader),
                                    std::move(weights), device, kModule);
-  check_sizes(module);
+  check_sizes(module._ivalue());
   return module;
 }
 

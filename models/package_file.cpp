@@ -12,6 +12,7 @@
 
 #include "core/crc32.h"
 #include "core/errors.h"
+#include "core/sha256.h"
 
 namespace namm::models {
 namespace {
@@ -26,6 +27,14 @@ constexpr uint64_t kIn64 = 0xffffffff, kIn64Short = 0xffff;
 // UTF-8.
 constexpr uint64_t kAllowedFlags = 1u << 3 | 1u << 11;
 
+// At least a byte of an open file; null where that fails. What is written there stays in this process.
+std::shared_ptr<const char> mapped_file(int descriptor, uint64_t size, int protection) {
+  void* const mapped = ::mmap(nullptr, size, protection, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  return {static_cast<const char*>(mapped),
+          [size](const char* data) { ::munmap(const_cast<char*>(data), size); }};
+}
+
 }  // namespace
 
 PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
@@ -35,19 +44,16 @@ PackageFile::PackageFile(const std::filesystem::path& path) : path_(path) {
     throw DataError(path.string() + ": the model archive cannot be opened: " + std::strerror(errno));
   struct stat status {};
   const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  void* mapped = MAP_FAILED;
   if (regular && status.st_size > 0) {
     size_ = static_cast<uint64_t>(status.st_size);
-    // Writable, never in the file: a page that a model writes to becomes this process's own.
-    mapped = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
+    data_ = mapped_file(descriptor, size_, PROT_READ | PROT_WRITE);
+    unchanged_ = mapped_file(descriptor, size_, PROT_READ);
   }
   ::close(descriptor);
   if (!regular) throw DataError(path.string() + ": not a file; a model archive (.pt) is expected");
   if (size_ == 0) throw DataError(path.string() + ": the file is empty; export the model again");
-  if (mapped == MAP_FAILED)
+  if (!data_ || !unchanged_)
     throw DataError(path.string() + ": the model archive cannot be read: " + std::strerror(errno));
-  data_ = {static_cast<const char*>(mapped),
-           [size = size_](const char* data) { ::munmap(const_cast<char*>(data), size); }};
   read_directory();
 }
 
@@ -190,6 +196,18 @@ std::optional<std::string> PackageFile::read(std::string_view wanted) const {
     if (name(entry) == wanted) return content(entry);
   }
   return std::nullopt;
+}
+
+std::string PackageFile::sha256() const {
+  constexpr uint64_t kPiece = 16 << 20;
+  Sha256 hash;
+  for (uint64_t begin = 0; begin < size_; begin += kPiece) {
+    const std::string_view piece = std::string_view(unchanged_.get(), size_).substr(begin, kPiece);
+    hash.update(piece);
+    // Given back, so that the pages of the weights do not count twice.
+    ::madvise(const_cast<char*>(piece.data()), piece.size(), MADV_DONTNEED);
+  }
+  return hash.hex();
 }
 
 void PackageFile::verify() const {

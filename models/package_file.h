@@ -46,6 +46,10 @@ class PackageFile {
   /// Content of `folder`/`wanted` whatever the common folder is called; its checksum is compared.
   std::optional<std::string> read(std::string_view wanted) const;
 
+  /// SHA-256 of the whole file as it was opened, whatever its name stands for by now and whatever was written
+  /// to mapped weights; 64 hexadecimal letters.
+  std::string sha256() const;
+
   /// Compares the checksum of every entry. Throws DataError naming the first that is damaged.
   void verify() const;
 
@@ -58,7 +62,8 @@ class PackageFile {
   void check(const Entry& entry) const;
 
   std::filesystem::path path_;
-  std::shared_ptr<const char> data_;  // the mapped file
+  std::shared_ptr<const char> data_;       // the mapped file, writable for this process
+  std::shared_ptr<const char> unchanged_;  // the same file, mapped once more
   uint64_t size_ = 0;
   std::vector<Entry> entries_;
   std::string folder_;  // "archive/"

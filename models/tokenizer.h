@@ -21,13 +21,15 @@ class Tokenizer : public TokenCodec {
   virtual std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text,
                                               std::string_view after) const = 0;
 
-  /// As `text` + `after` of encode_wrapped, where `text` goes on behind ids that were read before: what a
-  /// tokenizer puts where a text begins is left out.
-  virtual std::vector<int64_t> encode_continued(std::string_view text, std::string_view after = {}) const {
+  /// As `text` + `after` of encode_wrapped, where `text` goes on behind ids that were read before.
+  virtual std::vector<int64_t> encode_continued(std::string_view text, std::string_view after) const {
     return encode_wrapped({}, text, after);
   }
 
-  std::vector<int64_t> encode(std::string_view text) const override { return encode_wrapped({}, text, {}); }
+  std::vector<int64_t> encode(std::string_view text) const final { return encode_wrapped({}, text, {}); }
+  std::vector<int64_t> encode_continued(std::string_view text) const final {
+    return encode_continued(text, {});
+  }
 
   /// The text of all ids, spaces cleaned up where that is switched on.
   std::string decode(const std::vector<int64_t>& ids, bool skip_special = true) const override;

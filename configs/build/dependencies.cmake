@@ -10,7 +10,15 @@ find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(hwy REQUIRED)
 find_package(ZLIB REQUIRED)  # libhdf5-dev brings it
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
+
+# Debian's package has no pkg-config file.
+find_path(NAMM_MECAB_INCLUDE mecab.h REQUIRED)
+find_library(NAMM_MECAB mecab REQUIRED)
+add_library(namm_mecab INTERFACE)
+target_include_directories(namm_mecab SYSTEM INTERFACE ${NAMM_MECAB_INCLUDE})
+target_link_libraries(namm_mecab INTERFACE ${NAMM_MECAB})
 
 add_library(namm_hdf5 INTERFACE)
 target_include_directories(namm_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})

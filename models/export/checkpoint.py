@@ -35,5 +35,9 @@ class Checkpoint(ABC):
         """Names of all tensors that are there."""
 
     @abstractmethod
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a tensor, without reading it."""
+
+    @abstractmethod
     def tensor(self, name: str) -> torch.Tensor:
         """One tensor in a floating type; raises ExportError where its bytes are not all there."""

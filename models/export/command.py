@@ -8,9 +8,11 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,10 +20,12 @@ from models.export.chat import ChatForm, chat_form
 from models.export.checkpoint import Checkpoint
 from models.export.contract import llama_contract
 from models.export.errors import ExportError
+from models.export.fields import id_list
 from models.export.llama import Llama, LlamaSettings, places
 from models.export.operator import register_attend
-from models.export.rope import checked_divisors, parse_rope
+from models.export.rope import checked_divisors, checked_frequencies
 from models.export.step_eager import StepEagerLlama
+from models.export.tokenizer import Tokenizer
 
 
 def export_llama(options: argparse.Namespace) -> None:
@@ -37,34 +41,61 @@ def _export_llama(options: argparse.Namespace) -> None:
         if not options.quiet:
             print(text, flush=True)
 
-    checkpoint = open_checkpoint(options.source, with_tokenizer=not options.no_tokenizer)
+    prepared = prepare(options)
+    settings = prepared.settings
+    say(
+        f"{options.source}: {settings.layers} layers, hidden {settings.hidden}, {settings.heads}/{settings.kv_heads} heads of "
+        f"{settings.head_dim}, vocabulary {settings.vocabulary}, RoPE {settings.rope.rule}, "
+        f"tokenizer {prepared.contract['tokenizer']['kind']}"
+    )
+    model, count = read_weights(prepared, options, say)
+    say(f"{count} parameters read in {time.perf_counter() - start:.1f} s")
+    write_archive(model, prepared.extra, options.out)
+    say(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s in all")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an export knows before it reads a weight."""
+
+    checkpoint: Checkpoint
+    settings: LlamaSettings
+    contract: dict[str, Any]
+    extra: dict[str, str]  # files for the archive
+
+
+def prepare(options: argparse.Namespace) -> Prepared:
+    """All checks that need no weight: behind them the sizes of the model are those of the tensors that are there."""
+    checkpoint = open_checkpoint(options.source, with_tokenizer=not options.no_tokenizer, rope=options.rope)
     settings = checkpoint.settings
-    if options.rope is not None:
-        settings = replace(settings, rope=parse_rope(options.rope, settings.rope.theta))
     if options.max_positions is not None:
         if options.max_positions < 1:
             raise ExportError(f"--max-positions {options.max_positions}: expected a whole number of at least 1")
         settings = replace(settings, max_positions=options.max_positions)
     settings = replace(settings, rope=settings.rope.for_length(settings.max_positions))
     check_sizes(settings, options.source)
+    check_tensors(checkpoint, settings, options.source)
+    checked_frequencies(settings.rope, settings.rotary_dim, str(options.source))
+    if checkpoint.tokenizer is not None:
+        check_prefix(checkpoint.tokenizer, settings.vocabulary, options.source)
     chat = chat_form(checkpoint.chat_template, checkpoint.tokenizer)
     if checkpoint.tokenizer is not None:
         checkpoint.tokenizer.settings |= tokenizer_switches(checkpoint, chat, options)
     contract = llama_contract(checkpoint, settings, options.dtype, chat)
-    say(
-        f"{options.source}: {settings.layers} layers, hidden {settings.hidden}, {settings.heads}/{settings.kv_heads} heads of "
-        f"{settings.head_dim}, vocabulary {settings.vocabulary}, RoPE {settings.rope.describe()['rule']}, "
-        f"tokenizer {contract['tokenizer']['kind']}"
-    )
-
-    model = (StepEagerLlama if options.step_eager else Llama)(settings, getattr(torch, options.dtype))
-    count = fill(model, checkpoint, settings, options.source, say)
-    say(f"{count} parameters read in {time.perf_counter() - start:.1f} s")
-    extra = {"namm_contract.json": json.dumps(contract, ensure_ascii=False, indent=1)}
+    extra = {"namm_contract.json": json_text(contract, options.source, indent=1)}
     if checkpoint.tokenizer is not None:
-        extra["namm_tokenizer.json"] = json.dumps(checkpoint.tokenizer.data, ensure_ascii=False, separators=(",", ":"))
-    write_archive(model, extra, options.out)
-    say(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s in all")
+        extra["namm_tokenizer.json"] = json_text(checkpoint.tokenizer.data, options.source, separators=(",", ":"))
+    return Prepared(checkpoint, settings, contract, extra)
+
+
+def json_text(value: Any, where: Path, **layout: Any) -> str:
+    """JSON in UTF-8. What was read may hold what that cannot: halves of surrogate pairs, and numbers that are none."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **layout)
+        text.encode("utf-8")
+    except ValueError as error:
+        raise ExportError(f"{where}: a text or a number in it cannot be written ({error})") from None
+    return text
 
 
 def tokenizer_switches(checkpoint: Checkpoint, chat: ChatForm, options: argparse.Namespace) -> dict[str, bool]:
@@ -88,19 +119,20 @@ def plain_warnings():
         yield
 
 
-def open_checkpoint(source: Path, with_tokenizer: bool) -> Checkpoint:
+def open_checkpoint(source: Path, with_tokenizer: bool, rope: str | None = None) -> Checkpoint:
+    """`rope`: a rule as --rope has it, in place of the checkpoint's own."""
     # Imported late: --help and most errors need neither safetensors nor gguf.
     if source.is_dir():
         from models.export.huggingface import HuggingFaceFolder
 
-        return HuggingFaceFolder(source, with_tokenizer)
+        return HuggingFaceFolder(source, with_tokenizer, rope)
     if not source.exists():
         raise ExportError(f"{source}: no such file or folder")
     if source.suffix != ".gguf":
         raise ExportError(f"{source}: neither a Hugging Face folder nor a .gguf file")
     from models.export.gguf_reader import GgufFile
 
-    return GgufFile(source, with_tokenizer)
+    return GgufFile(source, with_tokenizer, rope)
 
 
 def check_sizes(settings: LlamaSettings, where: Path) -> None:
@@ -115,8 +147,14 @@ def check_sizes(settings: LlamaSettings, where: Path) -> None:
     checked_divisors(settings.rope, settings.rotary_dim, str(where))
 
 
-def fill(model: Llama, checkpoint: Checkpoint, settings: LlamaSettings, where: Path, say) -> int:
-    """Copies the checkpoint's tensors into `model`, one at a time; returns the number of parameters."""
+def check_prefix(tokenizer: Tokenizer, vocabulary: int, where: Path) -> None:
+    ids = tokenizer.settings["prefix_ids"]
+    if any(id >= vocabulary for id in id_list(ids, f"{where}: ids before a text")):
+        raise ExportError(f"{where}: ids before a text: {ids}: the model's vocabulary has {vocabulary}")
+
+
+def check_tensors(checkpoint: Checkpoint, settings: LlamaSettings, where: Path) -> None:
+    """Before memory is asked for what a damaged file may claim."""
     there, wanted = checkpoint.names(), places(settings)
     missing = sorted(wanted.keys() - there)
     if missing:
@@ -129,17 +167,24 @@ def fill(model: Llama, checkpoint: Checkpoint, settings: LlamaSettings, where: P
             raise ExportError(f"{where}: tensor {name}: a bias here is not supported")
         if not name.endswith("rotary_emb.inv_freq"):
             warnings.warn(f"{where}: tensor {name} is not part of such a model and is left out", stacklevel=2)
+    for name, place in wanted.items():
+        shape = checkpoint.shape(name)
+        if shape != place.shape:
+            raise ExportError(
+                f"{where}: tensor {name} has shape {shape}, the settings ask for {place.shape} "
+                f"(heads {settings.heads}/{settings.kv_heads} of {settings.head_dim}, hidden {settings.hidden})"
+            )
 
-    parameters = dict(model.named_parameters())
+
+def read_weights(prepared: Prepared, options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Llama, int]:
+    """The model with the checkpoint's tensors, copied one at a time, and the number of its parameters."""
+    checkpoint, settings, where = prepared.checkpoint, prepared.settings, options.source
+    model = (StepEagerLlama if options.step_eager else Llama)(settings, getattr(torch, options.dtype))
+    wanted, parameters = places(settings), dict(model.named_parameters())
     count = 0
     last_news = time.perf_counter()
     for done, (name, place) in enumerate(wanted.items(), 1):
         tensor = checkpoint.tensor(name)
-        if tuple(tensor.shape) != place.shape:
-            raise ExportError(
-                f"{where}: tensor {name} has shape {tuple(tensor.shape)}, the settings ask for {place.shape} "
-                f"(heads {settings.heads}/{settings.kv_heads} of {settings.head_dim}, hidden {settings.hidden})"
-            )
         if not tensor.is_floating_point():
             raise ExportError(f"{where}: tensor {name} is of type {tensor.dtype}: quantised weights are read from GGUF only")
         with torch.no_grad():
@@ -148,7 +193,7 @@ def fill(model: Llama, checkpoint: Checkpoint, settings: LlamaSettings, where: P
         if time.perf_counter() - last_news > 2:
             last_news = time.perf_counter()
             say(f"  {done} of {len(wanted)} tensors")
-    return count
+    return model, count
 
 
 @contextmanager

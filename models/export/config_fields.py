@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from models.export.errors import ExportError
-from models.export.fields import Fields
+from models.export.fields import Fields, unknown_fields
 
 # Read elsewhere: settings_of_config, families, rope.
 READ = frozenset(
@@ -53,20 +52,9 @@ def refuse_unknown(fields: Fields) -> None:
     """Raises an ExportError that names the fields which are neither read nor known to be without effect. null says nothing."""
     for name, allowed in NEUTRAL.items():
         fields.refuse(name, allowed, f"{allowed[0]!r} is")
-    unknown = [name for name in fields.values if fields.has(name) and not _known(name)]
-    if not unknown:
-        return
-    known = sorted(READ | HARMLESS | NEUTRAL.keys())
-    said = []
-    for name in unknown:
-        near = difflib.get_close_matches(name, known, 1, 0.85)
-        value = repr(fields.values[name])
-        said.append(f"{name} = {value if len(value) <= 60 else value[:57] + '...'}{f' ({near[0]}?)' if near else ''}")
-    raise ExportError(
-        f"{fields.where}: not known to this exporter: {', '.join(said)}. A field that it does not know may change what the model "
-        "computes; if that is not so, leave it out of config.json"
-    )
-
-
-def _known(name: str) -> bool:
-    return name in READ or name in HARMLESS or name in NEUTRAL or name.startswith(HARMLESS_BEGINNINGS)
+    others = {name: value for name, value in fields.values.items() if not name.startswith(HARMLESS_BEGINNINGS)}
+    if unknown := unknown_fields(others, sorted(READ | HARMLESS | NEUTRAL.keys())):
+        raise ExportError(
+            f"{fields.where}: not known to this exporter: {unknown}. A field that it does not know may change what the model "
+            "computes; if that is not so, leave it out of config.json"
+        )

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from models.export.errors import ExportError
+
+# What a contract may say (models/contract.cpp).
+LARGEST = 2**31
+MOST_LAYERS_OR_HEADS = 2**12
+
+
+def unknown_fields(values: dict[str, Any], known: Collection[str]) -> str:
+    """The fields that are not `known`, each with its value and the known name next to it, for an error; null says nothing."""
+    said = []
+    for name, value in values.items():
+        if name in known or value is None:
+            continue
+        near = difflib.get_close_matches(name, known, 1, 0.85)
+        text = repr(value)
+        said.append(f"{name} = {text if len(text) <= 60 else text[:57] + '...'}{f' ({near[0]}?)' if near else ''}")
+    return ", ".join(said)
 
 
 class Fields:
@@ -21,10 +38,12 @@ class Fields:
     def has(self, name: str) -> bool:
         return self.values.get(name) is not None
 
-    def integer(self, name: str, default: int | None = None, least: int = 1) -> int:
+    def integer(self, name: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
         value = self._value(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ExportError(f"{self.where}: {name} = {value!r}: expected a whole number of at least {least}")
+        if value > most:
+            raise ExportError(f"{self.where}: {name} = {value!r:.60}: {most} is the most that is supported")
         return value
 
     def number(self, name: str, default: float | None = None) -> float:

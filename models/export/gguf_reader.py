@@ -13,9 +13,9 @@ import torch
 from models.export.checkpoint import ChatTemplate, Checkpoint
 from models.export.errors import ExportError
 from models.export.families import family_of_gguf
-from models.export.fields import Fields, id_list, reading
+from models.export.fields import MOST_LAYERS_OR_HEADS, Fields, id_list, reading
 from models.export.llama import LlamaSettings
-from models.export.rope import Rope, checked
+from models.export.rope import Rope, checked, parse_rope
 from models.export.sentence_piece import from_gguf as sentence_piece_from_gguf
 from models.export.tokenizer import Tokenizer, from_gguf
 
@@ -40,11 +40,21 @@ LAYER_NAMES = {
 }
 
 
+class _Reader(gguf.GGUFReader):
+    """The library's reader, which takes what lies behind the end of a file for empty values, however many of them are counted."""
+
+    def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> np.ndarray:
+        end = int(offset) + np.dtype(dtype).itemsize * int(count)
+        if end > len(self.data):
+            raise ValueError(f"truncated: {len(self.data)} bytes, but something in it ends at byte {end}")
+        return super()._get(offset, dtype, count, override_order)
+
+
 class GgufFile(Checkpoint):
-    def __init__(self, path: Path, with_tokenizer: bool):
+    def __init__(self, path: Path, with_tokenizer: bool, rope: str | None = None):
         self.path = path
         try:
-            self._reader = gguf.GGUFReader(path)
+            self._reader = _Reader(path)
             self._fields = {name: field for name, field in self._reader.fields.items()}
         except OSError as error:
             raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -54,8 +64,7 @@ class GgufFile(Checkpoint):
             self._architecture = self._value("general.architecture")
             self._family = family_of_gguf(self._architecture, str(path))
             self._tensors = {self._name(tensor.name): tensor for tensor in self._reader.tensors}
-            self._check_size()
-            self.settings = self._read_settings()
+            self.settings = self._read_settings(rope)
             self.source = f"GGUF file {path.name} ({self._value('general.name', 'unnamed')})"
             self.tokenizer = self._read_tokenizer() if with_tokenizer else None
             self.stop_ids = self._read_stop_ids()
@@ -64,19 +73,25 @@ class GgufFile(Checkpoint):
     def names(self) -> set[str]:
         return set(self._tensors)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(int(size) for size in reversed(self._tensors[name].shape))
+
     def tensor(self, name: str) -> torch.Tensor:
-        stored = self._tensors[name]
-        try:
-            data = gguf.dequantize(stored.data, stored.tensor_type).astype(np.float32, copy=False)
-            data = data.reshape([int(size) for size in reversed(stored.shape)])
-        except Exception as error:
-            raise ExportError(f"{self.path}: tensor {stored.name} cannot be read ({error})") from None
+        data = self._expanded(name)
         heads = {"q_proj": self.settings.heads, "k_proj": self.settings.kv_heads}.get(name.split(".")[-2])
         if self._family.gguf_permutes and heads is not None and data.shape[0] % (2 * heads) == 0:
             # These files keep the two halves of a rotary pair in neighbouring rows, Hugging Face half a head apart.
             shape = data.shape
             data = data.reshape(heads, shape[0] // heads // 2, 2, -1).swapaxes(1, 2).reshape(shape)
         return torch.from_numpy(np.array(data, order="C"))  # a copy: the mapped file is read-only
+
+    def _expanded(self, name: str) -> np.ndarray:
+        """float32, whatever the tensor is stored as."""
+        stored = self._tensors[name]
+        try:
+            return gguf.dequantize(stored.data, stored.tensor_type).astype(np.float32, copy=False).reshape(self.shape(name))
+        except Exception as error:  # of numpy and of the library, which has types that it cannot expand
+            raise ExportError(f"{self.path}: tensor {stored.name} cannot be read ({error})") from None
 
     def _name(self, name: str) -> str:
         if name in TOP_NAMES:
@@ -98,13 +113,7 @@ class GgufFile(Checkpoint):
         except Exception as error:
             raise ExportError(f"{self.path}: the field {name} cannot be read ({error})") from None
 
-    def _check_size(self) -> None:
-        end = max((int(t.data_offset) + int(t.n_bytes) for t in self._reader.tensors), default=0)
-        size = self.path.stat().st_size
-        if end > size:
-            raise ExportError(f"{self.path}: truncated: {size} bytes, but the tensors end at byte {end}")
-
-    def _read_settings(self) -> LlamaSettings:
+    def _read_settings(self, rope: str | None) -> LlamaSettings:
         names = [
             "block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
             "attention.head_count_kv", "attention.key_length", "attention.layer_norm_rms_epsilon", "attention.sliding_window",
@@ -114,10 +123,12 @@ class GgufFile(Checkpoint):
         keys = {name: f"{self._architecture}.{name}" for name in names}
         fields = Fields({key: self._value(key) for key in keys.values()}, str(self.path))
         fields.refuse(keys["expert_count"], (0,), "mixtures of experts are")
-        hidden, heads = fields.integer(keys["embedding_length"]), fields.integer(keys["attention.head_count"])
+        hidden = fields.integer(keys["embedding_length"])
+        heads = fields.integer(keys["attention.head_count"], most=MOST_LAYERS_OR_HEADS)
         head_dim = fields.integer(keys["attention.key_length"], max(1, hidden // heads))
         fields.refuse(keys["attention.value_length"], (head_dim,), "values as wide as the keys are")
-        layers, max_positions = fields.integer(keys["block_count"]), fields.integer(keys["context_length"])
+        layers = fields.integer(keys["block_count"], most=MOST_LAYERS_OR_HEADS)
+        max_positions = fields.integer(keys["context_length"])
         window = fields.integer(keys["attention.sliding_window"], 0, least=0)
         return LlamaSettings(
             vocabulary=self._vocabulary(),
@@ -125,12 +136,12 @@ class GgufFile(Checkpoint):
             intermediate=fields.integer(keys["feed_forward_length"]),
             layers=layers,
             heads=heads,
-            kv_heads=fields.integer(keys["attention.head_count_kv"], heads),
+            kv_heads=fields.integer(keys["attention.head_count_kv"], heads, most=MOST_LAYERS_OR_HEADS),
             head_dim=head_dim,
             norm_eps=fields.number(keys["attention.layer_norm_rms_epsilon"]),
             max_positions=max_positions,
             tied="lm_head.weight" not in self._tensors,
-            rope=self._read_rope(fields, keys, max_positions).for_length(max_positions),
+            rope=self._read_rope(fields, keys, max_positions, rope).for_length(max_positions),
             rotary_dim=fields.integer(keys["rope.dimension_count"], head_dim),
             windows=(window,) * layers,
             qkv_bias=self._family.qkv_bias,
@@ -145,16 +156,18 @@ class GgufFile(Checkpoint):
         return int(embedding.shape[1])
 
     def _divisors(self, name: str) -> tuple[float, ...]:
-        stored = self._tensors.get(f"{name}.weight")
-        if stored is None:
+        tensor = f"{name}.weight"
+        if tensor not in self._tensors:
             return ()
-        return tuple(float(value) for value in gguf.dequantize(stored.data, stored.tensor_type).flatten())
+        return tuple(float(value) for value in self._expanded(tensor).flatten())
 
-    def _read_rope(self, fields: Fields, keys: dict[str, str], max_positions: int) -> Rope:
+    def _read_rope(self, fields: Fields, keys: dict[str, str], max_positions: int, chosen: str | None) -> Rope:
         def number(name: str, default: float | None = None) -> float:
             return fields.number(keys[name], default)
 
         where, theta = str(self.path), number("rope.freq_base", 10000.0)
+        if chosen is not None:
+            return parse_rope(chosen, theta)
         kind = self._value(keys["rope.scaling.type"], "none")
         attention = {"attention": number("rope.scaling.attn_factor")} if fields.has(keys["rope.scaling.attn_factor"]) else {}
         short, long = self._divisors("rope_factors_short"), self._divisors("rope_factors_long")

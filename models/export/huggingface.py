@@ -13,10 +13,10 @@ from models.export.checkpoint import ChatTemplate, Checkpoint
 from models.export.config_fields import refuse_unknown
 from models.export.errors import ExportError
 from models.export.families import family_of
-from models.export.fields import Fields, id_list, read_object, reading
+from models.export.fields import MOST_LAYERS_OR_HEADS, Fields, id_list, read_object, reading
 from models.export.llama import LlamaSettings
 from models.export.rank_file import from_rank_file, is_rank_file
-from models.export.rope import rope_of_config
+from models.export.rope import parse_rope, rope_of_config, theta_of_config
 from models.export.sentence_piece import from_document, from_model_file, is_sentence_piece
 from models.export.tokenizer import Tokenizer, from_tokenizer_json, from_words
 
@@ -24,13 +24,13 @@ INDEX = "model.safetensors.index.json"
 
 
 class HuggingFaceFolder(Checkpoint):
-    def __init__(self, folder: Path, with_tokenizer: bool):
+    def __init__(self, folder: Path, with_tokenizer: bool, rope: str | None = None):
         self.folder = folder
         if not (folder / "config.json").is_file():
             raise ExportError(f"{folder}: no config.json in it; a Hugging Face model folder is expected")
         config = read_object(folder / "config.json")
         with reading(folder / "config.json"):
-            self.settings = settings_of_config(config, str(folder / "config.json"))
+            self.settings = settings_of_config(config, str(folder / "config.json"), rope)
         self.source = f"Hugging Face folder {folder.resolve().name}"
         self._files = self._tensor_files()
         tokenizer_config = _optional(folder / "tokenizer_config.json")
@@ -49,6 +49,10 @@ class HuggingFaceFolder(Checkpoint):
                 return file.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise ExportError(f"{path}: tensor {name} cannot be read ({error}); is the file complete?") from None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        with safe_open(self._files[name], framework="pt") as file:
+            return tuple(file.get_slice(name).get_shape())
 
     def _tensor_files(self) -> dict[str, Path]:
         """Tensor name -> file that holds it, by the files' own headers."""
@@ -122,7 +126,8 @@ class HuggingFaceFolder(Checkpoint):
         )
 
 
-def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
+def settings_of_config(config: dict[str, Any], where: str, rope: str | None = None) -> LlamaSettings:
+    """`rope`: a rule as --rope has it, in place of the config's own."""
     fields = Fields(config, where)
     family = family_of(config.get("model_type"), where)
     fields.refuse("attention_bias", (False,), "biases of queries, keys and values in the family qwen2 are")
@@ -130,10 +135,10 @@ def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
     fields.refuse("hidden_act", ("silu", "swish"), "silu is")
     fields.refuse("quantization_config", (), "export the model that was quantised, or a GGUF file")
     refuse_unknown(fields)
-    heads, hidden, layers = (fields.integer(name) for name in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
+    layers, heads = (fields.integer(name, most=MOST_LAYERS_OR_HEADS) for name in ("num_hidden_layers", "num_attention_heads"))
+    hidden = fields.integer("hidden_size")
     head_dim = fields.integer("head_dim", max(1, hidden // heads))
     max_positions = fields.integer("max_position_embeddings", 2048)
-    rope = rope_of_config(config, max_positions, where)
     share = (config.get("rope_parameters") or {}).get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
     return LlamaSettings(
         vocabulary=fields.integer("vocab_size"),
@@ -141,12 +146,12 @@ def settings_of_config(config: dict[str, Any], where: str) -> LlamaSettings:
         intermediate=fields.integer("intermediate_size"),
         layers=layers,
         heads=heads,
-        kv_heads=fields.integer("num_key_value_heads", heads),
+        kv_heads=fields.integer("num_key_value_heads", heads, most=MOST_LAYERS_OR_HEADS),
         head_dim=head_dim,
         norm_eps=fields.number("rms_norm_eps", 1e-6),
         max_positions=max_positions,
         tied=bool(config.get("tie_word_embeddings", False)),
-        rope=rope,
+        rope=rope_of_config(config, max_positions, where) if rope is None else parse_rope(rope, theta_of_config(config)),
         rotary_dim=int(head_dim * share),
         windows=family.windows(fields, layers),
         qkv_bias=family.qkv_bias,

@@ -52,6 +52,8 @@ def from_rank_file(path: Path, config: dict[str, Any], vocabulary: int) -> Token
     listed = config.get("added_tokens_decoder") or {}
     with reading(f"{path}: tokenizer_config.json: added_tokens_decoder"):
         names |= {int(id): token["content"] for id, token in listed.items() if int(id) in names}
+        if not all(isinstance(name, str) for name in names.values()):
+            raise TypeError("content is no text")
     added = [{"id": id, "text": text, "special": True} for id, text in names.items()]
     ids = {text: id for id, text in enumerate(texts)} | {text: id for id, text in names.items()}
     data = {

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from models.export.errors import ExportError
+from models.export.fields import unknown_fields
 
 # Numbers that each rule needs beside theta, then those that it may have, with their defaults.
 RULES: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
@@ -197,6 +198,18 @@ def checked_divisors(rope: Rope, rotary_dim: int, where: str) -> Rope:
     return rope
 
 
+def checked_frequencies(rope: Rope, rotary_dim: int, where: str) -> Rope:
+    """`rope`, or an ExportError where its numbers, each possible by itself, give no frequencies together."""
+    said = f"{where}: RoPE rule {rope.rule}: {rope.numbers}, theta {rope.theta}"
+    try:
+        values = [*rope.inverse_frequencies(rotary_dim).tolist(), rope.attention_factor()]
+    except (ArithmeticError, ValueError) as error:
+        raise ExportError(f"{said} give no frequencies ({error})") from None
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise ExportError(f"{said} give frequencies or a factor that are not positive numbers")
+    return rope
+
+
 # Name of the rule in a Hugging Face config -> ours, and its numbers.
 ORIGINAL = {"original_max_position_embeddings": "original"}
 YARN = ("beta_fast", "beta_slow", "mscale", "mscale_all_dim")
@@ -210,14 +223,26 @@ HUGGING_FACE: dict[str, tuple[str, dict[str, str]]] = {
     "su": ("longrope", {"factor": "factor", "attention_factor": "attention"} | ORIGINAL),  # its first name
 }
 
+# Beside the numbers of a rule: what every rule may have, read here or without effect on it, and what one kind has of its own.
+OF_ANY_KIND = ("rope_type", "type", "rope_theta", "partial_rotary_factor", *ORIGINAL)
+OF_KIND = {
+    "yarn": ("truncate", "finetuned"),  # finetuned: of the published YaRN checkpoints, which rotate the same either way
+    "longrope": ("short_factor", "long_factor"),
+    "su": ("short_factor", "long_factor"),
+}
 
-def rope_of_config(config: dict, max_positions: int, where: str) -> Rope:
+
+def theta_of_config(config: dict[str, Any]) -> Any:
+    settings = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    return settings.get("rope_theta", config.get("rope_theta", 10000.0))
+
+
+def rope_of_config(config: dict[str, Any], max_positions: int, where: str) -> Rope:
     """Rule of a Hugging Face config: `rope_parameters` of transformers 5, or `rope_theta` with `rope_scaling`."""
     settings = dict(config.get("rope_scaling") or {})
     settings.update(config.get("rope_parameters") or {})
-    theta = settings.pop("rope_theta", config.get("rope_theta", 10000.0))
-    kinds = [settings.pop(key) for key in ("rope_type", "type") if key in settings]
-    if not kinds and settings.keys() - {"partial_rotary_factor"}:
+    kinds = [settings[key] for key in ("rope_type", "type") if key in settings]
+    if not kinds and settings.keys() - {"partial_rotary_factor", "rope_theta"}:
         raise ExportError(f"{where}: rope_scaling = {settings} does not say its rope_type; --rope sets a rule of your choice")
     if len(set(kinds)) > 1:
         raise ExportError(f"{where}: rope_type = {kinds[0]!r} and type = {kinds[1]!r}: which one is meant?")
@@ -228,6 +253,11 @@ def rope_of_config(config: dict, max_positions: int, where: str) -> Rope:
             "A rule of your choice can be set with --rope, for example --rope static-ntk:factor=4,alpha=2."
         )
     rule, names = HUGGING_FACE[kind]
+    if unknown := unknown_fields(settings, [*OF_ANY_KIND, *names, *OF_KIND.get(kind, ())]):
+        raise ExportError(
+            f"{where}: rope_scaling or rope_parameters: not known of rope type {kind}: {unknown}. A field that this exporter "
+            "does not know may change what the model computes; leave it out, or set a rule of your choice with --rope"
+        )
     # Phi-3 has it beside the rule, where it goes before that within.
     if config.get("original_max_position_embeddings") is not None:
         settings["original_max_position_embeddings"] = config["original_max_position_embeddings"]
@@ -248,6 +278,6 @@ def rope_of_config(config: dict, max_positions: int, where: str) -> Rope:
             raise ExportError(f"{where}: rope type longrope: {name}: a list of numbers is expected")
         return tuple(float(value) for value in values)
 
-    return checked(
-        Rope(rule, theta, numbers, divisors=divisors("short_factor"), long_divisors=divisors("long_factor")), where
-    ).for_length(max_positions)
+    short, long = divisors("short_factor"), divisors("long_factor")
+    rope = Rope(rule, theta_of_config(config), numbers, divisors=short, long_divisors=long)
+    return checked(rope, where).for_length(max_positions)

@@ -85,10 +85,15 @@ def from_tokenizer_json(data: dict[str, Any], config: dict[str, Any], where: str
 
 def added_tokens(data: dict[str, Any]) -> list[dict[str, Any]]:
     """The added tokens of a tokenizer.json in our form."""
+    tokens = data.get("added_tokens") or []
+    for token in tokens:
+        id, text = token["id"], token["content"]
+        if isinstance(id, bool) or not isinstance(id, int) or not isinstance(text, str) or not text:
+            raise ValueError(f"added token {text!r:.60} with id {id!r:.60}: a text and a whole number are expected")
     return [
         {"id": token["id"], "text": token["content"], "special": bool(token.get("special"))}
         | {flag: True for flag in ADDED_FLAGS if token.get(flag)}
-        for token in data.get("added_tokens") or []
+        for token in tokens
     ]
 
 

@@ -28,6 +28,7 @@ class SentencePieceBpe : public Tokenizer {
 
   std::vector<int64_t> encode_wrapped(std::string_view before, std::string_view text,
                                       std::string_view after) const override;
+  using Tokenizer::encode_continued;
   std::vector<int64_t> encode_continued(std::string_view text, std::string_view after) const override;
   void decode_next(int64_t id, bool skip_special, bool& begun, std::string& text) const override;
   std::vector<int64_t> prefix() const override { return prefix_; }

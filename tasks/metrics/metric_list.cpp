@@ -8,7 +8,9 @@
 #include "tasks/metrics/classification.h"
 #include "tasks/metrics/retrieval.h"
 #include "tasks/metrics/rouge_l.h"
+#include "tasks/metrics/segmented.h"
 #include "tasks/metrics/token_f1.h"
+#include "tasks/text/python_json.h"
 
 namespace namm::tasks {
 namespace {
@@ -19,9 +21,38 @@ struct Input {
   const MetricOptions& options;
 };
 
+enum class Words : uint8_t { chinese, japanese };
+
+const Segmenters& segmenters(const MetricOptions& options) {
+  static const Segmenters none("");  // says what is missing
+  return options.segmenters ? *options.segmenters : none;
+}
+
+std::vector<TextView> cut(TextView text, Words language, const MetricOptions& options) {
+  return language == Words::chinese ? segmenters(options).chinese().cut(text)
+                                    : segmenters(options).japanese().cut(text);
+}
+
+template <Words language>
+std::optional<double> segmented_f1_of(const Input& in) {
+  // fugashi encodes its input, which Python refuses for half a surrogate pair.
+  if (language == Words::japanese && (has_lone_surrogate(in.prediction) || has_lone_surrogate(in.gold)))
+    return std::nullopt;
+  return segmented_f1(cut(in.prediction, language, in.options), cut(in.gold, language, in.options));
+}
+
+template <Words language>
+std::optional<double> segmented_rouge_of(const Input& in) {
+  if (language == Words::japanese && (has_lone_surrogate(in.prediction) || has_lone_surrogate(in.gold)))
+    return std::nullopt;
+  const int64_t limit = in.options.rouge_recursion_limit.value_or(official_rouge_recursion_limit_segmented);
+  return segmented_rouge(cut(in.prediction, language, in.options), cut(in.gold, language, in.options), limit);
+}
+
 struct Metric {
   std::string_view name;
-  std::optional<double> (*function)(const Input&);  // null: needs word segmentation
+  std::optional<double> (*function)(const Input&);
+  std::optional<Words> words = {};  ///< of which language its value depends on a dictionary
 };
 
 constexpr std::array all_metrics = {
@@ -45,8 +76,10 @@ constexpr std::array all_metrics = {
            [](const Input& in) {
              return std::optional(code_similarity(in.prediction, in.gold, in.options.edit_similarity));
            }},
-    Metric{"qa_f1_zh_score", nullptr},
-    Metric{"rouge_zh_score", nullptr},
+    Metric{"qa_f1_zh_score", segmented_f1_of<Words::chinese>, Words::chinese},
+    Metric{"rouge_zh_score", segmented_rouge_of<Words::chinese>, Words::chinese},
+    Metric{"qa_f1_ja_score", segmented_f1_of<Words::japanese>, Words::japanese},
+    Metric{"rouge_ja_score", segmented_rouge_of<Words::japanese>, Words::japanese},
 };
 
 const Metric& find_metric(std::string_view name) {
@@ -71,16 +104,16 @@ std::vector<std::string> metric_names() {
   return names;
 }
 
-std::string unsupported_reason(std::string_view metric) {
-  if (find_metric(metric).function) return "";
-  return format_text("{} needs Chinese word segmentation, not in this version", metric);
+std::string metric_dictionary(std::string_view metric, const MetricOptions& options) {
+  const std::optional<Words> words = find_metric(metric).words;
+  if (!words) return "";
+  return *words == Words::chinese ? segmenters(options).chinese_name() : segmenters(options).japanese_name();
 }
 
 std::optional<double> best_score(std::string_view metric, TextView prediction,
                                  const std::vector<Text>& answers, const std::vector<Text>& all_classes,
                                  const MetricOptions& options) {
   const Metric& entry = find_metric(metric);
-  if (!entry.function) throw ConfigError(unsupported_reason(metric));
   double best = 0;
   for (const Text& answer : answers) {
     const std::optional<double> score = entry.function({prediction, answer, all_classes, options});

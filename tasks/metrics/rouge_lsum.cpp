@@ -66,8 +66,7 @@ double rouge_lsum(TextView prediction_text, TextView gold_text) {
       common.trace(predicted_sentence, gold_sentence, 0, places);
     }
     std::ranges::sort(places);
-    const auto repeated = std::ranges::unique(places);
-    places.erase(repeated.begin(), repeated.end());
+    places.erase(std::unique(places.begin(), places.end()), places.end());
     for (const size_t place : places) {
       const auto word = static_cast<size_t>(gold_sentence[place]);
       if (left_in_prediction[word] == 0 || left_in_gold[word] == 0) continue;

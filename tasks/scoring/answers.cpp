@@ -65,17 +65,11 @@ ordered_json score_metric_cases(const std::string& metric, const std::vector<Sto
   ordered_json entry;
   entry["dataset"] = nullptr;
   entry["metric"] = metric;
-  Scores scores(members.size());
-  const std::string reason = unsupported_reason(metric);
-  if (reason.empty()) {
-    scores = score_answers(members, settings);
-    const std::optional<std::vector<double>> present = all_present(scores);
-    entry["score"] = present ? ordered_json(official_percentage(*present)) : ordered_json();
-    report_raised(entry, scores);
-  } else {
-    entry["score"] = nullptr;
-    entry["skipped"] = reason;
-  }
+  report_dictionary(entry, metric, settings.metric);
+  const Scores scores = score_answers(members, settings);
+  const std::optional<std::vector<double>> present = all_present(scores);
+  entry["score"] = present ? ordered_json(official_percentage(*present)) : ordered_json();
+  report_raised(entry, scores);
   ordered_json& list = entry["cases"] = ordered_json::array();
   for (size_t i = 0; i < members.size(); ++i) {
     list.push_back({{"id", members[i].id}, {"score", to_json(scores[i])}});
@@ -96,6 +90,11 @@ StoredAnswer read_answer(const JsonLinesReader& reader, const json& record) {
     answer.all_classes = std::make_shared<const std::vector<Text>>(read_texts(reader, record, "all_classes"));
   }
   return answer;
+}
+
+void report_dictionary(ordered_json& entry, std::string_view metric, const MetricOptions& options) {
+  const std::string dictionary = metric_dictionary(metric, options);
+  if (!dictionary.empty()) entry["dictionary"] = dictionary;
 }
 
 Scores score_answers(const std::vector<StoredAnswer>& answers, const ScoreSettings& settings) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tasks/scoring/records.h"
@@ -30,9 +31,12 @@ StoredAnswer read_answer(const JsonLinesReader& reader, const nlohmann::json& re
 /// The official value of each answer's metric; null where the official function raises.
 Scores score_answers(const std::vector<StoredAnswer>& answers, const ScoreSettings& settings);
 
+/// Adds "dictionary", package and version, where the metric's values depend on one (metric_dictionary).
+void report_dictionary(nlohmann::ordered_json& entry, std::string_view metric, const MetricOptions& options);
+
 /// Scores records that name their own metric, and adds one entry a metric to the document's "datasets", in
-/// order of first appearance, with "cases": [{"id", "score"}] in file order; an unsupported metric's entry
-/// has "skipped", the reason, and null scores. Throws DataError `file:line`, also for an id that comes twice.
+/// order of first appearance, with "cases": [{"id", "score"}] in file order. Throws DataError `file:line`,
+/// also for an id that comes twice.
 void add_answer_cases(nlohmann::ordered_json& document, const std::filesystem::path& cases,
                       const ScoreSettings& settings);
 

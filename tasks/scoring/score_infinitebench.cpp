@@ -115,14 +115,14 @@ ordered_json header(const ScoreSettings& settings) {
 }
 
 bool is_task(const std::string& name) {
-  return std::ranges::count(infinitebench_tasks(), name) > 0;
+  return std::ranges::count(infinitebench_rules(), name) > 0;
 }
 
 }  // namespace
 
 ordered_json score_infinitebench(const std::filesystem::path& predictions,
                                  const std::optional<std::string>& dataset, const ScoreSettings& settings) {
-  const std::string known = join(infinitebench_tasks(), ", ");
+  const std::string known = join(infinitebench_rules(), ", ");
   if (dataset && !is_task(*dataset)) {
     throw ConfigError(format_text("--dataset {}: not in InfiniteBench; its tasks are {}", *dataset, known));
   }
@@ -165,7 +165,7 @@ ordered_json score_infinitebench_cases(const std::filesystem::path& cases, const
         answer.id = record.at("id");
         answer.task = record.at("task").is_string() ? record.at("task").get<std::string>() : "";
         if (!is_task(answer.task)) {
-          reader.fail(format_text("`task` must be one of {}", join(infinitebench_tasks(), ", ")));
+          reader.fail(format_text("`task` must be one of {}", join(infinitebench_rules(), ", ")));
         }
         answer.model_name = settings.infinitebench.model_name;
         if (const auto name = record.find("model_name"); name != record.end()) {

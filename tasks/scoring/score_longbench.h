@@ -13,7 +13,7 @@ namespace namm::tasks {
 /// LongBench's eval.py on a predictions file (<dataset>.jsonl, or any name with `dataset` given) or on a
 /// folder of them. Entries are {"dataset", "metric", "post", "score", "mean", "samples"}: `score` as the
 /// official script prints it (percent, rounded to 2; by bucket with `buckets`, null for an empty one), `mean`
-/// without rounding. Data sets whose metric is not supported are skipped. Throws as score_predictions.
+/// without rounding; with "dictionary" where the metric cuts words by one. Throws as score_predictions.
 nlohmann::ordered_json score_longbench(const std::filesystem::path& predictions,
                                        const std::optional<std::string>& dataset,
                                        const ScoreSettings& settings);

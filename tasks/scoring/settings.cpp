@@ -47,6 +47,10 @@ constexpr std::array all_settings = {
             }},
     Setting{"model_name", "gpt4 or another", "infinitebench",
             [](ScoreSettings& s, const std::string& v) { s.infinitebench.model_name = v; }},
+    Setting{"dictionaries", "a folder with jieba/ and unidic_lite/", "longbench choubun",
+            [](ScoreSettings& s, const std::string& v) {
+              s.metric.segmenters = std::make_shared<const Segmenters>(v);
+            }},
     Setting{"skip_bad_records", "true, false", "longbench infinitebench choubun",
             [](ScoreSettings& s, const std::string& v) { s.skip_bad_records = parse_bool(v); }},
 };

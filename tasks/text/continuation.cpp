@@ -9,7 +9,7 @@ std::vector<int64_t> encode_continuation(const TokenCodec& codec, std::string_vi
   const std::vector<int64_t> before = codec.encode(".");
   std::vector<int64_t> ids = codec.encode("." + std::string(text));
   if (ids.size() < before.size() || !std::equal(before.begin(), before.end(), ids.begin()))
-    return codec.encode(text);
+    return codec.encode_continued(text);  // the full stop became one token with what follows
   ids.erase(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(before.size()));
   return ids;
 }

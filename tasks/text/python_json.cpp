@@ -1,9 +1,8 @@
 #include "tasks/text/python_json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
-
-#include "tasks/text/unicode.h"
 
 namespace namm::tasks {
 namespace {
@@ -52,6 +51,11 @@ std::string without_lone_surrogates(std::string_view json) {
     }
   }
   return result;
+}
+
+bool has_lone_surrogate(TextView text) {
+  constexpr char32_t first_stand_in = highest_code_point - (after_surrogates - 1 - first_surrogate);
+  return std::ranges::any_of(text, [](char32_t c) { return c >= first_stand_in && c <= highest_code_point; });
 }
 
 }  // namespace namm::tasks

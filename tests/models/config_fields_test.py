@@ -97,6 +97,38 @@ class ConfigFieldsTest(TemporaryFolderTest):
         self.assertIn("rope_scalings = {'type': 'linear'} (rope_scaling?), x = 'yyy", str(raised.exception))
         self.assertIn("yyy...", str(raised.exception))
 
+    def test_unknown_fields_of_a_rotary_rule_are_named(self) -> None:
+        llama3 = LLAMA3 | {"rope_theta": 500000.0}
+        for rule, said in {
+            "linear": ({"type": "linear", "factor": 2.0, "factors": 3.0}, r"linear: factors = 3.0 \(factor\?\)"),
+            "of another rule": ({"type": "linear", "factor": 2.0, "low_freq_factor": 1.0}, "linear: low_freq_factor = 1.0"),
+            "llama3": (llama3 | {"beta_fast": 32, "mscale": 1}, "llama3: beta_fast = 32, mscale = 1"),
+            "plain": ({"rope_type": "default", "factor": 4.0}, "default: factor = 4.0"),
+            "dynamic": ({"type": "dynamic", "factor": 2.0, "alpha": 1000.0}, "dynamic: alpha = 1000.0"),
+            "yarn": ({"type": "yarn", "factor": 2.0, "scale": "log"}, "yarn: scale = 'log'"),
+            "longrope": (LONGROPE | {"long_mscale": 1.2}, "longrope: long_mscale = 1.2"),
+        }.values():
+            for place in ("rope_scaling", "rope_parameters"):
+                with self.subTest(place, rule=rule), self.assertRaisesRegex(ExportError, f"not known of rope type {said}"):
+                    settings_of_config(CONFIG | {place: rule}, "config.json")
+                rule_of_choice = settings_of_config(CONFIG | {place: rule}, "config.json", "linear:factor=3").rope
+                self.assertEqual((rule_of_choice.rule, rule_of_choice.numbers), ("linear", {"factor": 3.0}))
+
+    def test_every_field_of_a_rotary_rule_is_known(self) -> None:
+        original = {"original_max_position_embeddings": 64, "rope_theta": 5000.0, "partial_rotary_factor": 1.0}
+        yarn = {"factor": 4.0, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0, "attention_factor": None}
+        for rule in (
+            {"rope_type": "default"},
+            {"rope_type": "linear", "type": "linear", "factor": 2.0},
+            {"type": "dynamic", "factor": 2.0},
+            LLAMA3,
+            yarn | {"rope_type": "yarn", "truncate": False, "finetuned": True},
+            LONGROPE | {"factor": 4.0, "attention_factor": 1.2},
+            LONGROPE | {"rope_type": "su"},
+        ):
+            with self.subTest(rule=rule):
+                self.assertEqual(settings_of_config(CONFIG | {"rope_parameters": rule | original}, "c").rope.theta, 5000.0)
+
     def test_null_says_nothing(self) -> None:
         settings_of_config(CONFIG | {"attention_multiplier": None}, "config.json")
 

@@ -63,6 +63,8 @@ TEST(SentencePieceBpe, ATextThatGoesOnGetsNoBlank) {
     nlohmann::json data = sentence_piece_data();
     data["blank"] = rule;
     const SentencePieceBpe ours = tokenizer(data);
+    const TokenCodec& as_tasks_know_it = ours;
+    EXPECT_EQ(pieces(ours, as_tasks_know_it.encode_continued("a")), (Pieces{"a"})) << rule;
     EXPECT_EQ(pieces(ours, ours.encode_continued("a", "")), (Pieces{"a"})) << rule;
     EXPECT_EQ(pieces(ours, ours.encode_continued(" a", "")), (Pieces{"\u2581", "a"})) << rule;
     EXPECT_EQ(ours.encode_continued("a", "<s>a").size(), rule[0] == 'e' ? 4u : 3u) << rule;

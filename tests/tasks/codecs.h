@@ -113,12 +113,7 @@ class PieceCodec : public TokenCodec {
 
   bool has_prefix = false;
 
- private:
-  static bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
-  }
-  static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
+ protected:
   int64_t number(std::string_view piece) const {
     const std::lock_guard lock(mutex_);
     const auto [entry, is_new] =
@@ -127,9 +122,36 @@ class PieceCodec : public TokenCodec {
     return entry->second;
   }
 
+ private:
+  static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
+  }
+  static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
   mutable std::mutex mutex_;
   mutable std::map<std::string, int64_t> ids_;
   mutable std::vector<std::string> pieces_;
+};
+
+/// Like SentencePiece: puts a blank before a text that begins, and has tokens of a full stop with what
+/// follows.
+class BlankCodec : public PieceCodec {
+ public:
+  std::vector<int64_t> encode(std::string_view text) const override {
+    return encode_continued(" " + std::string(text));
+  }
+  std::vector<int64_t> encode_continued(std::string_view text) const override {
+    std::vector<int64_t> ids;
+    while (!text.empty()) {
+      const size_t stop = text.find(".\n"), plain = std::min(stop, text.size());
+      for (const int64_t id : PieceCodec::encode(text.substr(0, plain))) ids.push_back(id);
+      text.remove_prefix(plain);
+      if (text.empty()) break;
+      ids.push_back(number(text.substr(0, 2)));
+      text.remove_prefix(2);
+    }
+    return ids;
+  }
 };
 
 }  // namespace namm::testing

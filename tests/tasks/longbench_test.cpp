@@ -13,6 +13,7 @@
 #include "core/sha256.h"
 #include "tasks/longbench_tasks.h"
 #include "tasks/metrics/metric_list.h"
+#include "tests/support/dictionaries.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/tasks/codecs.h"
 
@@ -23,6 +24,8 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 
 const std::filesystem::path record_folder = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
+
+const TaskConfig all_test{.record_splits = "test"};
 
 DataConfig shipped() {
   return {.longbench = {record_folder}, .prompts = {}};
@@ -67,7 +70,7 @@ std::string record(const std::string& answer, int number = 0) {
 
 TEST_F(LongBenchFiles, ReadsRecordsAndMakesPrompts) {
   write("qasper.jsonl", record("Oslo", 0) + record("Rome", 1));
-  const auto task = make_task("longbench/qasper", {}, here());
+  const auto task = make_task("longbench/qasper", all_test, here());
   EXPECT_EQ(task->count(Split::test), 2);
   EXPECT_EQ(task->count(Split::train), 0);
   EXPECT_TRUE(task->info().unofficial_prompts);
@@ -91,11 +94,14 @@ TEST_F(LongBenchFiles, OfficialPromptsComeFromTheUsersFolder) {
   write("qasper.jsonl", record("Oslo"));
   write("dataset2prompt.json", R"({"qasper": "Read.\n{context} {{!}} {input} "})");
   write("dataset2maxlen.json", R"({"qasper": 77})");
-  const auto task = make_task("longbench/qasper", {}, here(true));
+  const auto task = make_task("longbench/qasper", all_test, here(true));
   EXPECT_FALSE(task->info().unofficial_prompts);
   const Sample sample = task->sample(Split::test, 0, codec_);
   EXPECT_EQ(sample.context, "Read.\nNumber 0 lies in Oslo. {!} Where? ");
   EXPECT_EQ(sample.questions[0].target, "Oslo");  // the prompt ends in a blank
+  const testing::BlankCodec blanks;
+  const std::vector<int64_t> target = task->sample(Split::test, 0, blanks).questions[0].target_ids;
+  EXPECT_EQ(blanks.decode(target, true), "Oslo") << "no second blank where an answer goes on";
   EXPECT_EQ(sample.questions[0].generation_tokens, 77);
   EXPECT_EQ(prompt_sha256(sample, sample.questions[0]), sha256_hex(sample.context));
 }
@@ -129,7 +135,8 @@ TEST_F(LongBenchFiles, NamesFileAndLineOfBadRecordsOrSkipsThem) {
            std::string("{\"input\": \"\xFF\"}")}) {
     write("qasper.jsonl", good + bad + "\n" + record("Rome", 2));
     EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("qasper.jsonl:2")) << bad;
-    const auto task = make_task("longbench/qasper", {.skip_bad_records = true}, here());
+    const auto task =
+        make_task("longbench/qasper", {.record_splits = "test", .skip_bad_records = true}, here());
     EXPECT_EQ(task->info().skipped_records, 1) << bad;
     EXPECT_EQ(task->count(Split::test), 2) << bad;
     EXPECT_EQ(task->sample(Split::test, 1, codec_).questions[0].answers[0], "Rome") << bad;
@@ -140,7 +147,7 @@ TEST_F(LongBenchFiles, AcceptsWindowsLinesAndEmptyLines) {
   std::string first = record("Oslo");
   first.insert(first.size() - 1, "\r");
   write("qasper.jsonl", "\n" + first + "\n\n" + record("Rome", 1) + "\n");
-  const auto task = make_task("longbench/qasper", {}, here());
+  const auto task = make_task("longbench/qasper", all_test, here());
   ASSERT_EQ(task->count(Split::test), 2);
   EXPECT_EQ(task->sample(Split::test, 0, codec_).questions[0].answers[0], "Oslo");
   EXPECT_EQ(task->sample(Split::test, 1, codec_).questions[0].answers[0], "Rome");
@@ -151,8 +158,8 @@ TEST_F(LongBenchFiles, MissingOrUselessFiles) {
   write("qasper.jsonl", "");
   EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("no usable record"));
   EXPECT_THAT(error_of("longbench/qasper", {}, {.longbench = {"/data/longbench.zip"}, .prompts = {}}),
-              HasSubstr("unpack"));
-  EXPECT_THROW(make_task("longbench/qasper", {}), ConfigError);
+              HasSubstr("/data/longbench.zip: not there"));
+  EXPECT_THROW(make_task("longbench/qasper", all_test), ConfigError);
   write("passage_retrieval_en.jsonl", record("third"));
   EXPECT_THAT(error_of("longbench/passage_retrieval_en", {}, here()), HasSubstr("Paragraph"));
 }
@@ -203,16 +210,17 @@ TEST_F(LongBenchFiles, ARepairedFileKeepsItsSplits) {
 }
 
 TEST_F(LongBenchFiles, AFileThatChangesLaterIsNamedWithItsLine) {
-  const std::string good = record("Oslo");
+  const std::string first = record("Oslo", 0), good = record("Oslo", 1), last = record("Oslo", 2);
   for (const bool skip : {false, true}) {
-    write("qasper.jsonl", (skip ? "{\n" : "\n") + good + good + good);
-    const auto task = make_task("longbench/qasper", {.skip_bad_records = skip}, here());
-    EXPECT_EQ(task->sample(Split::test, 1, codec_).record_id, "id0");
+    write("qasper.jsonl", (skip ? "{\n" : "\n") + first + good + last);
+    const auto task =
+        make_task("longbench/qasper", {.record_splits = "test", .skip_bad_records = skip}, here());
+    EXPECT_EQ(task->sample(Split::test, 1, codec_).record_id, "id1");
     std::string other = good, none = good;
     other.replace(other.find("input"), 5, "outpu");
     none[0] = ' ';
     for (const std::string& now : {other, none}) {
-      write("qasper.jsonl", (skip ? "{\n" : "\n") + good + now + good);
+      write("qasper.jsonl", (skip ? "{\n" : "\n") + first + now + last);
       try {
         task->sample(Split::test, 1, codec_);
         ADD_FAILURE() << now;
@@ -228,7 +236,10 @@ TEST_F(LongBenchFiles, WhetherABlankIsNeededDependsOnTheLastCharacter) {
   write("dataset2maxlen.json", R"({"qasper": 77})");
   const auto target_behind = [&](const std::string& end) {
     write("dataset2prompt.json", json{{"qasper", "{context}" + end}}.dump());
-    return make_task("longbench/qasper", {}, here(true))->sample(Split::test, 0, codec_).questions[0].target;
+    return make_task("longbench/qasper", all_test, here(true))
+        ->sample(Split::test, 0, codec_)
+        .questions[0]
+        .target;
   };
   EXPECT_EQ(target_behind("\u3000"), "Oslo");
   EXPECT_EQ(target_behind("\u00A0"), "Oslo");
@@ -253,9 +264,10 @@ TEST_F(LongBenchFiles, PromptsFitTheModel) {
 }
 
 TEST_F(LongBenchFiles, TruncatesInTheMiddleAndSaysSo) {
-  const auto whole = make_task("longbench/2wikimqa", {}, shipped())->sample(Split::test, 0, codec_);
+  const auto whole = make_task("longbench/2wikimqa", all_test, shipped())->sample(Split::test, 0, codec_);
   EXPECT_FALSE(whole.truncated);
-  const auto task = make_task("longbench/2wikimqa", {.max_prompt_tokens = 200}, shipped());
+  const auto task =
+      make_task("longbench/2wikimqa", {.max_prompt_tokens = 200, .record_splits = "test"}, shipped());
   const Sample cut = task->sample(Split::test, 0, codec_);
   EXPECT_TRUE(cut.truncated);
   EXPECT_EQ(cut.original_tokens, std::ssize(whole.context_ids));
@@ -265,7 +277,7 @@ TEST_F(LongBenchFiles, TruncatesInTheMiddleAndSaysSo) {
 }
 
 TEST_F(LongBenchFiles, SamsumFollowsTheChosenRule) {
-  const TaskInfo official = make_task("longbench/samsum", {}, shipped())->info();
+  const TaskInfo official = make_task("longbench/samsum", all_test, shipped())->info();
   EXPECT_TRUE(official.stop_at_newline);
   EXPECT_EQ(official.minimum_new_tokens, 1);
   EXPECT_FALSE(official.cut_at_newline || official.chat);
@@ -275,7 +287,7 @@ TEST_F(LongBenchFiles, SamsumFollowsTheChosenRule) {
 }
 
 TEST_F(LongBenchFiles, PredictionRecordHasTheOfficialFields) {
-  const auto task = make_task("longbench/trec", {}, shipped());
+  const auto task = make_task("longbench/trec", all_test, shipped());
   const Sample sample = task->sample(Split::test, 0, codec_);
   const nlohmann::ordered_json line = prediction_record(sample, 0, "City \xFF", 0.5);
   std::vector<std::string> fields;
@@ -294,7 +306,7 @@ TEST_F(LongBenchFiles, ScoresCodeByTheChosenLibrary) {
   for (int i = 0; i < 120; ++i) question.answers.resize(1), question.answers[0] += "ba";
   std::string prediction;
   for (int i = 0; i < 120; ++i) prediction += "ab";
-  EXPECT_EQ(make_task("longbench/lcc", {}, shipped())->score(prediction, question), 0);
+  EXPECT_EQ(make_task("longbench/lcc", all_test, shipped())->score(prediction, question), 0);
   EXPECT_EQ(make_task("longbench/lcc", config, shipped())->score(prediction, question), 1);
 }
 
@@ -305,11 +317,11 @@ TEST_F(LongBenchFiles, OfficialPromptsHaveTheRecordedHashes) {
   const char* records = std::getenv("NAMM_LONGBENCH_DATA");
   const json expected = json::parse(std::ifstream(record_folder / "prompts.json"));
   const DataConfig data{.longbench = {records ? std::filesystem::path(records) : record_folder},
-                        .prompts = {prompts}};
+                        .prompts = {prompts},
+                        .dictionaries = {testing::dictionaries()}};
   int compared = 0;
   for (const auto& [name, entries] : expected.items()) {
-    if (!unsupported_reason(find_longbench_task(name)->metric).empty()) continue;
-    const auto task = make_task("longbench/" + name, {}, data);
+    const auto task = make_task("longbench/" + name, all_test, data);
     for (int64_t i = 0; i < *task->count(Split::test); ++i) {
       const Sample sample = task->sample(Split::test, i, codec_);
       for (const json& entry : entries) {
@@ -320,7 +332,7 @@ TEST_F(LongBenchFiles, OfficialPromptsHaveTheRecordedHashes) {
     }
   }
   std::cout << "compared " << compared << " prompts\n";
-  EXPECT_GE(compared, 18);
+  EXPECT_GE(compared, 21);
 }
 
 }  // namespace

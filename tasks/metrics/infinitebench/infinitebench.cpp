@@ -57,7 +57,7 @@ std::string_view name_of(InfiniteBenchScorer scorer) {
   return scorer == InfiniteBenchScorer::june_2024 ? "2024-06" : "2024-08";
 }
 
-std::vector<std::string> infinitebench_tasks() {
+std::vector<std::string> infinitebench_rules() {
   std::vector<std::string> names;
   for (const Rule& rule : all_rules) names.emplace_back(rule.task);
   return names;
@@ -68,7 +68,7 @@ std::optional<double> infinitebench_score(std::string_view task, TextView predic
   const auto rule = std::ranges::find(all_rules, task, &Rule::task);
   if (rule == all_rules.end()) {
     throw ConfigError(format_text("'{}' is no task of InfiniteBench; its tasks are {}", task,
-                                  join(infinitebench_tasks(), ", ")));
+                                  join(infinitebench_rules(), ", ")));
   }
   try {
     return rule->score(prediction, ground_truth, options);

@@ -26,8 +26,8 @@ struct InfiniteBenchOptions {
 InfiniteBenchScorer parse_infinitebench_scorer(std::string_view name);
 std::string_view name_of(InfiniteBenchScorer scorer);
 
-/// The twelve tasks, in the official order.
-std::vector<std::string> infinitebench_tasks();
+/// Names of the tasks that there is a rule for: all twelve, in the official order.
+std::vector<std::string> infinitebench_rules();
 
 /// Official score of one answer, 0 to 1: `ground_truth` as JSON in any shape that the official files have (a
 /// text, a number, a list of them, a list in a list); the JSON spelling decides whether a number is an int or

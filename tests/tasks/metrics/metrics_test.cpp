@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/errors.h"
 #include "tasks/metrics/classification.h"
@@ -7,6 +8,8 @@
 #include "tasks/metrics/retrieval.h"
 #include "tasks/metrics/rouge_l.h"
 #include "tasks/metrics/token_f1.h"
+#include "tasks/text/python_json.h"
+#include "tests/support/dictionaries.h"
 #include "tests/support/tolerances.h"
 
 namespace namm::tasks {
@@ -162,13 +165,54 @@ TEST(MetricList, ItselfIsPerfectAndUnrelatedIsNot) {
   }
 }
 
-TEST(MetricList, NamesWhatItCannotDo) {
-  for (const char* metric : {"qa_f1_zh_score", "rouge_zh_score"}) {
-    EXPECT_NE(unsupported_reason(metric).find("needs Chinese word segmentation, not in this version"),
-              std::string::npos);
-    EXPECT_THROW(best_score(metric, U"a", {U"a"}, {}), ConfigError);
+// benchmarks 2.9
+TEST(Segmented, CheckVectors) {
+  const MetricOptions options{.segmenters = testing::segmenters()};
+  const auto score = [&](const char* metric, TextView prediction, const Text& gold) {
+    return best_score(metric, prediction, {gold}, {}, options).value();
+  };
+  EXPECT_NEAR(score("qa_f1_zh_score", U"北京清华大学。", U"清华大学"), 2.0 / 3, tolerance);
+  EXPECT_NEAR(score("rouge_zh_score", U"他来到了网易杭研大厦。", U"他去了网易大厦"), 0.66666666180,
+              tolerance);
+  EXPECT_EQ(score("qa_f1_zh_score", U"", U""), 0);
+  EXPECT_EQ(score("rouge_zh_score", U"。", U""), 0);
+  EXPECT_EQ(score("qa_f1_ja_score", U"", U""), 0);
+}
+
+TEST(Segmented, OneFrameLessForTheTraceBack) {
+  const MetricOptions options{.segmenters = testing::segmenters()};
+  // Every sign is a word of its own, so n signs need n steps.
+  for (const char* metric : {"rouge_zh_score", "rouge_ja_score"}) {
+    const Text fits = repeat(U"、", 988), too_long = repeat(U"、", 989);
+    EXPECT_GT(best_score(metric, fits, {fits}, {}, options), 0.99) << metric;
+    EXPECT_EQ(best_score(metric, too_long, {too_long}, {}, options), 0) << metric;
   }
-  EXPECT_EQ(unsupported_reason("retrieval_zh_score"), "");
+}
+
+// Python cannot encode half of a surrogate pair, which MeCab would need.
+TEST(Segmented, JapaneseRaisesForLoneSurrogates) {
+  const MetricOptions options{.segmenters = testing::segmenters()};
+  const Text broken =
+      decode_utf8(nlohmann::json::parse(without_lone_surrogates(R"("猫\ud800")")).get<std::string>());
+  for (const char* metric : {"qa_f1_ja_score", "rouge_ja_score"}) {
+    EXPECT_EQ(best_score(metric, broken, {U"猫"}, {}, options), std::nullopt) << metric;
+    EXPECT_EQ(best_score(metric, U"猫", {U"猫", broken}, {}, options), std::nullopt) << metric;
+  }
+  EXPECT_TRUE(best_score("qa_f1_zh_score", broken, {U"猫"}, {}, options).has_value());
+}
+
+TEST(Segmented, NeedsADictionary) {
+  for (const char* metric : {"qa_f1_zh_score", "rouge_zh_score", "qa_f1_ja_score", "rouge_ja_score"}) {
+    EXPECT_THROW(best_score(metric, U"a", {U"a"}, {}), DataError) << metric;
+    EXPECT_THROW(metric_dictionary(metric, {}), DataError) << metric;
+  }
+  const MetricOptions options{.segmenters = testing::segmenters()};
+  EXPECT_EQ(metric_dictionary("rouge_zh_score", options), "jieba 0.42.1");
+  EXPECT_EQ(metric_dictionary("rouge_ja_score", options), "unidic-lite 1.0.8 (UniDic 2.1.2)");
+  EXPECT_EQ(metric_dictionary("rouge_score", {}), "");
+}
+
+TEST(MetricList, RefusesUnknownNames) {
   EXPECT_THROW(best_score("bleu", U"a", {U"a"}, {}), ConfigError);
   EXPECT_THROW(parse_edit_similarity("jaro"), ConfigError);
 }

@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "tasks/scoring/score_longbench.h"
+#include "tests/support/dictionaries.h"
 #include "tests/support/tolerances.h"
 
 namespace namm::tasks {
@@ -14,6 +15,10 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 const std::filesystem::path data_folder = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
+
+MetricOptions metric_options() {
+  return {.segmenters = testing::segmenters()};
+}
 
 json expected_scores() {
   return json::parse(std::ifstream(data_folder / "expected.json")).at("datasets");
@@ -29,7 +34,8 @@ void expect_scores(const std::string& name, const ordered_json& got, const json&
 
 TEST(OfficialScores, StoredAnswersOfEveryDataSet) {
   const json expected = expected_scores();
-  const ordered_json scored = score_longbench(data_folder / "pred", std::nullopt, {.jobs = 2});
+  const ordered_json scored =
+      score_longbench(data_folder / "pred", std::nullopt, {.metric = metric_options(), .jobs = 2});
   size_t values = 0;
   for (const ordered_json& entry : scored.at("datasets")) {
     const std::string name = entry.at("dataset");
@@ -42,17 +48,15 @@ TEST(OfficialScores, StoredAnswersOfEveryDataSet) {
     expect_scores(name, entry.at("samples"), wanted.at("scores"));
     values += entry.at("samples").size();
   }
-  EXPECT_EQ(scored.at("datasets").size() + scored.at("skipped").size(), expected.size());
-  for (const ordered_json& entry : scored.at("skipped")) {
-    std::cout << "skipped " << entry.at("dataset") << ": " << entry.at("reason") << "\n";
-  }
-  EXPECT_EQ(scored.at("skipped").size(), 3u);
+  EXPECT_EQ(scored.at("datasets").size(), expected.size());
+  EXPECT_EQ(scored.at("skipped").size(), 0u);
   std::cout << "compared " << scored.at("datasets").size() << " data sets, " << values << " answers\n";
 }
 
 TEST(OfficialScores, BucketsOfLongBenchE) {
   const json expected = expected_scores();
-  const ordered_json scored = score_longbench(data_folder / "pred", std::nullopt, {.buckets = true});
+  const ordered_json scored =
+      score_longbench(data_folder / "pred", std::nullopt, {.metric = metric_options(), .buckets = true});
   for (const ordered_json& entry : scored.at("datasets")) {
     const std::string name = entry.at("dataset");
     EXPECT_EQ(json(entry.at("score")), expected.at(name).at("score_e")) << name;
@@ -83,12 +87,6 @@ size_t compare_cases(const ScoreSettings& settings, const std::string& column, c
   size_t compared = 0;
   const ordered_json scored = score_longbench_cases(data_folder / "edge_cases.jsonl", settings);
   for (const ordered_json& entry : scored.at("datasets")) {
-    if (entry.contains("skipped")) {
-      if (metric.empty()) {
-        std::cout << "skipped " << entry.at("cases").size() << " cases: " << entry.at("skipped") << "\n";
-      }
-      continue;
-    }
     if (!metric.empty() && entry.at("metric") != metric) continue;
     for (const ordered_json& scored_case : entry.at("cases")) {
       const std::string id = scored_case.at("id");
@@ -104,17 +102,24 @@ size_t compare_cases(const ScoreSettings& settings, const std::string& column, c
 }
 
 TEST(OfficialScores, HandMadeCases) {
-  const size_t compared = compare_cases({}, "score", "");
+  const size_t compared = compare_cases({.metric = metric_options()}, "score", "");
   std::cout << "compared " << compared << " cases\n";
-  EXPECT_EQ(compared, 97u);
+  EXPECT_EQ(compared, 122u);
 }
 
 TEST(OfficialScores, HandMadeCasesWithOtherSettings) {
-  ScoreSettings no_limit = parse_score_settings("longbench", {"rouge_recursion_limit=0"});
+  const std::string dictionaries = "dictionaries=" + testing::dictionaries().string();
+  const ScoreSettings no_limit = parse_score_settings("longbench", {"rouge_recursion_limit=0", dictionaries});
   EXPECT_EQ(compare_cases(no_limit, "score_no_limit", "rouge_score"), 19u);
-  ScoreSettings python311 = parse_score_settings("longbench", {"rouge_recursion_limit=991"});
+  EXPECT_EQ(compare_cases(no_limit, "score_no_limit", "rouge_zh_score"), 13u);
+  const ScoreSettings python311 =
+      parse_score_settings("longbench", {"rouge_recursion_limit=991", dictionaries});
   EXPECT_EQ(compare_cases(python311, "score_python3.11", "rouge_score"), 19u);
-  ScoreSettings levenshtein = parse_score_settings("longbench", {"edit_similarity=levenshtein"});
+  const ScoreSettings chinese_python311 =
+      parse_score_settings("longbench", {"rouge_recursion_limit=990", dictionaries});
+  EXPECT_EQ(compare_cases(chinese_python311, "score_python3.11", "rouge_zh_score"), 13u);
+  const ScoreSettings levenshtein =
+      parse_score_settings("longbench", {"edit_similarity=levenshtein", dictionaries});
   EXPECT_EQ(compare_cases(levenshtein, "score_levenshtein", "code_sim_score"), 16u);
 }
 

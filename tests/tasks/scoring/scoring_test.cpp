@@ -8,6 +8,7 @@
 #include "core/errors.h"
 #include "tasks/scoring/score_longbench.h"
 #include "tasks/scoring/summary.h"
+#include "tests/support/dictionaries.h"
 #include "tests/support/temporary_directory.h"
 
 namespace namm::tasks {
@@ -119,8 +120,8 @@ TEST_F(Scoring, NamesFileAndLineOfBadRecords) {
 TEST_F(Scoring, RefusesWhatItCannotScore) {
   write("vcsum.jsonl", good_record);
   write("notes.jsonl", "not json");
-  EXPECT_THAT(error_of<ConfigError>([&] { score_longbench(folder_ / "vcsum.jsonl", std::nullopt, {}); }),
-              HasSubstr("segmentation"));
+  EXPECT_THAT(error_of<DataError>([&] { score_longbench(folder_ / "vcsum.jsonl", std::nullopt, {}); }),
+              HasSubstr("dictionaries"));
   EXPECT_THAT(error_of<ConfigError>([&] { score_longbench(folder_ / "notes.jsonl", std::nullopt, {}); }),
               HasSubstr("--dataset"));
   EXPECT_THAT(error_of<ConfigError>([&] { score_longbench(folder_.path(), "poems", {}); }),
@@ -137,15 +138,13 @@ TEST_F(Scoring, RefusesWhatItCannotScore) {
 }
 
 TEST_F(Scoring, FolderListsWhatItLeavesOut) {
-  write("vcsum.jsonl", good_record);
   write("notes.jsonl", "not json");
   write("qasper.jsonl", good_record);
   write("result.json", "{}");
   const ordered_json scored = score_longbench(folder_.path(), std::nullopt, {});
   ASSERT_EQ(scored.at("datasets").size(), 1u);
-  ASSERT_EQ(scored.at("skipped").size(), 2u);
+  ASSERT_EQ(scored.at("skipped").size(), 1u);
   EXPECT_EQ(scored.at("skipped").at(0).at("dataset"), "notes");
-  EXPECT_EQ(scored.at("skipped").at(1).at("metric"), "rouge_zh_score");
 }
 
 TEST_F(Scoring, CasesNameTheirMetric) {
@@ -156,13 +155,14 @@ TEST_F(Scoring, CasesNameTheirMetric) {
       R"({"id": "b", "metric": "rouge_zh_score", "pred": "x", "answers": ["x"]})"
       "\n"
       R"({"id": "c", "metric": "qa_f1_score", "dataset": "triviaqa", "pred": "x\ny", "answers": ["x"]})");
-  const ordered_json scored = score_cases("longbench", file, {});
+  const ordered_json scored =
+      score_cases("longbench", file, {.metric = {.segmenters = testing::segmenters()}});
   ASSERT_EQ(scored.at("datasets").size(), 2u);
   const ordered_json& f1 = scored.at("datasets").at(0);
   EXPECT_EQ(f1.at("cases").at(0), ordered_json({{"id", "a"}, {"score", 1.0}}));
   EXPECT_EQ(f1.at("cases").at(1), ordered_json({{"id", "c"}, {"score", 1.0}}));
-  EXPECT_THAT(scored.at("datasets").at(1).at("skipped").get<std::string>(), HasSubstr("segmentation"));
-  EXPECT_TRUE(scored.at("datasets").at(1).at("cases").at(0).at("score").is_null());
+  EXPECT_EQ(scored.at("datasets").at(1).at("dictionary"), "jieba 0.42.1");
+  EXPECT_EQ(scored.at("datasets").at(1).at("cases").at(0).at("id"), "b");
 
   const auto unknown =
       write("unknown.jsonl", R"({"id": "a", "metric": "bleu", "pred": "x", "answers": ["x"]})");
@@ -177,8 +177,9 @@ TEST_F(Scoring, CasesNameTheirMetric) {
 
 TEST_F(Scoring, JobsChangeNothing) {
   const std::filesystem::path predictions = std::filesystem::path(NAMM_TEST_DATA) / "longbench" / "pred";
-  EXPECT_EQ(score_longbench(predictions, std::nullopt, {.jobs = 1}),
-            score_longbench(predictions, std::nullopt, {.jobs = 7}));
+  const MetricOptions metric{.segmenters = testing::segmenters()};
+  EXPECT_EQ(score_longbench(predictions, std::nullopt, {.metric = metric, .jobs = 1}),
+            score_longbench(predictions, std::nullopt, {.metric = metric, .jobs = 7}));
 }
 
 TEST(ScoreSettings, ReadsAndRefuses) {
