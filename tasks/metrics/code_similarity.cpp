@@ -105,9 +105,11 @@ size_t longest_common_subsequence(TextView a, TextView b) {
 
 int edit_ratio(TextView a, TextView b, EditSimilarity similarity) {
   if (a == b) return 100;
-  const size_t matches = similarity == EditSimilarity::difflib ? BlockMatcher(a, b).matching_characters()
-                                                               : longest_common_subsequence(a, b);
-  const double ratio = 2.0 * static_cast<double>(matches) / static_cast<double>(a.size() + b.size());
+  const auto all = static_cast<double>(a.size() + b.size());
+  // Halves are rounded to even, so that the last bit of the quotient counts: each library's own formula.
+  const double ratio = similarity == EditSimilarity::difflib
+                           ? 2.0 * static_cast<double>(BlockMatcher(a, b).matching_characters()) / all
+                           : 1.0 - (all - 2.0 * static_cast<double>(longest_common_subsequence(a, b))) / all;
   return static_cast<int>(std::nearbyint(100 * ratio));
 }
 

@@ -44,6 +44,13 @@ TEST(TokenF1, ArticlesEndAtUnicodeWordBorders) {
   EXPECT_EQ(normalized_words(U"thé a\u0301 aé"), (std::vector<Text>{U"thé", U"\u0301", U"aé"}));
 }
 
+// 2 of 80 characters: python-Levenshtein computes 1 - 78 / 80, a little more than 0.025, difflib 4 / 160.
+TEST(CodeSimilarity, RoundsHalvesAsEachLibrary) {
+  const Text line = U"b" + Text(78, U'x');
+  EXPECT_EQ(edit_ratio(U"b", line, EditSimilarity::difflib), 2);
+  EXPECT_EQ(edit_ratio(U"b", line, EditSimilarity::levenshtein), 3);
+}
+
 TEST(TokenF1, CountsRepeatedWords) {
   EXPECT_NEAR(qa_f1(U"no no no", U"no no"), 0.8, tolerance);
 }
