@@ -187,7 +187,9 @@ std::vector<std::string> StageTasks::notes() const {
           "ones.",
           benchmark));
     }
-    if (!info.dictionary.empty()) add(format_text("{}: words are those of {}.", info.name, info.dictionary));
+    if (!info.dictionary.empty()) {
+      add(format_text("{}, {}: words are those of {}.", benchmark, info.language, info.dictionary));
+    }
     if (info.record_splits == "disjoint") {
       add(
           format_text("{}: held-out half of the records (task.record_splits: disjoint); published scores are "

@@ -7,6 +7,7 @@
 #include "core/errors.h"
 #include "core/text.h"
 #include "experiments/commands/command.h"
+#include "experiments/places.h"
 #include "tasks/scoring/scoring.h"
 
 namespace namm::experiments {
@@ -65,6 +66,9 @@ void score(const Options& options) {
         "score: --dataset and --data go with --predictions; the records of --cases name their own metric");
   }
   tasks::ScoreSettings settings = tasks::parse_score_settings(options.benchmark, options.settings);
+  if (!settings.metric.segmenters) {
+    settings.metric.segmenters = std::make_shared<const tasks::Segmenters>(dictionaries_folder());
+  }
   settings.jobs = options.jobs;
   settings.data = options.data;
   const auto document =
