@@ -87,7 +87,7 @@ StoredAnswer read_answer(const JsonLinesReader& reader, const json& record) {
   answer.answers = read_texts(reader, record, "answers");
   if (answer.answers.empty()) reader.fail("`answers` is an empty list, nothing could be right");
   if (record.contains("all_classes") && !record.at("all_classes").is_null()) {
-    answer.all_classes = read_texts(reader, record, "all_classes");
+    answer.all_classes = std::make_shared<const std::vector<Text>>(read_texts(reader, record, "all_classes"));
   }
   return answer;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,7 +21,7 @@ struct StoredAnswer {
   bool first_line = false;
   std::optional<Text> prediction;  ///< none: not a text, every official function raises
   std::vector<Text> answers;
-  std::optional<std::vector<Text>> all_classes;
+  std::shared_ptr<const std::vector<Text>> all_classes;  ///< may be null
   int64_t length = 0;
 };
 

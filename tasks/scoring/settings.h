@@ -16,9 +16,9 @@ struct ScoreSettings {
   InfiniteBenchOptions infinitebench = {};
   bool buckets =
       false;  ///< LongBench-E: dataset scores by the records' `length` (below 4,000, 8,000, the rest)
-  bool skip_bad_records = false;  ///< leave refused records out, counted and listed
-  std::filesystem::path data = {};  ///< folder of <data set>.jsonl: predictions must be as many; empty: any number
-  int jobs = 1;                ///< threads; the results do not depend on it
+  bool skip_bad_records = false;    ///< leave refused records out, counted and listed
+  std::filesystem::path data = {};  ///< folder of <data set>.jsonl to count records in; empty: none
+  int jobs = 1;                     ///< threads; the results do not depend on it
 };
 
 /// Takes the `key=value` texts of `--set` that `benchmark` knows. Throws ConfigError with the list for

@@ -12,16 +12,24 @@ Text without_word(Text text, TextView word) {
   return text;
 }
 
+/// Python's str(value), where that can be shorter than three characters.
+Text spelled(const nlohmann::json& value) {
+  if (value.is_string()) return text_of(value);
+  return value.is_number_integer() ? decode_utf8(value.dump()) : U"...";
+}
+
 bool is_right(TextView prediction, const nlohmann::json& label, InfiniteBenchScorer scorer) {
   const TextView answer = strip(prediction);
-  const Text letter = text_at(label, 1), function = text_at(label, 0);
-  const auto names_it = [&](TextView text) { return text.starts_with(letter) || text.starts_with(function); };
+  const nlohmann::json letter = element_at(label, 1), function = element_at(label, 0);
+  const auto names_it = [&](TextView text) {
+    return starts_with(text, letter) || starts_with(text, function);
+  };
   if (scorer == InfiniteBenchScorer::june_2024) {
     const TextView start = answer.substr(0, 2);
-    if (start == letter + U'.' || start == letter + U':') return true;
+    if (start == spelled(letter) + U'.' || start == spelled(letter) + U':') return true;
   } else {
     const std::optional<char32_t> standalone = standalone_letter(answer, U'A', U'J');
-    if (standalone && TextView(&*standalone, 1) == letter) return true;
+    if (standalone && is_text(letter, TextView(&*standalone, 1))) return true;
   }
   const Text plain =
       with_single_blanks(without_word(without_word(blanked(answer, U"\n`'\"-*"), U"Option"), U"option"));

@@ -8,11 +8,9 @@ namespace namm::tasks {
 namespace {
 
 bool says_first_name(TextView prediction, const nlohmann::json& label) {
-  // An element that is no text is equal to no word; the first character of a text stands for the text.
-  if (label.is_array() && !label.empty() && !label.front().is_string()) return false;
-  const Text name = text_at(label, 0);
+  const nlohmann::json name = element_at(label, 0);
   return std::ranges::any_of(split_on_space(blanked(strip(prediction), word_marks)),
-                             [&](const Text& word) { return upper(word) == name; });
+                             [&](const Text& word) { return is_text(name, upper(word)); });
 }
 
 bool mentions_any_name(TextView prediction, const nlohmann::json& label) {

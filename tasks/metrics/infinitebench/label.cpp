@@ -33,14 +33,18 @@ std::vector<Text> texts_of(const json& label) {
   return texts;
 }
 
-Text text_at(const json& label, size_t index) {
+json element_at(const json& label, size_t index) {
   if (label.is_string()) {
     const Text text = text_of(label);
     if (index >= text.size()) throw OfficialScorerRaises();
-    return Text(1, text[index]);
+    return encode_utf8(TextView(text).substr(index, 1));
   }
   if (!label.is_array() || index >= label.size()) throw OfficialScorerRaises();
-  return text_of(label[index]);
+  return label[index];
+}
+
+bool starts_with(TextView text, const json& item) {
+  return text.starts_with(text_of(item));
 }
 
 bool contains(const json& label, TextView text) {

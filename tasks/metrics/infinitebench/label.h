@@ -29,8 +29,11 @@ Text text_of(const nlohmann::json& value);
 /// elements that are no texts.
 std::vector<Text> texts_of(const nlohmann::json& label);
 
-/// `label[index]` as a text.
-Text text_at(const nlohmann::json& label, size_t index);
+/// `label[index]`: an element of a list, a character of a text. Raises for anything else and past the end.
+nlohmann::json element_at(const nlohmann::json& label, size_t index);
+
+/// `text.startswith(item)`. Raises for an item that is no text.
+bool starts_with(TextView text, const nlohmann::json& item);
 
 /// `text in label`: one of the elements of a list, a part of a text. Raises for anything else.
 bool contains(const nlohmann::json& label, TextView text);
