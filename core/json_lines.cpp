@@ -114,12 +114,33 @@ JsonLinesReader::~JsonLinesReader() = default;
 JsonLinesReader::JsonLinesReader(JsonLinesReader&&) noexcept = default;
 JsonLinesReader& JsonLinesReader::operator=(JsonLinesReader&&) noexcept = default;
 
+// Keeps at most one byte more than a record may have, so that a file without line ends cannot fill the
+// memory; what follows of the line is passed over.
+bool JsonLinesReader::read_line(std::string& text) {
+  text.clear();
+  piece_.resize(std::size_t{1} << 16);
+  bool any = false;
+  while (true) {
+    stream_->getline(piece_.data(), static_cast<std::streamsize>(piece_.size()));
+    const auto extracted = static_cast<std::size_t>(stream_->gcount());
+    const bool line_ended = stream_->good();
+    const bool is_longer = stream_->fail() && !stream_->eof() && !stream_->bad() && extracted > 0;
+    any = any || extracted > 0;
+    place_.offset += static_cast<std::int64_t>(extracted);
+    const std::size_t characters = extracted - (line_ended ? 1 : 0);
+    text.append(piece_.data(), std::min(characters, max_record_bytes + 1 - text.size()));
+    if (!is_longer) break;
+    stream_->clear();
+  }
+  if (any) ++place_.lines_before;
+  return any;
+}
+
 std::optional<nlohmann::json> JsonLinesReader::next() {
   std::string text;
-  while (std::getline(*stream_, text)) {
-    ++line_;
+  while (read_line(text)) {
     std::string_view record = text;
-    if (line_ == 1 && record.starts_with("\xEF\xBB\xBF")) {
+    if (line() == 1 && record.starts_with("\xEF\xBB\xBF")) {
       record.remove_prefix(3);
     }
     if (trim(record).empty()) {
@@ -127,8 +148,7 @@ std::optional<nlohmann::json> JsonLinesReader::next() {
     }
     try {
       if (record.size() > max_record_bytes) {
-        fail("a record of " + format_bytes(record.size()) + "; at most " + format_bytes(max_record_bytes) +
-             " is read");
+        fail("a record of more than " + format_bytes(max_record_bytes) + " is not read");
       }
       nlohmann::json value = parse_at(record, [&](std::size_t) { return where(); });
       if (!value.is_object()) {
@@ -150,8 +170,16 @@ std::optional<nlohmann::json> JsonLinesReader::next() {
   return std::nullopt;
 }
 
+void JsonLinesReader::go_to(const Place& place) {
+  stream_->clear();
+  if (!stream_->seekg(place.offset)) {
+    throw DataError(name_ + ": cannot be read from byte " + std::to_string(place.offset) + " on");
+  }
+  place_ = place;
+}
+
 std::string JsonLinesReader::where() const {
-  return name_ + ':' + std::to_string(line_);
+  return name_ + ':' + std::to_string(line());
 }
 
 void JsonLinesReader::fail(const std::string& text) const {

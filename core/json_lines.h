@@ -25,10 +25,16 @@ nlohmann::json read_json(const std::filesystem::path& path);
 
 enum class BadRecords { refuse, skip };
 
-/// Reads a file of one JSON object a line, one record in memory at a time. A UTF-8 byte order mark, CRLF,
-/// empty lines and a missing last newline are accepted.
+/// Reads a file of one JSON object a line, one record of at most 1 GiB in memory at a time. A UTF-8 byte
+/// order mark, CRLF, empty lines and a missing last newline are accepted.
 class JsonLinesReader {
  public:
+  /// Where a line begins.
+  struct Place {
+    std::int64_t offset = 0;         ///< bytes from the beginning
+    std::uint64_t lines_before = 0;  ///< lines that end before it
+  };
+
   /// Throws DataError when the file cannot be opened.
   explicit JsonLinesReader(const std::filesystem::path& path, BadRecords bad_records = BadRecords::refuse);
   /// Reads `stream`, e.g. a member of an archive; `name` stands in errors.
@@ -42,8 +48,14 @@ class JsonLinesReader {
   /// DataError `file:line: ...`, or is counted and skipped.
   std::optional<nlohmann::json> next();
 
+  /// Where next() goes on reading.
+  Place place() const { return place_; }
+  /// Lets next() go on at a place that place() gave. The stream must be one that seeks. Throws DataError when
+  /// it cannot.
+  void go_to(const Place& place);
+
   /// Line of the last record, from 1.
-  uint64_t line() const { return line_; }
+  std::uint64_t line() const { return place_.lines_before; }
   /// `file:line` of the last record.
   std::string where() const;
   /// Throws DataError `file:line: text`; for callers that find a field missing or of the wrong type.
@@ -54,10 +66,13 @@ class JsonLinesReader {
   const std::string& first_skipped() const { return first_skipped_; }
 
  private:
+  bool read_line(std::string& text);
+
   std::unique_ptr<std::istream> stream_;
   std::string name_;
   BadRecords bad_records_;
-  uint64_t line_ = 0;
+  Place place_;
+  std::string piece_;
   uint64_t skipped_ = 0;
   std::string first_skipped_;
 };

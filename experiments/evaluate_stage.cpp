@@ -57,11 +57,8 @@ void write_predictions(const RunContext& context, const RunDirectory& directory,
   for (size_t t = 0; t < tasks.tasks.size(); ++t) {
     std::vector<JsonLinesWriter> writers;
     for (const auto& policy : stage.policies) {
-      std::string dataset = tasks.tasks[t]->info().name;
-      if (const size_t slash = dataset.find('/');
-          slash != std::string::npos && dataset.starts_with("longbench/")) {
-        dataset = dataset.substr(slash + 1);
-      }
+      const tasks::TaskInfo& info = tasks.tasks[t]->info();
+      const std::string& dataset = info.predictions.empty() ? info.name : info.predictions;
       writers.emplace_back(directory.predictions(context.config.stage_name(index), policy, dataset));
     }
     for (size_t i = 0; i < items.size(); ++i) {
@@ -71,8 +68,8 @@ void write_predictions(const RunContext& context, const RunDirectory& directory,
       for (size_t p = 0; p < writers.size(); ++p) {
         const PolicyOutcome& outcome = outcomes[i].at(p);
         for (size_t q = 0; q < outcome.predictions.size(); ++q) {
-          writers[p].write(
-              tasks::prediction_record(sample, q, outcome.predictions[q], outcome.result.scores.at(q)));
+          const auto score = tasks.tasks[t]->score(outcome.predictions[q], sample.questions.at(q));
+          writers[p].write(tasks::prediction_record(sample, q, outcome.predictions[q], score));
         }
       }
     }
@@ -117,6 +114,7 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   result.budget = budgeted ? stage.budget.text() : "";
   result.split = stage.split;
   result.notes = context.config.notes;
+  std::ranges::copy(context.stage_tasks[index]->notes(), std::back_inserter(result.notes));
   if (context.config.memory.positions != memory::NammConfig{}.positions) {
     result.notes.push_back(
         format_text("Cached keys stand at {} positions after an update (memory.positions), under every "

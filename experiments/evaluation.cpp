@@ -226,7 +226,7 @@ std::vector<Outcome> Evaluation::score(const std::shared_ptr<const memory::Evict
     const Asked asked = ask(session, rows, row_samples, row_members, tags);
     const auto texts = decode_answers(*archive_, generator, asked, logits, task);
     for (size_t i = 0; i < texts.size(); ++i) {
-      outcomes[asked.parent[i]].exact += task.score(texts[i], *asked.questions[i]) /
+      outcomes[asked.parent[i]].exact += task.score(texts[i], *asked.questions[i]).value_or(0) /
                                          static_cast<double>(row_samples[asked.parent[i]]->questions.size());
     }
     // The given answers have no place in what was decoded.
@@ -302,7 +302,9 @@ Evaluation::ContextRun Evaluation::run(const std::shared_ptr<const memory::Evict
     run.kept.rows[question_tag(tag, q)] = session.kept_history(asked.rows[q]);
   }
   for (size_t i = 0; i < run.predictions.size(); ++i) {
-    run.result.scores.push_back(task.score(run.predictions[i], sample.questions[i]));
+    const std::optional<double> score = task.score(run.predictions[i], sample.questions[i]);
+    run.result.unscored += score ? 0 : 1;
+    run.result.scores.push_back(score.value_or(0));
   }
   return run;
 }

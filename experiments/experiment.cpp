@@ -75,24 +75,10 @@ void check_policies_fit(const ConfigNode& stage, const std::vector<std::string>&
 /// The user's files that the tasks of all stages read, as far as they are there.
 std::set<std::filesystem::path> data_files(const ExperimentConfig& config) {
   std::set<std::filesystem::path> files;
-  const auto add = [&](const std::filesystem::path& folder, const std::filesystem::path& name) {
-    std::error_code error;
-    if (!folder.empty() && std::filesystem::is_regular_file(folder / name, error))
-      files.insert(folder / name);
-  };
   for (const auto& stage : config.stages) {
     for (const auto& task : stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks) {
-      if (is_generated(task)) {
-        const auto haystack = config.task_config({}, {}).haystack.value;
-        if (task.starts_with("needle/facts")) add(haystack.parent_path(), haystack.filename());
-        continue;
-      }
-      const std::string name =
-          task.substr(task.find('/') + 1) + (task.starts_with("longbench-e/") ? "_e.jsonl" : ".jsonl");
-      add(config.data.longbench.value, name);
-      add(config.data.longbench.value, "data/" + name);
-      for (const char* prompts : {"dataset2prompt.json", "dataset2maxlen.json"})
-        add(config.data.prompts.value, prompts);
+      for (auto& file : tasks::task_files(task, config.task_config({}, {}), config.data))
+        files.insert(std::move(file));
     }
   }
   return files;

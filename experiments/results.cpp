@@ -44,6 +44,7 @@ void write_task(Hdf5File& file, const std::string& group, const StageResult& sta
                       column<int64_t>(task, [](auto& c) { return c.cache_bytes; }));
   file.write<int64_t>(group + "/excess_tokens", {n},
                       column<int64_t>(task, [](auto& c) { return c.excess_tokens; }));
+  file.write<int64_t>(group + "/unscored", {n}, column<int64_t>(task, [](auto& c) { return c.unscored; }));
   file.write<uint8_t>(group + "/truncated", {n},
                       column<uint8_t>(task, [](auto& c) { return c.truncated ? 1 : 0; }));
   file.write<double>(group + "/prefill_seconds", {n},
@@ -62,10 +63,13 @@ TaskResult read_task(const Hdf5File& file, const std::string& group, const Stage
   const auto prompt = file.read<int64_t>(group + "/prompt_tokens", {n});
   const auto cached = file.read<int64_t>(group + "/cached_tokens", {n, stage.layers, stage.kv_heads});
   const auto bytes = file.read<int64_t>(group + "/cache_bytes", {n});
-  // Format 2 knew no protected tokens.
-  const auto excess = file.exists(group + "/excess_tokens")
-                          ? file.read<int64_t>(group + "/excess_tokens", {n})
-                          : std::vector<int64_t>(static_cast<size_t>(n));
+  // Counts that older files lack: there was nothing to count.
+  const auto count_if_there = [&](const char* data_set) {
+    return file.exists(group + data_set) ? file.read<int64_t>(group + data_set, {n})
+                                         : std::vector<int64_t>(static_cast<size_t>(n));
+  };
+  const auto excess = count_if_there("/excess_tokens");
+  const auto unscored = count_if_there("/unscored");
   const auto truncated = file.read<uint8_t>(group + "/truncated", {n});
   const auto prefill = file.read<double>(group + "/prefill_seconds", {n});
   const auto decode = file.read<double>(group + "/decode_seconds", {n});
@@ -85,6 +89,7 @@ TaskResult read_task(const Hdf5File& file, const std::string& group, const Stage
     context.cached_tokens.assign(cached.begin() + i * heads, cached.begin() + (i + 1) * heads);
     context.cache_bytes = bytes[i];
     context.excess_tokens = excess[i];
+    context.unscored = unscored[i];
     context.truncated = truncated[i] != 0;
     context.prefill_seconds = prefill[i];
     context.decode_seconds = decode[i];
@@ -165,7 +170,7 @@ std::vector<StageResult> read_results(const std::filesystem::path& path) {
       file.read_attribute<std::string>("/", "format") != "namm results") {
     throw DataError(path.string() + ": not a results file of namm");
   }
-  if (const int64_t version = file.read_attribute<int64_t>("/", "version"); 
+  if (const int64_t version = file.read_attribute<int64_t>("/", "version");
       version != kFormatVersion && version != kFormatVersion - 1) {
     throw DataError(format_text("{}: results of format version {}, this program reads versions {} and {}",
                                 path.string(), version, kFormatVersion - 1, kFormatVersion));

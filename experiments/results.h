@@ -16,6 +16,7 @@ struct ContextResult {
   std::vector<int64_t> cached_tokens;  ///< [layers * kv_heads] at the end of the context, layer major
   int64_t cache_bytes = 0;             ///< allocated for keys and values at the end of the context
   int64_t excess_tokens = 0;           ///< of `cached_tokens`, kept beyond the budget because protected
+  int64_t unscored = 0;                ///< answers on which the official function fails; they count as 0
   bool truncated = false;              ///< the prompt was cut to the limit
   double prefill_seconds = 0;
   double decode_seconds = 0;  ///< all questions together
@@ -68,7 +69,7 @@ struct StageResult {
 inline const char* const kStageList = "stages";
 
 /// Writes results.h5: `/<stage>/<policy>/<task>/{sample, score, questions, prompt_tokens, cached_tokens,
-/// head_bytes, cache_bytes, excess_tokens, truncated, prefill_seconds, decode_seconds}`. Throws
+/// head_bytes, cache_bytes, excess_tokens, unscored, truncated, prefill_seconds, decode_seconds}`. Throws
 /// InfrastructureError.
 void write_results(const std::filesystem::path& file, const std::vector<StageResult>& stages);
 

@@ -9,6 +9,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "core/errors.h"
+#include "core/text.h"
 #include "experiments/fitness.h"
 #include "experiments/out_of_memory.h"
 #include "memory/policies/full.h"
@@ -93,6 +94,7 @@ nlohmann::json to_json(const PolicyOutcome& outcome) {
           {"cached_tokens", result.cached_tokens},
           {"cache_bytes", result.cache_bytes},
           {"excess_tokens", result.excess_tokens},
+          {"unscored", result.unscored},
           {"truncated", result.truncated},
           {"predictions", predictions}};
 }
@@ -171,6 +173,35 @@ int64_t StageTasks::skipped_records() const {
   return count;
 }
 
+std::vector<std::string> StageTasks::notes() const {
+  std::vector<std::string> notes;
+  const auto add = [&](std::string note) {
+    if (std::ranges::find(notes, note) == notes.end()) notes.push_back(std::move(note));
+  };
+  for (const auto& task : tasks) {
+    const tasks::TaskInfo& info = task->info();
+    const std::string benchmark = info.name.substr(0, info.name.find('/'));
+    if (info.unofficial_prompts) {
+      add(format_text(
+          "{}: unofficial prompts, plain ones of ours: the scores are not comparable with published "
+          "ones.",
+          benchmark));
+    }
+    if (info.record_splits == "disjoint") {
+      add(
+          format_text("{}: held-out half of the records (task.record_splits: disjoint); published scores are "
+                      "those of all records (test).",
+                      benchmark));
+    } else if (info.record_splits == "shared") {
+      add(format_text(
+          "{}: the same records serve evolution and evaluation (task.record_splits: shared), as in "
+          "the paper: scores of tasks that a memory was evolved on are not held out.",
+          benchmark));
+    }
+  }
+  return notes;
+}
+
 evolution::EvaluatorFactory make_evolve_evaluator(std::shared_ptr<const EvolveContext> context) {
   return factory_of(std::move(context));
 }
@@ -193,6 +224,7 @@ std::vector<PolicyOutcome> read_outcomes(const evolution::WorkResult& result) {
       outcome.result.cached_tokens = entry.at("cached_tokens").get<std::vector<int64_t>>();
       outcome.result.cache_bytes = entry.at("cache_bytes").get<int64_t>();
       outcome.result.excess_tokens = entry.at("excess_tokens").get<int64_t>();
+      outcome.result.unscored = entry.at("unscored").get<int64_t>();
       outcome.result.truncated = entry.at("truncated").get<bool>();
       outcome.result.prefill_seconds = seconds.at(0).at(i).at(0).get<double>();
       outcome.result.decode_seconds = seconds.at(0).at(i).at(1).get<double>();

@@ -22,6 +22,8 @@ struct StageTasks {
              const tasks::DataConfig& data, int64_t max_positions);
   std::vector<const tasks::Task*> pointers() const;
   int64_t skipped_records() const;
+  /// What a table must say of these tasks' scores: prompts of our own, records that are not held out.
+  std::vector<std::string> notes() const;
 };
 
 /// What the items of an evolve stage are computed with. Read-only, shared by all workers.

@@ -101,24 +101,26 @@ Estimate estimate_mean(std::span<const double> observations) {
   return with_interval(mean, squared_error(observations, mean), static_cast<double>(n - 1), n);
 }
 
-Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups) {
+Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups,
+                                 const std::vector<double>& weights) {
   constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
-  const auto count = static_cast<double>(groups.size());
   Estimate result{0, kUnknown, kUnknown, 0};
   if (groups.empty()) return {kUnknown, kUnknown, kUnknown, 0};
   double squared = 0;
   double squared_over_degrees = 0;
   bool known = true;
-  for (const auto& group : groups) {
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const auto& group = groups[i];
     if (group.empty()) throw std::invalid_argument("estimate_mean_of_groups: empty group");
+    const double weight = weights.empty() ? 1 / static_cast<double>(groups.size()) : weights.at(i);
     const double mean = mean_of(group);
-    result.mean += mean / count;
+    result.mean += mean * weight;
     result.n += static_cast<int64_t>(group.size());
     if (!has_spread(group)) {
       known = false;
       continue;
     }
-    const double part = squared_error(group, mean) / (count * count);
+    const double part = squared_error(group, mean) * weight * weight;
     squared += part;
     squared_over_degrees += part * part / static_cast<double>(group.size() - 1);
   }

@@ -25,9 +25,11 @@ double student_t_quantile(double p, double degrees);
 /// Mean and t interval of independent observations.
 Estimate estimate_mean(std::span<const double> observations);
 
-/// Unweighted mean over groups (tasks) of the means of independent observations; the interval combines the
+/// Weighted mean over groups (tasks) of the means of independent observations; the interval combines the
 /// groups' standard errors with the degrees of freedom of Welch and Satterthwaite. It is not known where that
-/// of a group is not. Empty groups are not allowed.
-Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups);
+/// of a group is not. `weights`: one a group, their sum is 1; empty: all the same. Empty groups are not
+/// allowed.
+Estimate estimate_mean_of_groups(const std::vector<std::vector<double>>& groups,
+                                 const std::vector<double>& weights = {});
 
 }  // namespace namm::experiments

@@ -21,6 +21,7 @@ constexpr double kPercent = 100;
 const char* const kMean = "mean";
 const char* const kMeanEvolved = "mean of evolved";
 const char* const kMeanTransfer = "mean of transfer";
+const char* const kNormalized = "normalised (full = 1)";
 
 template <class T>
 bool contains(const std::vector<T>& list, const T& item) {
@@ -53,10 +54,23 @@ std::pair<std::vector<double>, std::vector<double>> paired_scores(const TaskResu
   return pairs;
 }
 
+/// A mean over tasks; those of a mean of means have different weights.
 struct MeanColumn {
   std::string name;
   std::vector<std::string> tasks;
+  std::vector<double> weights;  // one a task; empty: all the same
 };
+
+MeanColumn mean_of_means(const std::string& name, const std::vector<std::vector<std::string>>& parts) {
+  MeanColumn column{name, {}, {}};
+  for (const auto& tasks : parts) {
+    for (const auto& task : tasks) {
+      column.tasks.push_back(task);
+      column.weights.push_back(1.0 / static_cast<double>(parts.size() * tasks.size()));
+    }
+  }
+  return column;
+}
 
 struct Source {
   const RunResults* run;
@@ -90,17 +104,30 @@ void check_names(const std::vector<std::string>& wanted, const std::vector<std::
   }
 }
 
-std::vector<MeanColumn> mean_columns_of(const std::vector<TableColumn>& columns, const TableLayout& layout) {
-  MeanColumn all{kMean, {}};
-  MeanColumn evolved{kMeanEvolved, {}};
-  MeanColumn transfer{kMeanTransfer, {}};
+/// Means of the layout whose tasks are not all among `tasks` go to `left_out`.
+std::vector<MeanColumn> mean_columns_of(const std::vector<TableColumn>& columns, const TableLayout& layout,
+                                        const std::vector<std::string>& tasks,
+                                        std::vector<std::string>& left_out) {
+  MeanColumn all{kMean, {}, {}};
+  MeanColumn evolved{kMeanEvolved, {}, {}};
+  MeanColumn transfer{kMeanTransfer, {}, {}};
   for (const auto& column : columns) {
     all.tasks.push_back(column.task);
     if (column.evolved) evolved.tasks.push_back(column.task);
     if (column.transfer) transfer.tasks.push_back(column.task);
   }
   std::vector<MeanColumn> means;
-  for (const auto& [name, tasks] : layout.groups) means.push_back({name, tasks});
+  const auto add = [&](MeanColumn column) {
+    const bool complete =
+        std::ranges::all_of(column.tasks, [&](const auto& task) { return contains(tasks, task); });
+    if (complete) {
+      means.push_back(std::move(column));
+    } else {
+      left_out.push_back(column.name);
+    }
+  };
+  for (const auto& [name, members] : layout.groups) add({name, members, {}});
+  for (const auto& [name, parts] : layout.averages) add(mean_of_means(name, parts));
   // Where the memory was evolved on all tasks or on none, the parts would repeat the whole.
   if (!evolved.tasks.empty() && !transfer.tasks.empty()) {
     means.push_back(evolved);
@@ -141,18 +168,37 @@ void mark_transfer(const std::vector<RunResults>& runs, const std::vector<std::s
 }
 
 /// Scores and cache of a row over the tasks of a mean column; nothing where the row lacks one of them.
-std::optional<TableMean> make_mean(const PolicyResult& policy, const std::vector<std::string>& tasks) {
+std::optional<TableMean> make_mean(const PolicyResult& policy, const MeanColumn& column) {
   std::vector<std::vector<double>> groups;
   TableMean mean;
-  for (const auto& name : tasks) {
-    const TaskResult* task = policy.find(name);
+  for (size_t i = 0; i < column.tasks.size(); ++i) {
+    const TaskResult* task = policy.find(column.tasks[i]);
     if (task == nullptr || task->contexts.empty()) return std::nullopt;
     groups.push_back(scores_of(*task));
-    mean.cache_fraction +=
-        mean_over(*task, [](auto& c) { return c.cache_fraction(); }) / static_cast<double>(tasks.size());
+    const double weight =
+        column.weights.empty() ? 1 / static_cast<double>(column.tasks.size()) : column.weights[i];
+    mean.cache_fraction += weight * mean_over(*task, [](auto& c) { return c.cache_fraction(); });
   }
-  mean.score = estimate_mean_of_groups(groups);
+  mean.score = estimate_mean_of_groups(groups, column.weights);
   return mean;
+}
+
+/// Means of published scores, where all of a mean's tasks are among them.
+std::map<std::string, double> published_means(const PublishedRow& row, const std::vector<MeanColumn>& means) {
+  std::map<std::string, double> result;
+  for (const auto& column : means) {
+    double sum = 0;
+    size_t found = 0;
+    for (size_t i = 0; i < column.tasks.size(); ++i) {
+      const auto score = row.scores.find(column.tasks[i]);
+      if (score == row.scores.end()) break;
+      sum += score->second *
+             (column.weights.empty() ? 1 / static_cast<double>(column.tasks.size()) : column.weights[i]);
+      ++found;
+    }
+    if (found == column.tasks.size()) result[column.name] = sum;
+  }
+  return result;
 }
 
 const PolicyResult* subject_of(const StageResult& stage, const TableLayout& layout) {
@@ -210,7 +256,7 @@ TableRow make_row(const Source& source, const std::vector<RunResults>& runs,
   }
   if (ratio_count == columns.size()) row.normalized_average = ratios / static_cast<double>(ratio_count);
   for (const auto& column : means) {
-    if (const auto mean = make_mean(*source.policy, column.tasks)) row.means[column.name] = *mean;
+    if (const auto mean = make_mean(*source.policy, column)) row.means[column.name] = *mean;
   }
   return row;
 }
@@ -237,7 +283,8 @@ std::optional<TableDifference> make_difference(const Source& subject, const Poli
     for (const auto& name : column.tasks) {
       if (const auto found = gains.find(name); found != gains.end()) groups.push_back(found->second);
     }
-    if (groups.size() == column.tasks.size()) difference.means[column.name] = estimate_mean_of_groups(groups);
+    if (groups.size() == column.tasks.size())
+      difference.means[column.name] = estimate_mean_of_groups(groups, column.weights);
   }
   if (difference.cells.empty()) return std::nullopt;
   return difference;
@@ -271,6 +318,16 @@ bool lacks_interval(const Table& table) {
            return std::any_of(difference.cells.begin(), difference.cells.end(), of_gain) ||
                   std::any_of(difference.means.begin(), difference.means.end(), of_gain);
          });
+}
+
+std::string ratio_text(const std::optional<double>& ratio) {
+  return ratio ? number(*ratio, 3) : "-";
+}
+
+std::string entry_text(const std::map<std::string, double>& entries, const std::string& key,
+                       int64_t decimals) {
+  const auto found = entries.find(key);
+  return found == entries.end() ? "-" : number(found->second, decimals);
 }
 
 std::string row_name(const TableRow& row) {
@@ -356,9 +413,8 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
   if (sources.empty() || tasks.empty()) {
     throw ConfigError("there are no results to show: no evaluate stage of this run is complete");
   }
-  check_names(layout.columns, tasks, "columns");
   check_names(layout.rows, policies, "rows");
-  for (const auto& [name, members] : layout.groups) check_names(members, tasks, "groups");
+  table.normalized = layout.normalized;
   for (const auto& run : runs) {
     for (const auto& stage : run.stages) {
       table.skipped_records += stage.skipped_records;
@@ -372,14 +428,27 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
           for (const auto& context : task.contexts) table.truncated_prompts += context.truncated ? 1 : 0;
         }
       }
+      for (const auto& policy : stage.policies) {
+        for (const auto& task : policy.tasks) {
+          for (const auto& context : task.contexts) table.unscored += context.unscored;
+        }
+      }
     }
   }
   for (const auto& task : layout.columns.empty() ? tasks : layout.columns) {
-    table.columns.push_back({task});
+    if (contains(tasks, task)) {
+      table.columns.push_back({task});
+    } else {
+      table.left_out.push_back(task);
+    }
+  }
+  if (table.columns.empty()) {
+    throw ConfigError(
+        format_text("layout: columns: none of them has a result; there are: {}", join(tasks, ", ")));
   }
   const auto& order = layout.rows.empty() ? policies : layout.rows;
   mark_transfer(runs, order, table);
-  const auto means = mean_columns_of(table.columns, layout);
+  const auto means = mean_columns_of(table.columns, layout, tasks, table.left_out);
   for (const auto& mean : means) table.mean_columns.push_back(mean.name);
 
   for (const auto& run : runs) {
@@ -401,10 +470,43 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
       }
     }
   }
+  for (const auto& row : layout.published) {
+    const auto shown = [&](const TableColumn& column) { return row.scores.contains(column.task); };
+    if (std::ranges::none_of(table.columns, shown)) continue;
+    table.published.push_back(row);
+    table.published_means.push_back(published_means(row, means));
+  }
   return table;
 }
 
 void TableLayout::check(const ConfigNode& node) const {
+  const std::vector<std::string> known = tasks::task_names();
+  const auto check_task = [&](const ConfigNode& place, const std::string& key, const std::string& task) {
+    if (contains(known, task)) return;
+    const auto near = nearest(task, known);
+    place.fail_entry(key, task,
+                     "the name of a task" + (near ? format_text(" (did you mean {}?)", *near) : ""));
+  };
+  for (const auto& task : columns) check_task(node, "columns", task);
+  for (const auto& [name, members] : groups) {
+    for (const auto& task : members) check_task(node.at("groups"), name, task);
+  }
+  for (const auto& [name, parts] : averages) {
+    const ConfigNode place = node.at("averages");
+    if (parts.empty()) place.fail_entry(name, "[]", "one list of tasks at least");
+    for (const auto& part : parts) {
+      if (part.empty()) place.fail_entry(name, "[]", "one task at least in each list");
+      for (const auto& task : part) check_task(place, name, task);
+    }
+  }
+  for (size_t i = 0; i < published.size(); ++i) {
+    const ConfigNode place = node.at("published").item(i);
+    if (published[i].method.empty()) place.fail_entry("method", "", "what was measured");
+    if (published[i].source.empty()) place.fail_entry("source", "", "where the numbers stand");
+    for (const auto& [task, score] : published[i].scores) {
+      check_task(place, "scores", task);
+    }
+  }
   for (const auto& [name, tasks] : groups) {
     const ConfigNode place = node.at("groups");
     if (name == kMean || name == kMeanEvolved || name == kMeanTransfer ||
@@ -424,6 +526,7 @@ std::string to_markdown(const Table& table) {
     header.push_back(column.task + (column.transfer ? " (transfer)" : ""));
   }
   header.insert(header.end(), table.mean_columns.begin(), table.mean_columns.end());
+  if (table.normalized) header.emplace_back(kNormalized);
   scores.add(header);
   bool any_mark = false;
   double most_excess = 0;
@@ -451,13 +554,35 @@ std::string to_markdown(const Table& table) {
       second.push_back(found == row.means.end() ? "-"
                                                 : number(kPercent * found->second.cache_fraction, 1) + " %");
     }
+    if (table.normalized) first.push_back(ratio_text(row.normalized_average));
     scores.add(std::move(first));
     scores.add(std::move(second));
+  }
+  for (size_t i = 0; i < table.published.size(); ++i) {
+    std::vector<std::string> line{format_text("{} [{}]", table.published[i].method, i + 1), "published"};
+    for (const auto& column : table.columns) {
+      line.push_back(entry_text(table.published[i].scores, column.task, decimals));
+    }
+    for (const auto& name : table.mean_columns) {
+      line.push_back(entry_text(table.published_means[i], name, decimals));
+    }
+    scores.add(std::move(line));
   }
   std::string text = scores.markdown();
   text +=
       "\nScores are means over contexts (n), 0 to 100, with 95 % t intervals; tokens are a mean over layers "
       "and heads at the end of the context; the mean columns weigh every task the same.\n";
+  for (size_t i = 0; i < table.published.size(); ++i) {
+    text += format_text("[{}] {}.\n", i + 1, table.published[i].source);
+  }
+  if (table.normalized) {
+    text +=
+        "Normalised: mean over tasks of a row's score divided by the full cache's; none where the full cache "
+        "has no point on a task.\n";
+  }
+  if (!table.left_out.empty()) {
+    text += format_text("Left out, the results lack their tasks: {}.\n", join(table.left_out, ", "));
+  }
   for (const auto& budget : table.budgets) {
     if (!budget.empty()) text += "Cache budget: " + budget + ".\n";
   }
@@ -483,10 +608,14 @@ std::string to_markdown(const Table& table) {
   if (table.skipped_records > 0)
     text += format_text("{} malformed records were left out.\n", table.skipped_records);
 
+  if (table.unscored > 0) {
+    text += format_text("The official scorer fails on {} answers, which count as 0.\n", table.unscored);
+  }
+
   if (!table.differences.empty()) {
     Grid grid;
     std::vector<std::string> columns{"difference, paired over contexts"};
-    columns.insert(columns.end(), header.begin() + 2, header.end());
+    columns.insert(columns.end(), header.begin() + 2, header.end() - (table.normalized ? 1 : 0));
     grid.add(columns);
     for (const auto& difference : table.differences) {
       std::vector<std::string> line{difference.subject + " − " + difference.against};
@@ -528,7 +657,8 @@ std::string to_markdown(const Table& table) {
 
 std::string to_csv(const Table& table) {
   std::string text =
-      "method,policy,heads,task,score,low,high,n,cache_fraction,cache_tokens,cache_bytes,excess_tokens,equal_cache\n";
+      "method,policy,heads,task,score,low,high,n,cache_fraction,cache_tokens,cache_bytes,excess_tokens,equal_"
+      "cache\n";
   const auto precise = [](double value) { return std::isfinite(value) ? number(value, 6) : std::string(); };
   for (const auto& row : table.rows) {
     const std::string start = csv_field(row.label) + "," + csv_field(row.policy) + "," + row.heads + ",";
@@ -551,6 +681,13 @@ std::string to_csv(const Table& table) {
               precise(mean.cache_fraction) + ",,,,\n";
     }
   }
+  for (const auto& row : table.published) {
+    const std::string start = csv_field(row.method) + ",published,,";
+    for (const auto& column : table.columns) {
+      if (const auto found = row.scores.find(column.task); found != row.scores.end())
+        text += start + csv_field(column.task) + "," + precise(found->second) + ",,,,,,,,\n";
+    }
+  }
   return text;
 }
 
@@ -560,13 +697,15 @@ std::string to_latex(const Table& table) {
     if (estimate.has_interval()) text += " \\pm " + number(estimate.half_width(), table.decimals);
     return text + "$";
   };
-  std::string text = "\\begin{tabular}{l" +
-                     std::string(table.columns.size() + table.mean_columns.size(), 'r') +
-                     "}\n\\toprule\nmethod";
+  std::string text =
+      "\\begin{tabular}{l" +
+      std::string(table.columns.size() + table.mean_columns.size() + (table.normalized ? 1 : 0), 'r') +
+      "}\n\\toprule\nmethod";
   for (const auto& column : table.columns) {
     text += " & " + latex_escape(column.task) + (column.transfer ? " (transfer)" : "");
   }
   for (const auto& name : table.mean_columns) text += " & " + latex_escape(name);
+  if (table.normalized) text += std::string(" & ") + kNormalized;
   text += " \\\\\n\\midrule\n";
   for (const auto& row : table.rows) {
     std::string scores = latex_escape(row_name(row));
@@ -591,7 +730,21 @@ std::string to_latex(const Table& table) {
       scores += cell_text(found->second.score);
       sizes += "\\footnotesize " + number(kPercent * found->second.cache_fraction, 1) + "\\,\\%";
     }
+    if (table.normalized) {
+      scores += " & " + ratio_text(row.normalized_average);
+      sizes += " & ";
+    }
     text += scores + " \\\\\n" + sizes + " \\\\\n";
+  }
+  for (size_t i = 0; i < table.published.size(); ++i) {
+    text += latex_escape(table.published[i].method) + " (published)";
+    for (const auto& column : table.columns) {
+      text += " & " + entry_text(table.published[i].scores, column.task, table.decimals);
+    }
+    for (const auto& name : table.mean_columns) {
+      text += " & " + entry_text(table.published_means[i], name, table.decimals);
+    }
+    text += table.normalized ? " &  \\\\\n" : " \\\\\n";
   }
   return text + "\\bottomrule\n\\end{tabular}\n";
 }
@@ -647,6 +800,15 @@ nlohmann::ordered_json to_json(const Table& table) {
   document["budgets"] = table.budgets;
   document["truncated_prompts"] = table.truncated_prompts;
   document["skipped_records"] = table.skipped_records;
+  document["unscored"] = table.unscored;
+  document["left_out"] = table.left_out;
+  document["published"] = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < table.published.size(); ++i) {
+    document["published"].push_back({{"method", table.published[i].method},
+                                     {"source", table.published[i].source},
+                                     {"scores", table.published[i].scores},
+                                     {"means", table.published_means[i]}});
+  }
   document["memories"] = table.memories;
   document["held_out"] = !table.has_validation;
   document["notes"] = table.notes;

@@ -14,7 +14,8 @@ struct LongBenchTask {
   std::string_view metric;        ///< official function
   bool first_line;                ///< only the prediction's first line is scored
   bool chat;                      ///< a chat model's wrapper goes around the prompt
-  bool in_e;                      ///< also part of LongBench-E
+  int64_t records;                ///< in the official file
+  int64_t e_records;              ///< in that of LongBench-E; 0: not part of it
   std::string_view plain_prompt;  ///< template of our own, unofficial
 };
 

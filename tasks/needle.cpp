@@ -30,7 +30,7 @@ class NeedleTask : public Task {
   std::optional<int64_t> count(Split) const override { return std::nullopt; }
   Sample sample(Split split, int64_t id, const TokenCodec& codec) const override;
 
-  double score(const std::string& prediction, const Question& question) const override {
+  std::optional<double> score(const std::string& prediction, const Question& question) const override {
     return best_exact_prefix(prediction, question.answers);
   }
 

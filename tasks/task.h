@@ -39,7 +39,9 @@ struct Question {
   std::string target;  ///< the first answer as text that continues the prompt, leading blank included
   std::vector<int64_t> target_ids;       ///< ids of `target`, never empty: for the answer's log-likelihood
   std::vector<std::string> all_classes;  ///< class names of classification tasks, else empty
-  int64_t generation_tokens = 0;         ///< new tokens to generate at most
+  std::string label;  ///< InfiniteBench: what its scorer compares with, as JSON (numbers keep their type);
+                      ///< else empty
+  int64_t generation_tokens = 0;  ///< new tokens to generate at most
 };
 
 /// A context with its questions. The same (task, config, split, id, tokenizer) gives the same sample, in any
@@ -47,7 +49,7 @@ struct Question {
 struct Sample {
   int64_t id = 0;
   Split split = Split::test;
-  std::string record_id;             ///< `_id` of a benchmark record, else empty
+  std::string record_id;             ///< `_id` or `id` of a benchmark record, else empty
   std::string context;               ///< text shared by all questions, no chat wrapper
   std::vector<int64_t> context_ids;  ///< TokenCodec::prefix(), then the ids of `context`
   int64_t prefix_tokens =
@@ -61,9 +63,10 @@ struct Sample {
 
 /// What a task is and needs.
 struct TaskInfo {
-  std::string name;               ///< "needle/hop", "longbench/qasper"
-  std::string metric;             ///< "exact", or the official function's name ("qa_f1_score")
-  std::string language;           ///< "en", "zh", "code"
+  std::string name;         ///< "needle/hop", "longbench/qasper"
+  std::string metric;       ///< "exact", or the official function's name ("qa_f1_score")
+  std::string language;     ///< "en", "zh", "ja", "code", "math"
+  std::string predictions;  ///< name of its predictions file, without .jsonl; empty: the task's own name
   int64_t generation_tokens = 0;  ///< upper bound of Question::generation_tokens; 0: depends on the tokenizer
   int64_t minimum_new_tokens = 0;  ///< no stop before so many new tokens (official samsum: 1)
   bool stop_at_newline = false;    ///< a new line ends the answer (official samsum)
@@ -72,6 +75,7 @@ struct TaskInfo {
   bool chat = false;  ///< a chat model's wrapper belongs around the prompt (benchmarks 2.2, 2.4)
   bool unofficial_prompts =
       false;                    ///< plain templates of our own: scores are not comparable with published ones
+  std::string record_splits;    ///< which records of a benchmark serve what (TaskConfig); empty: generated
   int64_t skipped_records = 0;  ///< malformed records left out by `skip_bad_records`
 };
 
@@ -90,19 +94,19 @@ class Task {
   /// unreadable.
   virtual Sample sample(Split split, int64_t id, const TokenCodec& codec) const = 0;
 
-  /// The official metric of this task on one generated text, post-processing included, in [0, 1]. Any bytes
-  /// are legal.
-  virtual double score(const std::string& prediction, const Question& question) const = 0;
+  /// The official metric of this task on one generated text, post-processing included, in [0, 1]; nothing
+  /// where the official function fails. Any bytes are legal.
+  virtual std::optional<double> score(const std::string& prediction, const Question& question) const = 0;
 };
 
 /// SHA-256 (hex, lower case) of the prompt's text (context and question, UTF-8), for comparing with other
 /// programs'.
 std::string prompt_sha256(const Sample& sample, const Question& question);
 
-/// One line of a predictions file: the official fields (pred, answers, all_classes, length), then ours (_id,
-/// sample, question, score, prompt_sha256, truncated). Bytes of `prediction` that are not UTF-8 become
-/// U+FFFD.
+/// One line of a predictions file: the official fields (pred, answers, all_classes, length; InfiniteBench:
+/// id, prediction, ground_truth), then ours (_id, split, sample, question, score, prompt_sha256, truncated).
+/// Bytes of `prediction` that are not UTF-8 become U+FFFD.
 nlohmann::ordered_json prediction_record(const Sample& sample, size_t question, const std::string& prediction,
-                                         double score);
+                                         std::optional<double> score);
 
 }  // namespace namm::tasks

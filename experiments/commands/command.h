@@ -33,6 +33,7 @@ void add_score(CLI::App& app, const std::vector<std::string>& command_line, Acti
 void add_table(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_export(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_bench(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
+void add_data(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_describe(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_doctor(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 

@@ -24,7 +24,6 @@ namespace {
 
 struct Options {
   CommonOptions common;
-  std::vector<std::string> longbench;
   bool json = false;
 };
 
@@ -97,22 +96,6 @@ Check check_file(const std::string& title, const std::string& name, const std::s
   return check;
 }
 
-Check check_longbench(const std::string& folder) {
-  Check check{"LongBench", false, false, folder,
-              "unpack the official LongBench data.zip and name its folder with data.longbench=DIR"};
-  std::error_code error;
-  int64_t files = 0;
-  for (const auto& place : {std::filesystem::path(folder), std::filesystem::path(folder) / "data"}) {
-    for (std::filesystem::directory_iterator entry(place, error), end; !error && entry != end;
-         entry.increment(error)) {
-      files += entry->path().extension() == ".jsonl" ? 1 : 0;
-    }
-  }
-  check.there = files > 0;
-  check.detail = format_text("{}: {} .jsonl files", folder, files);
-  return check;
-}
-
 void doctor(const Options& options) {
   options.common.apply();
   const BuildInfo& build = build_info();
@@ -127,7 +110,6 @@ void doctor(const Options& options) {
   checks.push_back(check_model("SmolLM2", "models/downloads/smollm2-135m-instruct.pt", false,
                                "./experiments/get-smollm2"));
   checks.push_back(check_file("Python for the exporter", ".venv/bin/python", "./setup.sh"));
-  for (const auto& folder : options.longbench) checks.push_back(check_longbench(folder));
   bool ready = true;
   nlohmann::ordered_json document{{"checks", nlohmann::ordered_json::array()}};
   for (const auto& check : checks) {
@@ -160,7 +142,6 @@ void add_doctor(CLI::App& app, const std::vector<std::string>&, Action& action) 
   auto* command =
       app.add_subcommand("doctor", "What is installed, what is missing, and the command that fixes it");
   auto options = std::make_shared<Options>();
-  command->add_option("--longbench", options->longbench, "Folder with LongBench files to look at");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
   command->callback([options, &action] { action = [options] { doctor(*options); }; });

@@ -19,6 +19,7 @@ struct Options {
   std::string predictions;
   std::string dataset;
   std::string cases;
+  std::string data;
   std::vector<std::string> settings;
   int jobs = 1;
   bool json = false;
@@ -42,7 +43,10 @@ void print_text(const nlohmann::ordered_json& document) {
     std::cout << text(entry.value("dataset", nlohmann::ordered_json("cases"))) << "  "
               << text(entry.value("metric", nlohmann::ordered_json())) << "  "
               << (entry.contains("score") ? text(entry["score"]) : std::string("-")) << "  (" << count
-              << " samples)\n";
+              << " samples";
+    if (entry.contains("raised"))
+      std::cout << ", " << entry["raised"] << " where the official function raises";
+    std::cout << ")\n";
     print_skipped_records(entry);
   }
   print_skipped_records(document);
@@ -56,12 +60,13 @@ void score(const Options& options) {
   if (options.predictions.empty() == options.cases.empty()) {
     throw ConfigError("score: name one of --predictions FILE|DIR and --cases FILE.jsonl");
   }
-  if (!options.cases.empty() && !options.dataset.empty()) {
+  if (!options.cases.empty() && !(options.dataset.empty() && options.data.empty())) {
     throw ConfigError(
-        "score: --dataset goes with --predictions; the records of --cases name their own metric");
+        "score: --dataset and --data go with --predictions; the records of --cases name their own metric");
   }
   tasks::ScoreSettings settings = tasks::parse_score_settings(options.benchmark, options.settings);
   settings.jobs = options.jobs;
+  settings.data = options.data;
   const auto document =
       options.cases.empty()
           ? tasks::score_predictions(options.benchmark, options.predictions,
@@ -85,8 +90,13 @@ void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
   command->add_option("--predictions", options->predictions, "Predictions file (.jsonl) or a folder of them");
   command->add_option("--dataset", options->dataset, "Data set of a predictions file [the file's name]");
   command->add_option("--cases", options->cases, "Records that name their own metric (.jsonl)");
-  command->add_option("--set", options->settings,
-                      "key=value: rouge_recursion_limit, edit_similarity, buckets, skip_bad_records");
+  command->add_option(
+      "--data", options->data,
+      "Folder of the benchmark's data: there must be as many predictions as records [not checked]");
+  command->add_option(
+      "--set", options->settings,
+      "key=value, see tasks/README.md: rouge_recursion_limit, edit_similarity, buckets, scorer, "
+      "model_name, skip_bad_records");
   command->add_option("--jobs", options->jobs, "Threads; results do not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <sstream>
@@ -33,6 +34,21 @@ JsonLinesReader open_records(const std::filesystem::path& path) {
   // accepts.
   auto stream = std::make_unique<std::istringstream>(without_lone_surrogates(read_file(path)));
   return {std::move(stream), path.string()};
+}
+
+void check_count(const std::filesystem::path& predictions, const std::string& dataset, size_t count,
+                 const ScoreSettings& settings) {
+  if (settings.data.empty()) return;
+  const std::filesystem::path path = settings.data / (dataset + ".jsonl");
+  std::ifstream file(path, std::ios::binary);
+  if (!file)
+    throw DataError(format_text("{}: cannot be opened; --data names the benchmark's data", path.string()));
+  size_t records = 0;
+  for (std::string line; std::getline(file, line);) records += !trim(line).empty();
+  if (count == records) return;
+  throw DataError(format_text("{}: {} predictions, but {} has {} records: {}", predictions.string(), count,
+                              path.string(), records,
+                              count < records ? "generate the missing ones" : "they belong to other data"));
 }
 
 Scores score_in_parallel(size_t count, int jobs, const std::function<std::optional<double>(size_t)>& score) {

@@ -45,6 +45,11 @@ auto read_records(const std::filesystem::path& path, const ScoreSettings& settin
   }
 }
 
+/// Throws DataError unless there are as many predictions as the folder `settings.data`, if one is given, has
+/// records in <dataset>.jsonl.
+void check_count(const std::filesystem::path& predictions, const std::string& dataset, size_t count,
+                 const ScoreSettings& settings);
+
 using Scores = std::vector<std::optional<double>>;
 
 /// score(0) to score(count - 1) on `jobs` threads. Throws what one of them throws.

@@ -28,15 +28,8 @@ ordered_json bucket_scores(const std::vector<StoredAnswer>& answers, const std::
   return result;
 }
 
-/// 100 * total / n, in this order as the official script computes it.
-double mean_percentage(const std::vector<double>& scores) {
-  double total = 0;
-  for (const double score : scores) total += score;
-  return 100 * total / static_cast<double>(scores.size());
-}
-
-ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTask& task,
-                           const ScoreSettings& settings) {
+ordered_json score_dataset(const std::filesystem::path& path, const std::string& dataset,
+                           const LongBenchTask& task, const ScoreSettings& settings) {
   SkippedRecords skipped;
   std::vector<StoredAnswer> answers =
       read_records(path, settings, skipped, [&](const JsonLinesReader& reader, const json& record) {
@@ -50,6 +43,7 @@ ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTas
         return answer;
       });
   if (answers.empty()) throw DataError(format_text("{}: holds no prediction", path.string()));
+  check_count(path, dataset, answers.size() + skipped.count, settings);
   // The official script uses the class names of the file's last record for all.
   for (StoredAnswer& answer : answers) answer.all_classes = answers.back().all_classes;
 
@@ -67,6 +61,7 @@ ordered_json score_dataset(const std::filesystem::path& path, const LongBenchTas
         settings.buckets ? bucket_scores(answers, *present) : ordered_json(official_percentage(*present));
   }
   entry["mean"] = present ? ordered_json(mean_percentage(*present)) : ordered_json();
+  report_raised(entry, scores);
   report_skipped(entry, skipped);
   entry["samples"] = to_json(scores);
   return entry;
@@ -111,7 +106,7 @@ ordered_json score_longbench(const std::filesystem::path& predictions,
     const LongBenchTask* task = task_of(file.dataset);
     const char* reason = "no LongBench data set has this name";
     if (task) {
-      document["datasets"].push_back(score_dataset(file.path, *task, settings));
+      document["datasets"].push_back(score_dataset(file.path, file.dataset, *task, settings));
     } else if (is_single) {
       throw ConfigError(format_text("{}: {}; name it with --dataset", file.path.string(), reason));
     } else {
@@ -124,7 +119,7 @@ ordered_json score_longbench(const std::filesystem::path& predictions,
 
 ordered_json score_longbench_cases(const std::filesystem::path& cases, const ScoreSettings& settings) {
   ordered_json document = header(settings);
-  add_answer_cases(document, cases, settings);
+  add_answer_cases(document, cases, settings, official_percentage);
   return document;
 }
 

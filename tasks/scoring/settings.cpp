@@ -45,6 +45,12 @@ constexpr std::array all_settings = {
             [](ScoreSettings& s, const std::string& v) {
               s.metric.segmenters = std::make_shared<const Segmenters>(v);
             }},
+    Setting{"scorer", "2024-06, 2024-08", "infinitebench",
+            [](ScoreSettings& s, const std::string& v) {
+              s.infinitebench.scorer = parse_infinitebench_scorer(v);
+            }},
+    Setting{"model_name", "gpt4 or another", "infinitebench",
+            [](ScoreSettings& s, const std::string& v) { s.infinitebench.model_name = v; }},
     Setting{"skip_bad_records", "true, false", "longbench infinitebench choubun",
             [](ScoreSettings& s, const std::string& v) { s.skip_bad_records = parse_bool(v); }},
 };

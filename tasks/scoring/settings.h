@@ -1,9 +1,11 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tasks/metrics/infinitebench/infinitebench.h"
 #include "tasks/metrics/metric_list.h"
 
 namespace namm::tasks {
@@ -11,10 +13,13 @@ namespace namm::tasks {
 /// Everything `namm score` can be told with --set, and the number of threads.
 struct ScoreSettings {
   MetricOptions metric = {};
+  InfiniteBenchOptions infinitebench = {};
   bool buckets =
       false;  ///< LongBench-E: dataset scores by the records' `length` (below 4,000, 8,000, the rest)
   bool skip_bad_records = false;  ///< leave refused records out, counted and listed
-  int jobs = 1;                   ///< threads; the results do not depend on it
+  std::filesystem::path data =
+      {};        ///< folder of <data set>.jsonl: predictions must be as many; empty: any number
+  int jobs = 1;  ///< threads; the results do not depend on it
 };
 
 /// Takes the `key=value` texts of `--set` that `benchmark` knows. Throws ConfigError with the list for

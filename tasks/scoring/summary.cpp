@@ -1,5 +1,6 @@
 #include "tasks/scoring/summary.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -45,6 +46,11 @@ void report_skipped(ordered_json& entry, const SkippedRecords& skipped) {
   entry["skipped_reasons"] = skipped.first_reasons;
 }
 
+void report_raised(ordered_json& entry, const Scores& scores) {
+  const auto raised = std::ranges::count_if(scores, [](const auto& score) { return !score; });
+  if (raised > 0) entry["raised"] = raised;
+}
+
 std::optional<std::vector<double>> all_present(const Scores& scores) {
   std::vector<double> present;
   for (const auto& score : scores) {
@@ -57,6 +63,10 @@ std::optional<std::vector<double>> all_present(const Scores& scores) {
 std::optional<double> mean(const std::vector<double>& scores) {
   if (scores.empty()) return std::nullopt;
   return std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size());
+}
+
+double mean_percentage(const std::vector<double>& scores) {
+  return 100 * std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size());
 }
 
 double official_percentage(const std::vector<double>& scores) {

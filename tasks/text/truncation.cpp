@@ -20,21 +20,26 @@ TruncatedPrompt truncate_prompt(const TokenCodec& codec, const std::string& text
   TruncatedPrompt prompt{text, false, std::ssize(ids) + std::ssize(prefix)};
   if (limit == 0) return prompt;
 
-  const int64_t allowed = rule == Truncation::official ? limit : limit - generation_tokens;
+  const bool leaves_answer = rule == Truncation::released;
+  const int64_t allowed = leaves_answer ? limit - generation_tokens : limit;
   if (allowed < 2) {
-    throw ConfigError(format_text("max_prompt_tokens = {}: no room for a prompt{}", limit,
-                                  rule == Truncation::official
-                                      ? std::string()
-                                      : format_text(" beside an answer of {} tokens", generation_tokens)));
+    throw ConfigError(format_text(
+        "max_prompt_tokens = {}: no room for a prompt{}", limit,
+        leaves_answer ? format_text(" beside an answer of {} tokens", generation_tokens) : std::string()));
   }
-  if (rule == Truncation::official) ids.insert(ids.begin(), prefix.begin(), prefix.end());
+  if (!leaves_answer) ids.insert(ids.begin(), prefix.begin(), prefix.end());
   if (std::ssize(ids) <= allowed) return prompt;
 
   const int64_t half = allowed / 2;
+  prompt.truncated = true;
+  if (rule == Truncation::infinitebench) {
+    ids.erase(ids.begin() + half, ids.end() - (allowed - half));
+    prompt.text = replace_invalid_utf8(codec.decode(ids, true));
+    return prompt;
+  }
   // Where the cut goes through a character, each half has a beginning or an end that is none.
   prompt.text = replace_invalid_utf8(codec.decode({ids.begin(), ids.begin() + half}, true)) +
                 replace_invalid_utf8(codec.decode({ids.end() - half, ids.end()}, true));
-  prompt.truncated = true;
   return prompt;
 }
 

@@ -45,6 +45,25 @@ Text from_utf16(std::u16string_view text) {
   return result;
 }
 
+/// `map` is u_strToLower or u_strToUpper.
+template <class Map>
+Text map_case(TextView text, Map map) {
+  const std::u16string source = to_utf16(text);
+  // A change of case makes at most three UTF-16 units of one.
+  std::u16string target(source.size() * 3, u'\0');
+  if (target.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+    throw std::length_error("change of case: text of more than 700 million characters");
+  }
+  UErrorCode status = U_ZERO_ERROR;
+  const int32_t length = map(target.data(), static_cast<int32_t>(target.size()), source.data(),
+                             static_cast<int32_t>(source.size()), "", &status);
+  if (U_FAILURE(status)) {
+    throw std::runtime_error(std::string("change of case: ICU says ") + u_errorName(status));
+  }
+  target.resize(static_cast<size_t>(length));
+  return from_utf16(target);
+}
+
 }  // namespace
 
 Text decode_utf8(std::string_view bytes) {
@@ -111,28 +130,29 @@ Text lower(TextView text) {
     }
     return result;
   }
-  const std::u16string source = to_utf16(text);
-  // Lower case is at most three UTF-16 units a unit.
-  std::u16string target(source.size() * 3, u'\0');
-  if (target.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
-    throw std::length_error("lower: text of more than 700 million characters");
+  return map_case(text, u_strToLower);
+}
+
+Text upper(TextView text) {
+  if (is_ascii(text)) {
+    Text result(text);
+    for (char32_t& c : result) {
+      if (c >= 'a' && c <= 'z') c -= 'a' - 'A';
+    }
+    return result;
   }
-  UErrorCode status = U_ZERO_ERROR;
-  const int32_t length = u_strToLower(target.data(), static_cast<int32_t>(target.size()), source.data(),
-                                      static_cast<int32_t>(source.size()), "", &status);
-  if (U_FAILURE(status)) throw std::runtime_error(std::string("lower: ICU says ") + u_errorName(status));
-  target.resize(static_cast<size_t>(length));
-  return from_utf16(target);
+  return map_case(text, u_strToUpper);
+}
+
+TextView strip(TextView text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 std::vector<Text> split_on_space(TextView text) {
   std::vector<Text> pieces;
-  for (size_t i = 0; i < text.size();) {
-    while (i < text.size() && is_space(text[i])) ++i;
-    const size_t start = i;
-    while (i < text.size() && !is_space(text[i])) ++i;
-    if (i > start) pieces.emplace_back(text.substr(start, i - start));
-  }
+  for_each_word(text, [&](TextView word) { pieces.emplace_back(word); });
   return pieces;
 }
 

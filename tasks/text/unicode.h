@@ -32,8 +32,25 @@ bool is_ascii_punctuation(char32_t c);
 /// `str.lower`: full Unicode mapping (one to many, final sigma), no locale.
 Text lower(TextView text);
 
+/// `str.upper`: full Unicode mapping (one to many), no locale.
+Text upper(TextView text);
+
+/// `str.strip()`: without white space at both ends.
+TextView strip(TextView text);
+
 /// `str.split()`: the pieces between runs of white space, none of them empty.
 std::vector<Text> split_on_space(TextView text);
+
+/// Calls `use(TextView)` with every piece of split_on_space.
+template <class Use>
+void for_each_word(TextView text, const Use& use) {
+  for (size_t i = 0; i < text.size();) {
+    while (i < text.size() && is_space(text[i])) ++i;
+    const size_t start = i;
+    while (i < text.size() && !is_space(text[i])) ++i;
+    if (i > start) use(text.substr(start, i - start));
+  }
+}
 
 /// `str.split(separator)`: always at least one piece, pieces may be empty.
 std::vector<Text> split(TextView text, char32_t separator);

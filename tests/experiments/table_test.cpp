@@ -234,8 +234,62 @@ TEST(Table, LayoutChoosesAndRefusesUnknownNames) {
   const Table table = make_table({{"run", {stage()}}}, layout_of({"needle/classify"}, {"namm", "full"}));
   EXPECT_EQ(table.rows[0].policy, "namm");
   EXPECT_THAT(to_markdown(table), Not(HasSubstr("needle/hop |")));
-  EXPECT_THROW(make_table({{"run", {stage()}}}, layout_of({"needle/none"}, {})), ConfigError);
+  EXPECT_THROW(make_table({{"run", {stage()}}}, layout_of({"needle/stale"}, {})), ConfigError);
+  EXPECT_THROW(make_table({{"run", {stage()}}}, layout_of({}, {"none"})), ConfigError);
   EXPECT_THROW(make_table({{"run", {}}}), ConfigError);
+}
+
+TEST(Table, MeansOfMeansPublishedRowsAndRatios) {
+  TableLayout layout = layout_of({"needle/hop", "needle/classify", "needle/stale"}, {});
+  layout.groups = {{"both", {"needle/hop", "needle/classify"}}, {"lacking", {"needle/hop", "needle/stale"}}};
+  layout.averages = {{"average", {{"needle/hop", "needle/classify"}, {"needle/hop"}}}};
+  layout.normalized = true;
+  layout.published = {{"theirs", "A paper, table 1", {{"needle/hop", 40.0}, {"needle/classify", 20.0}}},
+                      {"other", "Another paper", {{"needle/stale", 1.0}}}};
+  const Table table = make_table({{"run", {stage()}}}, layout);
+  EXPECT_THAT(table.left_out, ::testing::ElementsAre("needle/stale", "lacking"));
+  ASSERT_EQ(table.published.size(), 1);
+  EXPECT_DOUBLE_EQ(table.published_means[0].at("both"), 30);
+  EXPECT_DOUBLE_EQ(table.published_means[0].at("average"), 35);
+  // hop 87.5, classify 37.5
+  EXPECT_DOUBLE_EQ(row(table, "namm").means.at("both").score.mean, 62.5);
+  EXPECT_DOUBLE_EQ(row(table, "namm").means.at("average").score.mean, (62.5 + 87.5) / 2);
+  EXPECT_EQ(row(table, "namm").means.at("average").score.n, 6);
+  EXPECT_DOUBLE_EQ(*row(table, "namm").normalized_average, (87.5 / 37.5 + 1) / 2);
+  const std::string text = to_markdown(table);
+  for (const char* part : {"theirs [1]", "[1] A paper, table 1.", "normalised (full = 1)", "1.667",
+                           "Left out, the results lack their tasks: needle/stale, lacking."}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_THAT(to_csv(table), HasSubstr("theirs,published,,needle/hop,40.000000"));
+  EXPECT_THAT(to_latex(table), HasSubstr("theirs (published) & 40.0 & 20.0"));
+  EXPECT_EQ(to_json(table)["published"][0]["source"], "A paper, table 1");
+}
+
+TEST(Table, AnswersThatTheOfficialScorerFailsOnAreCounted) {
+  StageResult failing = stage();
+  EXPECT_THAT(to_markdown(make_table({{"run", {failing}}})), Not(HasSubstr("scorer fails")));
+  failing.policies[1].tasks[0].contexts[0].unscored = 2;
+  EXPECT_THAT(to_markdown(make_table({{"run", {failing}}})), HasSubstr("scorer fails on 2 answers"));
+}
+
+TEST(Table, LayoutsThatComeWithTheProgramAreRead) {
+  for (const auto& file : std::filesystem::directory_iterator(NAMM_SOURCE_DIR "/configs/table")) {
+    EXPECT_NO_THROW(read_config<TableLayout>(ConfigDocument::load(file.path()))) << file.path();
+  }
+  const auto error_of = [](const std::string& text) {
+    try {
+      read_config<TableLayout>(ConfigDocument::from_text(text, "a.yaml"));
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(error_of("columns: [needle/hops]"), HasSubstr("did you mean needle/hop?"));
+  EXPECT_THAT(error_of("averages: {x: [[needle/hop], []]}"), HasSubstr("one task at least"));
+  EXPECT_THAT(error_of("published: [{method: a, source: b, scores: {needle/none: 1}}]"),
+              HasSubstr("needle/none"));
+  EXPECT_THAT(error_of("published: [{method: a, scores: {needle/hop: 1}}]"), HasSubstr("source"));
 }
 
 TEST(Table, SeveralRunsAreToldApart) {

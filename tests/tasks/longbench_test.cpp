@@ -25,6 +25,8 @@ using ::testing::HasSubstr;
 
 const std::filesystem::path record_folder = std::filesystem::path(NAMM_TEST_DATA) / "longbench";
 
+const TaskConfig all_test{.record_splits = "test"};
+
 DataConfig shipped() {
   return {.longbench = {record_folder}, .prompts = {}};
 }
@@ -68,7 +70,7 @@ std::string record(const std::string& answer, int number = 0) {
 
 TEST_F(LongBenchFiles, ReadsRecordsAndMakesPrompts) {
   write("qasper.jsonl", record("Oslo", 0) + record("Rome", 1));
-  const auto task = make_task("longbench/qasper", {}, here());
+  const auto task = make_task("longbench/qasper", all_test, here());
   EXPECT_EQ(task->count(Split::test), 2);
   EXPECT_EQ(task->count(Split::train), 0);
   EXPECT_TRUE(task->info().unofficial_prompts);
@@ -92,7 +94,7 @@ TEST_F(LongBenchFiles, OfficialPromptsComeFromTheUsersFolder) {
   write("qasper.jsonl", record("Oslo"));
   write("dataset2prompt.json", R"({"qasper": "Read.\n{context} {{!}} {input} "})");
   write("dataset2maxlen.json", R"({"qasper": 77})");
-  const auto task = make_task("longbench/qasper", {}, here(true));
+  const auto task = make_task("longbench/qasper", all_test, here(true));
   EXPECT_FALSE(task->info().unofficial_prompts);
   const Sample sample = task->sample(Split::test, 0, codec_);
   EXPECT_EQ(sample.context, "Read.\nNumber 0 lies in Oslo. {!} Where? ");
@@ -130,7 +132,8 @@ TEST_F(LongBenchFiles, NamesFileAndLineOfBadRecordsOrSkipsThem) {
            std::string("{\"input\": \"\xFF\"}")}) {
     write("qasper.jsonl", good + bad + "\n" + record("Rome", 2));
     EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("qasper.jsonl:2")) << bad;
-    const auto task = make_task("longbench/qasper", {.skip_bad_records = true}, here());
+    const auto task =
+        make_task("longbench/qasper", {.record_splits = "test", .skip_bad_records = true}, here());
     EXPECT_EQ(task->info().skipped_records, 1) << bad;
     EXPECT_EQ(task->count(Split::test), 2) << bad;
     EXPECT_EQ(task->sample(Split::test, 1, codec_).questions[0].answers[0], "Rome") << bad;
@@ -141,7 +144,7 @@ TEST_F(LongBenchFiles, AcceptsWindowsLinesAndEmptyLines) {
   std::string first = record("Oslo");
   first.insert(first.size() - 1, "\r");
   write("qasper.jsonl", "\n" + first + "\n\n" + record("Rome", 1) + "\n");
-  const auto task = make_task("longbench/qasper", {}, here());
+  const auto task = make_task("longbench/qasper", all_test, here());
   ASSERT_EQ(task->count(Split::test), 2);
   EXPECT_EQ(task->sample(Split::test, 0, codec_).questions[0].answers[0], "Oslo");
   EXPECT_EQ(task->sample(Split::test, 1, codec_).questions[0].answers[0], "Rome");
@@ -152,8 +155,8 @@ TEST_F(LongBenchFiles, MissingOrUselessFiles) {
   write("qasper.jsonl", "");
   EXPECT_THAT(error_of("longbench/qasper", {}, here()), HasSubstr("no usable record"));
   EXPECT_THAT(error_of("longbench/qasper", {}, {.longbench = {"/data/longbench.zip"}, .prompts = {}}),
-              HasSubstr("unpack"));
-  EXPECT_THROW(make_task("longbench/qasper", {}), ConfigError);
+              HasSubstr("/data/longbench.zip: not there"));
+  EXPECT_THROW(make_task("longbench/qasper", all_test), ConfigError);
   write("passage_retrieval_en.jsonl", record("third"));
   EXPECT_THAT(error_of("longbench/passage_retrieval_en", {}, here()), HasSubstr("Paragraph"));
 }
@@ -204,16 +207,17 @@ TEST_F(LongBenchFiles, ARepairedFileKeepsItsSplits) {
 }
 
 TEST_F(LongBenchFiles, AFileThatChangesLaterIsNamedWithItsLine) {
-  const std::string good = record("Oslo");
+  const std::string first = record("Oslo", 0), good = record("Oslo", 1), last = record("Oslo", 2);
   for (const bool skip : {false, true}) {
-    write("qasper.jsonl", (skip ? "{\n" : "\n") + good + good + good);
-    const auto task = make_task("longbench/qasper", {.skip_bad_records = skip}, here());
-    EXPECT_EQ(task->sample(Split::test, 1, codec_).record_id, "id0");
+    write("qasper.jsonl", (skip ? "{\n" : "\n") + first + good + last);
+    const auto task =
+        make_task("longbench/qasper", {.record_splits = "test", .skip_bad_records = skip}, here());
+    EXPECT_EQ(task->sample(Split::test, 1, codec_).record_id, "id1");
     std::string other = good, none = good;
     other.replace(other.find("input"), 5, "outpu");
     none[0] = ' ';
     for (const std::string& now : {other, none}) {
-      write("qasper.jsonl", (skip ? "{\n" : "\n") + good + now + good);
+      write("qasper.jsonl", (skip ? "{\n" : "\n") + first + now + last);
       try {
         task->sample(Split::test, 1, codec_);
         ADD_FAILURE() << now;
@@ -229,7 +233,10 @@ TEST_F(LongBenchFiles, WhetherABlankIsNeededDependsOnTheLastCharacter) {
   write("dataset2maxlen.json", R"({"qasper": 77})");
   const auto target_behind = [&](const std::string& end) {
     write("dataset2prompt.json", json{{"qasper", "{context}" + end}}.dump());
-    return make_task("longbench/qasper", {}, here(true))->sample(Split::test, 0, codec_).questions[0].target;
+    return make_task("longbench/qasper", all_test, here(true))
+        ->sample(Split::test, 0, codec_)
+        .questions[0]
+        .target;
   };
   EXPECT_EQ(target_behind("\u3000"), "Oslo");
   EXPECT_EQ(target_behind("\u00A0"), "Oslo");
@@ -254,9 +261,10 @@ TEST_F(LongBenchFiles, PromptsFitTheModel) {
 }
 
 TEST_F(LongBenchFiles, TruncatesInTheMiddleAndSaysSo) {
-  const auto whole = make_task("longbench/2wikimqa", {}, shipped())->sample(Split::test, 0, codec_);
+  const auto whole = make_task("longbench/2wikimqa", all_test, shipped())->sample(Split::test, 0, codec_);
   EXPECT_FALSE(whole.truncated);
-  const auto task = make_task("longbench/2wikimqa", {.max_prompt_tokens = 200}, shipped());
+  const auto task =
+      make_task("longbench/2wikimqa", {.max_prompt_tokens = 200, .record_splits = "test"}, shipped());
   const Sample cut = task->sample(Split::test, 0, codec_);
   EXPECT_TRUE(cut.truncated);
   EXPECT_EQ(cut.original_tokens, std::ssize(whole.context_ids));
@@ -266,7 +274,7 @@ TEST_F(LongBenchFiles, TruncatesInTheMiddleAndSaysSo) {
 }
 
 TEST_F(LongBenchFiles, SamsumFollowsTheChosenRule) {
-  const TaskInfo official = make_task("longbench/samsum", {}, shipped())->info();
+  const TaskInfo official = make_task("longbench/samsum", all_test, shipped())->info();
   EXPECT_TRUE(official.stop_at_newline);
   EXPECT_EQ(official.minimum_new_tokens, 1);
   EXPECT_FALSE(official.cut_at_newline || official.chat);
@@ -276,7 +284,7 @@ TEST_F(LongBenchFiles, SamsumFollowsTheChosenRule) {
 }
 
 TEST_F(LongBenchFiles, PredictionRecordHasTheOfficialFields) {
-  const auto task = make_task("longbench/trec", {}, shipped());
+  const auto task = make_task("longbench/trec", all_test, shipped());
   const Sample sample = task->sample(Split::test, 0, codec_);
   const nlohmann::ordered_json line = prediction_record(sample, 0, "City \xFF", 0.5);
   std::vector<std::string> fields;
@@ -295,7 +303,7 @@ TEST_F(LongBenchFiles, ScoresCodeByTheChosenLibrary) {
   for (int i = 0; i < 120; ++i) question.answers.resize(1), question.answers[0] += "ba";
   std::string prediction;
   for (int i = 0; i < 120; ++i) prediction += "ab";
-  EXPECT_EQ(make_task("longbench/lcc", {}, shipped())->score(prediction, question), 0);
+  EXPECT_EQ(make_task("longbench/lcc", all_test, shipped())->score(prediction, question), 0);
   EXPECT_EQ(make_task("longbench/lcc", config, shipped())->score(prediction, question), 1);
 }
 
