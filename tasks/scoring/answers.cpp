@@ -61,14 +61,14 @@ StoredAnswer read_case(const JsonLinesReader& reader, const json& record) {
 }
 
 ordered_json score_metric_cases(const std::string& metric, const std::vector<StoredAnswer>& members,
-                                const ScoreSettings& settings) {
+                                const ScoreSettings& settings, DatasetScore dataset_score) {
   ordered_json entry;
   entry["dataset"] = nullptr;
   entry["metric"] = metric;
   report_dictionary(entry, metric, settings.metric);
   const Scores scores = score_answers(members, settings);
   const std::optional<std::vector<double>> present = all_present(scores);
-  entry["score"] = present ? ordered_json(official_percentage(*present)) : ordered_json();
+  entry["score"] = present ? ordered_json(dataset_score(*present)) : ordered_json();
   report_raised(entry, scores);
   ordered_json& list = entry["cases"] = ordered_json::array();
   for (size_t i = 0; i < members.size(); ++i) {
@@ -103,7 +103,7 @@ Scores score_answers(const std::vector<StoredAnswer>& answers, const ScoreSettin
 }
 
 void add_answer_cases(ordered_json& document, const std::filesystem::path& cases,
-                      const ScoreSettings& settings) {
+                      const ScoreSettings& settings, DatasetScore dataset_score) {
   SkippedRecords skipped;
   std::vector<std::string> metrics;  // in order of first appearance
   std::map<std::string, uint64_t> line_of_id;
@@ -120,7 +120,7 @@ void add_answer_cases(ordered_json& document, const std::filesystem::path& cases
     std::vector<StoredAnswer> members;
     std::ranges::copy_if(answers, std::back_inserter(members),
                          [&](const auto& answer) { return answer.metric == metric; });
-    document["datasets"].push_back(score_metric_cases(metric, members, settings));
+    document["datasets"].push_back(score_metric_cases(metric, members, settings, dataset_score));
   }
   report_skipped(document, skipped);
 }
