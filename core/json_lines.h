@@ -25,7 +25,7 @@ nlohmann::json read_json(const std::filesystem::path& path);
 
 enum class BadRecords { refuse, skip };
 
-/// Reads a file of one JSON object a line, one record of at most 1 GiB in memory at a time. A UTF-8 byte
+/// Reads a file of one JSON object a line, one record of at most 64 MiB in memory at a time. A UTF-8 byte
 /// order mark, CRLF, empty lines and a missing last newline are accepted.
 class JsonLinesReader {
  public:
@@ -53,6 +53,9 @@ class JsonLinesReader {
   /// Lets next() go on at a place that place() gave. The stream must be one that seeks. Throws DataError when
   /// it cannot.
   void go_to(const Place& place);
+
+  /// The stream itself failed: no further record can be read.
+  bool is_broken() const;
 
   /// Line of the last record, from 1.
   std::uint64_t line() const { return place_.lines_before; }

@@ -187,6 +187,12 @@ std::vector<std::string> StageTasks::notes() const {
           "ones.",
           benchmark));
     }
+    if (info.never_right > 0) {
+      add(format_text(
+          "{}: on {} records no answer can be right for this version of the official scorer, because of "
+          "the labels' type (task.scorer).",
+          info.name, info.never_right));
+    }
     if (!info.dictionary.empty()) {
       add(format_text("{}, {}: words are those of {}.", benchmark, info.language, info.dictionary));
     }
