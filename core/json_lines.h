@@ -59,6 +59,7 @@ class JsonLinesReader {
 
   /// Line of the last record, from 1.
   std::uint64_t line() const { return place_.lines_before; }
+  const std::string& name() const { return name_; }
   /// `file:line` of the last record.
   std::string where() const;
   /// Throws DataError `file:line: text`; for callers that find a field missing or of the wrong type.

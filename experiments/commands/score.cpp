@@ -97,10 +97,7 @@ void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
   command->add_option(
       "--data", options->data,
       "Folder of the benchmark's data: there must be as many predictions as records [not checked]");
-  command->add_option(
-      "--set", options->settings,
-      "key=value, see tasks/README.md: rouge_recursion_limit, edit_similarity, buckets, scorer, "
-      "model_name, skip_bad_records");
+  command->add_option("--set", options->settings, "key=value: " + tasks::describe_score_settings());
   command->add_option("--jobs", options->jobs, "Threads; results do not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -34,8 +34,12 @@ std::optional<double> score_answer(const StoredAnswer& answer, const MetricOptio
     return std::nullopt;  // Python cannot walk None
   }
   const TextView text = answer.first_line ? first_line(*answer.prediction) : TextView(*answer.prediction);
-  return best_score(answer.metric, text, answer.answers,
-                    answer.all_classes ? *answer.all_classes : no_classes, options);
+  try {
+    return best_score(answer.metric, text, answer.answers,
+                      answer.all_classes ? *answer.all_classes : no_classes, options);
+  } catch (const DataError& error) {
+    throw DataError(format_text("{}: {}", answer.where, error.what()));
+  }
 }
 
 StoredAnswer read_case(const JsonLinesReader& reader, const json& record) {
@@ -81,6 +85,7 @@ ordered_json score_metric_cases(const std::string& metric, const std::vector<Sto
 
 StoredAnswer read_answer(const JsonLinesReader& reader, const json& record) {
   StoredAnswer answer;
+  answer.where = reader.where();
   const auto prediction = record.find("pred");
   if (prediction == record.end()) reader.fail("the record lacks `pred`");
   if (prediction->is_string()) answer.prediction = decode_utf8(prediction->get_ref<const std::string&>());

@@ -16,7 +16,8 @@ namespace namm::tasks {
 
 /// One stored answer and what to score it against.
 struct StoredAnswer {
-  std::string id;  ///< of a case
+  std::string where;  ///< file:line
+  std::string id;     ///< of a case
   std::string metric;
   bool first_line = false;
   std::optional<Text> prediction;  ///< none: not a text, every official function raises
