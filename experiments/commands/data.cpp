@@ -65,7 +65,7 @@ void check(const Options& options) {
   }
   if (bad + unusable > 0) {
     throw DataError(format_text(
-        "{}: {} bad records, {} files that cannot be used; task.skip_bad_records=true leaves bad records out",
+        "{}: {} bad records, {} files that cannot be used; `run --skip-bad-records` leaves bad records out",
         options.path, bad, unusable));
   }
 }

@@ -98,6 +98,9 @@ void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
       "--data", options->data,
       "Folder of the benchmark's data: there must be as many predictions as records [not checked]");
   command->add_option("--set", options->settings, "key=value: " + tasks::describe_score_settings());
+  command->add_flag_callback(
+      "--skip-bad-records", [options] { options->settings.emplace_back("skip_bad_records=true"); },
+      "Leave malformed records out, counted and listed: --set skip_bad_records=true");
   command->add_option("--jobs", options->jobs, "Threads; results do not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -138,7 +138,7 @@ def check_hostile(folder: Path) -> None:
         checks.that(result.code == 3 and "trec.jsonl:2: " in result.out, f"{what} is named", result)
         refused = run("never", folder, "longbench/trec", f"data.longbench={data}")
         checks.that(refused.code == 3 and "trec.jsonl:2: " in refused.err, f"{what} ends a run before it begins", refused)
-    result = run("skipped", folder, "longbench/trec", f"data.longbench={data}", "task.skip_bad_records=true")
+    result = run("skipped", folder, "longbench/trec", f"data.longbench={data}", "--skip-bad-records")
     checks.that(result.code == 0 and "1 malformed records were left out" in (folder / "skipped" / "table.md").read_text(),
                 "records that are left out are counted in the table", result)
 
