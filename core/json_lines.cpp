@@ -15,7 +15,9 @@ namespace namm {
 namespace {
 
 constexpr std::size_t max_depth = 200;
-constexpr std::size_t max_record_bytes = std::size_t{1} << 30;
+// Several times the longest record of the benchmarks, a book of five million characters. A parsed record may
+// take twenty times its bytes.
+constexpr std::size_t max_record_bytes = std::size_t{1} << 26;
 
 // Deepest nesting of brackets outside of strings. Later steps (dump, copies) recurse, so that hostile depth
 // would end the program.
@@ -150,6 +152,8 @@ std::optional<nlohmann::json> JsonLinesReader::next() {
       if (record.size() > max_record_bytes) {
         fail("a record of more than " + format_bytes(max_record_bytes) + " is not read");
       }
+      // Before a list of that length takes twenty times its bytes.
+      if (trim(record).front() == '[') fail("a record must be a JSON object, found array");
       nlohmann::json value = parse_at(record, [&](std::size_t) { return where(); });
       if (!value.is_object()) {
         fail(std::string("a record must be a JSON object, found ") + value.type_name());
@@ -168,6 +172,10 @@ std::optional<nlohmann::json> JsonLinesReader::next() {
     throw DataError(name_ + ": cannot be read: " + std::strerror(errno));
   }
   return std::nullopt;
+}
+
+bool JsonLinesReader::is_broken() const {
+  return stream_->bad();
 }
 
 void JsonLinesReader::go_to(const Place& place) {

@@ -25,7 +25,7 @@ nlohmann::json read_json(const std::filesystem::path& path);
 
 enum class BadRecords { refuse, skip };
 
-/// Reads a file of one JSON object a line, one record of at most 1 GiB in memory at a time. A UTF-8 byte
+/// Reads a file of one JSON object a line, one record of at most 64 MiB in memory at a time. A UTF-8 byte
 /// order mark, CRLF, empty lines and a missing last newline are accepted.
 class JsonLinesReader {
  public:
@@ -54,8 +54,12 @@ class JsonLinesReader {
   /// it cannot.
   void go_to(const Place& place);
 
+  /// The stream itself failed: no further record can be read.
+  bool is_broken() const;
+
   /// Line of the last record, from 1.
   std::uint64_t line() const { return place_.lines_before; }
+  const std::string& name() const { return name_; }
   /// `file:line` of the last record.
   std::string where() const;
   /// Throws DataError `file:line: text`; for callers that find a field missing or of the wrong type.

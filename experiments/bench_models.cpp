@@ -11,6 +11,7 @@
 #include "core/errors.h"
 #include "core/random.h"
 #include "core/text.h"
+#include "experiments/chunk_tokens.h"
 #include "experiments/memory_source.h"
 #include "experiments/places.h"
 #include "memory/policies/namm.h"
@@ -29,8 +30,6 @@ using bench::Measurement;
 using bench::Settings;
 using memory::RowId;
 using memory::Session;
-
-constexpr int64_t kChunkTokens = 1024;  // as `namm generate`; an update cuts chunks shorter
 
 struct Subject {
   std::shared_ptr<const models::Archive> archive;

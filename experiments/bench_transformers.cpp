@@ -13,6 +13,7 @@
 
 #include "core/random.h"
 #include "core/text.h"
+#include "experiments/chunk_tokens.h"
 #include "experiments/places.h"
 #include "memory/policy_list.h"
 #include "memory/session.h"
@@ -26,7 +27,6 @@ namespace {
 using bench::TransformersBaseline;
 
 constexpr int64_t kPromptTokens = 2048, kNewTokens = 129;  // 128 steps of decoding
-constexpr int64_t kChunkTokens = 1024;                     // as `namm generate`
 
 struct Model {
   const char* name;     // of the baseline

@@ -28,4 +28,24 @@ std::optional<std::filesystem::path> shipped_file(const std::string& name) {
   return std::nullopt;
 }
 
+std::filesystem::path dictionaries_folder() {
+  if (const char* folder = std::getenv("NAMM_DICTIONARIES"); folder != nullptr && *folder != '\0')
+    return folder;
+  std::error_code error;
+  const auto holds = [&](const std::filesystem::path& folder) {
+    return std::filesystem::exists(folder / "jieba", error) ||
+           std::filesystem::exists(folder / "unidic_lite", error);
+  };
+  const auto beside = program_directory() / "share" / "namm" / "dictionaries";
+  if (holds(beside)) return beside;
+  const auto libraries = shipped_file(".venv/lib");
+  if (!libraries) return {};
+  for (std::filesystem::directory_iterator python(*libraries, error), end; !error && python != end;
+       python.increment(error)) {
+    const auto packages = python->path() / "site-packages";
+    if (holds(packages)) return packages;
+  }
+  return {};
+}
+
 }  // namespace namm::experiments

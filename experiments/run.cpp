@@ -20,6 +20,7 @@
 #include "experiments/evolve_stage.h"
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
+#include "experiments/places.h"
 #include "experiments/run_context.h"
 #include "experiments/table.h"
 #include "memory/backend.h"
@@ -82,6 +83,8 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
   const std::string memory_sha256 = context.given_memory ? context.given_memory->sha256() : "";
   context.identity = identity_of(config, archive->sha256(), memory_sha256);
   context.stage_tasks.resize(config.stages.size());
+  tasks::DataConfig data = config.data;
+  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
   for (size_t i = 0; i < config.stages.size(); ++i) {
     const StageConfig& stage = config.stages[i];
     const auto& names = stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks;
@@ -90,7 +93,7 @@ RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
             ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
             : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
     context.stage_tasks[i] =
-        std::make_shared<StageTasks>(names, task_config, config.data, positions_for_prompts(*archive));
+        std::make_shared<StageTasks>(names, task_config, data, positions_for_prompts(*archive));
     warn_beyond_positions(config.stage_name(i), names, task_config, archive->contract());
     if (stage.evolve) {
       check_evolve_stage(context, i);

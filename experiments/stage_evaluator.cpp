@@ -187,7 +187,15 @@ std::vector<std::string> StageTasks::notes() const {
           "ones.",
           benchmark));
     }
-    if (!info.dictionary.empty()) add(format_text("{}: words are those of {}.", info.name, info.dictionary));
+    if (info.never_right > 0) {
+      add(format_text(
+          "{}: on {} records no answer can be right for this version of the official scorer, because of "
+          "the labels' type (task.scorer).",
+          info.name, info.never_right));
+    }
+    if (!info.dictionary.empty()) {
+      add(format_text("{}, {}: words are those of {}.", benchmark, info.language, info.dictionary));
+    }
     if (info.record_splits == "disjoint") {
       add(
           format_text("{}: held-out half of the records (task.record_splits: disjoint); published scores are "

@@ -449,7 +449,10 @@ Table make_table(const std::vector<RunResults>& runs, const TableLayout& layout)
   const auto& order = layout.rows.empty() ? policies : layout.rows;
   mark_transfer(runs, order, table);
   const auto means = mean_columns_of(table.columns, layout, tasks, table.left_out);
-  for (const auto& mean : means) table.mean_columns.push_back(mean.name);
+  for (const auto& mean : means) {
+    table.mean_columns.push_back(mean.name);
+    if (!mean.weights.empty()) table.averages.push_back(mean.name);
+  }
 
   for (const auto& run : runs) {
     for (const auto& stage : run.stages) {
@@ -507,15 +510,16 @@ void TableLayout::check(const ConfigNode& node) const {
       check_task(place, "scores", task);
     }
   }
-  for (const auto& [name, tasks] : groups) {
-    const ConfigNode place = node.at("groups");
-    if (name == kMean || name == kMeanEvolved || name == kMeanTransfer ||
-        contains(tasks::task_names(), name)) {
-      place.fail_entry(name, "[" + join(tasks, ", ") + "]",
-                       "another name: the table has a column of this one");
+  const auto check_name = [&](const char* key, const std::string& name, bool taken) {
+    if (taken || name == kMean || name == kMeanEvolved || name == kMeanTransfer || contains(known, name)) {
+      node.at(key).fail_entry(name, "[...]", "another name: the table has a column of this one");
     }
-    if (tasks.empty()) place.fail_entry(name, "[]", "one task at least");
+  };
+  for (const auto& [name, tasks] : groups) {
+    check_name("groups", name, false);
+    if (tasks.empty()) node.at("groups").fail_entry(name, "[]", "one task at least");
   }
+  for (const auto& [name, parts] : averages) check_name("averages", name, groups.contains(name));
 }
 
 std::string to_markdown(const Table& table) {
@@ -571,7 +575,11 @@ std::string to_markdown(const Table& table) {
   std::string text = scores.markdown();
   text +=
       "\nScores are means over contexts (n), 0 to 100, with 95 % t intervals; tokens are a mean over layers "
-      "and heads at the end of the context; the mean columns weigh every task the same.\n";
+      "and heads at the end of the context; the mean columns weigh every task the same";
+  text += table.averages.empty()
+              ? ".\n"
+              : format_text(", but {}: means over groups of tasks, each of which weighs the same.\n",
+                            join(table.averages, ", "));
   for (size_t i = 0; i < table.published.size(); ++i) {
     text += format_text("[{}] {}.\n", i + 1, table.published[i].source);
   }

@@ -116,6 +116,7 @@ struct Table {
   std::vector<TableDifference> differences;
   std::vector<PublishedRow> published;                         ///< with columns of the table only
   std::vector<std::map<std::string, double>> published_means;  ///< of each, by mean column
+  std::vector<std::string> averages;  ///< those of mean_columns that are means of means
   bool normalized = false;
   std::vector<std::string> budgets;  ///< how cache sizes were set, one line a stage
   std::vector<std::string> notes;

@@ -60,8 +60,10 @@ std::vector<memory::TokenSpan> require_spans(const Tokenizer& codec, const std::
                                              const std::vector<memory::MarkedText>& marks,
                                              const std::string& where) {
   std::vector<memory::TokenSpan> spans;
+  if (marks.empty()) return spans;
+  const Text text = decoded(codec, ids);
   for (const memory::MarkedText& mark : marks) {
-    const auto found = find_spans(codec, ids, {mark});
+    const auto found = spans_of(text, mark, /*first=*/0);
     if (found.empty()) {
       throw DataError(where + ": protect.text: \"" + mark.from + "\"" +
                       (mark.to.empty() ? "" : " to \"" + mark.to + "\"") +

@@ -10,7 +10,7 @@ namespace namm::tasks {
 ///
 ///     {"path", "benchmarks": [{"benchmark", "origin", "files": [{"file", "task", "records",
 ///     "official_records",
-///      "bad_records", "bad": [text...], "error"}], "missing": [file...]}], "bad_records"}
+///      "bad_records", "bad": [text...], "error"}], "missing": [file...]}]}
 ///
 /// `bad` names the first bad records with file:line, `error` is why a file cannot be used at all, else null;
 /// `missing` are the official files that are not there. A benchmark of which nothing is there has no entry.

@@ -70,6 +70,13 @@ std::string text_of(const json& value) {
   return "[" + text + "]";
 }
 
+/// [text of the option, its letter]
+bool is_labelled_choice(const json& answer) {
+  return answer.is_array() && answer.size() == 2 && answer.at(0).is_string() && answer.at(1).is_string() &&
+         answer.at(1).get_ref<const std::string&>().size() == 1 &&
+         letters.find(answer.at(1).get_ref<const std::string&>()) != std::string_view::npos;
+}
+
 class InfiniteBench : public RecordTask {
  public:
   InfiniteBench(const std::string& name, const InfiniteBenchTask& data_set, const TaskConfig& config,
@@ -84,6 +91,8 @@ class InfiniteBench : public RecordTask {
     read_prompt(data.infinitebench_prompts.value);
     open_records(BenchmarkFolder::open(data.infinitebench.value), infinitebench_file(name), "id",
                  infinitebench_origin);
+    info_.never_right = never_right_;
+    is_open_ = true;
   }
 
   std::optional<double> score(const std::string& prediction, const Question& question) const override {
@@ -104,15 +113,24 @@ class InfiniteBench : public RecordTask {
   void read_prompt(const std::filesystem::path& folder);
   json places_of(const json& record) const;
   json label_of(const json& record) const;
+  bool can_be_right(const json& label) const;
 
   const InfiniteBenchTask& data_set_;
   InfiniteBenchOptions options_;
   PromptTemplate prompt_;
   std::optional<PromptTemplate> find_question_;  // math_find: the sentence around what is looked for
+  mutable int64_t never_right_ = 0;              // counted by check() while the file is opened
+  bool is_open_ = false;
 };
 
 void InfiniteBench::read_prompt(const std::filesystem::path& folder) {
   const std::string task(data_set_.name);
+  if (!folder.empty() && config_.prompt_family == "gpt4" && task == "math_calc") {
+    throw ConfigError(
+        "task.prompt_family = gpt4: its official prompt of math_calc is a chat with a worked example, which "
+        "is not "
+        "made here; choose yarn-mistral or claude2");
+  }
   if (folder.empty()) {
     info_.unofficial_prompts = true;
     prompt_ = PromptTemplate(std::string(data_set_.plain_prompt), "the plain prompt of " + task);
@@ -177,8 +195,7 @@ json InfiniteBench::places_of(const json& record) const {
 /// What the official scripts hand to the scorer: the answer as it stands, for choices [text, letter].
 json InfiniteBench::label_of(const json& record) const {
   const json& answer = record.at("answer");
-  if (!data_set_.choice) return answer;
-  if (answer.is_array() && answer.size() == 2) return answer;
+  if (!data_set_.choice || is_labelled_choice(answer)) return answer;
   const json& text = answer.is_array() ? answer.at(0) : answer;
   const json& options = record.at("options");
   const auto place = std::find(options.begin(), options.end(), text) - options.begin();
@@ -204,15 +221,39 @@ void InfiniteBench::check(const std::string& where, const json& record) const {
         !std::ranges::all_of(*options, [](const json& option) { return option.is_string(); })) {
       fail("`options` must be four texts");
     }
-    const bool is_pair = answer->is_array() && answer->size() == 2;
+    if (answer->is_array() && answer->size() != 1 && !is_labelled_choice(*answer)) {
+      fail("`answer` must be one option, or an option and its letter A to D");
+    }
     const json& text = answer->is_array() ? answer->at(0) : *answer;
-    if (!is_pair && std::ranges::find(*options, text) == options->end())
+    if (!is_labelled_choice(*answer) && std::ranges::find(*options, text) == options->end()) {
       fail("`answer` is none of `options`");
+    }
   }
   if (!infinitebench_score(data_set_.name, U"", label_of(record), options_)) {
     fail("`answer`: the official scorer cannot use an answer of this type for this task");
   }
-  prompt_.fill(places_of(record));
+  const auto& input = record.at("input").get_ref<const std::string&>();
+  if (data_set_.name == "code_run" && !called_function(input))
+    fail("`input` calls no func_<number>(<number>)");
+  if (find_question_ && !wanted_number(input)) fail("`input` does not say which number: \"The ... of\"");
+  try {
+    prompt_.fill(places_of(record));
+  } catch (const DataError& error) {
+    fail(error.what());
+  }
+  if (!is_open_ && !can_be_right(label_of(record))) ++never_right_;
+}
+
+/// Whether the label's own text scores: in the scorer of June a list is never among the words of
+/// kv_retrieval.
+bool InfiniteBench::can_be_right(const json& label) const {
+  std::string answer = text_of(label);
+  if (data_set_.choice) {
+    answer = label.at(1).get<std::string>() + ". " + text_of(label.at(0));
+  } else if (label.is_array() && data_set_.name != "math_calc") {
+    answer = text_of(label.at(0));
+  }
+  return infinitebench_score(data_set_.name, decode_utf8(answer), label, options_).value_or(0) > 0;
 }
 
 Question InfiniteBench::question_of(const json& record) const {

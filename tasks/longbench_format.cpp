@@ -135,7 +135,11 @@ void LongBenchFormat::check(const std::string& where, const json& record) const 
         "`answers`: the official metric cannot be computed with this answer (no \"Paragraph\" with a "
         "number)");
   }
-  prompt_.fill(record);
+  try {
+    prompt_.fill(record);
+  } catch (const DataError& error) {
+    fail(error.what());
+  }
 }
 
 Question LongBenchFormat::question_of(const json& record) const {

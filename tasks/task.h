@@ -74,9 +74,10 @@ struct TaskInfo {
       false;          ///< the answer is cut at its first new line afterwards (released NAMM code, samsum)
   bool chat = false;  ///< a chat model's wrapper belongs around the prompt (benchmarks 2.2, 2.4)
   bool unofficial_prompts =
-      false;                    ///< plain templates of our own: scores are not comparable with published ones
-  std::string dictionary;       ///< of words, package and version, where the metric needs one; else empty
-  std::string record_splits;    ///< which records of a benchmark serve what (TaskConfig); empty: generated
+      false;                  ///< plain templates of our own: scores are not comparable with published ones
+  std::string dictionary;     ///< of words, package and version, where the metric needs one; else empty
+  std::string record_splits;  ///< which records of a benchmark serve what (TaskConfig); empty: generated
+  int64_t never_right = 0;  ///< records on which no answer can score with this version of the official scorer
   int64_t skipped_records = 0;  ///< malformed records left out by `skip_bad_records`
 };
 

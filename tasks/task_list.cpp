@@ -88,19 +88,19 @@ std::unique_ptr<Task> make_task(const std::string& name, const TaskConfig& confi
 std::vector<std::filesystem::path> task_files(const std::string& name, const TaskConfig& config,
                                               const DataConfig& data) {
   std::vector<std::filesystem::path> files;
-  const auto add = [&](const std::filesystem::path& folder, const std::string& file) {
-    if (folder.empty()) return;
-    if (const auto place = place_of(folder, file)) files.push_back(*place);
+  const auto add = [&](const std::filesystem::path& file) {
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(file, ignored)) files.push_back(file);
   };
   if (name.starts_with("needle/")) {
-    const auto& haystack = config.haystack.value;
-    if (name.starts_with("needle/facts") && !haystack.empty())
-      add(haystack.has_parent_path() ? haystack.parent_path() : ".", haystack.filename().string());
+    if (name.starts_with("needle/facts")) add(config.haystack.value);
     return files;
   }
   const Sources sources = sources_of(name, data);
-  add(sources.records, sources.file);
-  for (const std::string& file : sources.prompt_files) add(sources.prompts, file);
+  if (const auto records = place_of(sources.records, sources.file)) files.push_back(*records);
+  if (!sources.prompts.empty()) {
+    for (const std::string& file : sources.prompt_files) add(sources.prompts / file);
+  }
   return files;
 }
 

@@ -7,6 +7,7 @@
 #include "core/errors.h"
 #include "core/text.h"
 #include "experiments/commands/command.h"
+#include "experiments/places.h"
 #include "tasks/data_check.h"
 
 namespace namm::experiments {
@@ -18,7 +19,6 @@ using nlohmann::ordered_json;
 struct Options {
   CommonOptions common;
   std::string path;
-  std::string dictionaries;
   bool json = false;
 };
 
@@ -41,7 +41,7 @@ void print_file(const ordered_json& file) {
 
 void check(const Options& options) {
   options.common.apply();
-  const ordered_json document = tasks::check_data(options.path, options.dictionaries);
+  const ordered_json document = tasks::check_data(options.path, dictionaries_folder());
   int64_t bad = 0, unusable = 0;
   for (const auto& benchmark : document["benchmarks"]) {
     for (const auto& file : benchmark["files"]) {
@@ -65,7 +65,7 @@ void check(const Options& options) {
   }
   if (bad + unusable > 0) {
     throw DataError(format_text(
-        "{}: {} bad records, {} files that cannot be used; task.skip_bad_records=true leaves bad records out",
+        "{}: {} bad records, {} files that cannot be used; `run --skip-bad-records` leaves bad records out",
         options.path, bad, unusable));
   }
 }

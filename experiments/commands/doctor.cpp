@@ -17,6 +17,7 @@
 #include "memory/memory_file.h"
 #include "models/archive.h"
 #include "models/device.h"
+#include "tasks/segmentation/segmenters.h"
 
 namespace namm::experiments {
 
@@ -96,6 +97,18 @@ Check check_file(const std::string& title, const std::string& name, const std::s
   return check;
 }
 
+Check check_dictionary(const std::string& title, std::string (tasks::Segmenters::*name)() const) {
+  const std::filesystem::path folder = dictionaries_folder();
+  Check check{title, false, false, folder.string(), "./setup.sh"};
+  try {
+    check.detail = (tasks::Segmenters(folder).*name)() + ", " + folder.lexically_normal().string();
+    check.there = true;
+  } catch (const Error& error) {
+    check.detail = error.what();
+  }
+  return check;
+}
+
 void doctor(const Options& options) {
   options.common.apply();
   const BuildInfo& build = build_info();
@@ -110,6 +123,8 @@ void doctor(const Options& options) {
   checks.push_back(check_model("SmolLM2", "models/downloads/smollm2-135m-instruct.pt", false,
                                "./experiments/get-smollm2"));
   checks.push_back(check_file("Python for the exporter", ".venv/bin/python", "./setup.sh"));
+  checks.push_back(check_dictionary("Chinese words", &tasks::Segmenters::chinese_name));
+  checks.push_back(check_dictionary("Japanese words", &tasks::Segmenters::japanese_name));
   bool ready = true;
   nlohmann::ordered_json document{{"checks", nlohmann::ordered_json::array()}};
   for (const auto& check : checks) {

@@ -23,6 +23,7 @@
 #include "core/progress.h"
 #include "core/text.h"
 #include "experiments/answer_text.h"
+#include "experiments/chunk_tokens.h"
 #include "experiments/commands/command.h"
 #include "experiments/forgotten_text.h"
 #include "experiments/memory_source.h"
@@ -60,7 +61,7 @@ struct Options {
   std::string load_cache;
   int64_t period_tokens = 0;
   int64_t max_new_tokens = 64;
-  int64_t chunk_tokens = 1024;
+  int64_t chunk_tokens = kChunkTokens;
   uint64_t seed = 1;
   bool chat = false;
   bool ignore_eos = false;

@@ -82,6 +82,9 @@ void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action
   command->add_option("--out", options->out,
                       "Run directory [runs/<name>, or the first free of <name>-2, ...]");
   command->add_option("--resume", options->resume, "Go on with the run in this directory");
+  command->add_flag_callback(
+      "--skip-bad-records", [options] { options->overrides.emplace_back("task.skip_bad_records=true"); },
+      "Leave malformed benchmark records out and count them in the table: task.skip_bad_records=true");
   command->add_option("--queue", options->queue, "Work queue of other machines (nats://...)");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);

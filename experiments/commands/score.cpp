@@ -7,6 +7,7 @@
 #include "core/errors.h"
 #include "core/text.h"
 #include "experiments/commands/command.h"
+#include "experiments/places.h"
 #include "tasks/scoring/scoring.h"
 
 namespace namm::experiments {
@@ -65,6 +66,9 @@ void score(const Options& options) {
         "score: --dataset and --data go with --predictions; the records of --cases name their own metric");
   }
   tasks::ScoreSettings settings = tasks::parse_score_settings(options.benchmark, options.settings);
+  if (!settings.metric.segmenters) {
+    settings.metric.segmenters = std::make_shared<const tasks::Segmenters>(dictionaries_folder());
+  }
   settings.jobs = options.jobs;
   settings.data = options.data;
   const auto document =
@@ -93,10 +97,10 @@ void add_score(CLI::App& app, const std::vector<std::string>&, Action& action) {
   command->add_option(
       "--data", options->data,
       "Folder of the benchmark's data: there must be as many predictions as records [not checked]");
-  command->add_option(
-      "--set", options->settings,
-      "key=value, see tasks/README.md: rouge_recursion_limit, edit_similarity, buckets, scorer, "
-      "model_name, skip_bad_records");
+  command->add_option("--set", options->settings, "key=value: " + tasks::describe_score_settings());
+  command->add_flag_callback(
+      "--skip-bad-records", [options] { options->settings.emplace_back("skip_bad_records=true"); },
+      "Leave malformed records out, counted and listed: --set skip_bad_records=true");
   command->add_option("--jobs", options->jobs, "Threads; results do not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -1,6 +1,7 @@
 """A Llama in the form that namm's archives have: packed tokens, attention through the operator namm::attend.
 
-Operations on fresh tensors work in place: new memory for every intermediate costs a tenth of a prefill's time.
+Operations on fresh tensors work in place: new memory for every intermediate costs a tenth of a prefill's time. Numbers are
+attributes and not torch.jit.Final: those are written in the order of a set, which no two processes have in common.
 """
 
 from dataclasses import dataclass
@@ -37,9 +38,6 @@ class LlamaSettings:
 class RMSNorm(nn.Module):
     """Normalises in float32, returns to the model's type and only then multiplies by the weight."""
 
-    size: torch.jit.Final[int]
-    eps: torch.jit.Final[float]
-
     def __init__(self, size: int, eps: float, dtype: torch.dtype):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(size, dtype=dtype), requires_grad=False)
@@ -64,10 +62,6 @@ class Linear(nn.Module):
 class HeadNorm(nn.Module):
     """Normalises every query and key head by itself: RMS norms over its components, a weight for queries and one for keys."""
 
-    size: torch.jit.Final[int]
-    eps: torch.jit.Final[float]
-    heads: torch.jit.Final[int]
-
     def __init__(self, size: int, heads: int, eps: float, dtype: torch.dtype):
         super().__init__()
         self.query = nn.Parameter(torch.empty(size, dtype=dtype), requires_grad=False)
@@ -91,14 +85,9 @@ def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.T
 
 
 class Attention(nn.Module):
-    heads: torch.jit.Final[int]
-    kv_heads: torch.jit.Final[int]
-    head_dim: torch.jit.Final[int]
-    scale: torch.jit.Final[float]
-
     def __init__(self, settings: LlamaSettings, layer: int, dtype: torch.dtype):
         super().__init__()
-        self.layer, self.window = layer, settings.windows[layer]  # no constants: so all layers share one TorchScript class
+        self.layer, self.window = layer, settings.windows[layer]
         self.heads, self.kv_heads = settings.heads, settings.kv_heads
         self.head_dim, self.scale = settings.head_dim, settings.head_dim**-0.5
         self.qkv = Linear(settings.hidden, (self.heads + 2 * self.kv_heads) * self.head_dim, dtype, settings.qkv_bias)
@@ -152,9 +141,6 @@ class Llama(nn.Module):
 
     The final norm stands in `logits`, which is called on the last tokens of a prompt only.
     """
-
-    tied: torch.jit.Final[bool]
-    scaled: torch.jit.Final[bool]
 
     def __init__(self, settings: LlamaSettings, dtype: torch.dtype):
         super().__init__()

@@ -16,8 +16,10 @@ class PlainFolder : public BenchmarkFolder {
  public:
   explicit PlainFolder(const std::filesystem::path& path) : BenchmarkFolder(path) {
     std::error_code error;
-    for (std::filesystem::recursive_directory_iterator entry(path, error), end; !error && entry != end;
-         entry.increment(error)) {
+    using Options = std::filesystem::directory_options;
+    const Options options = Options::follow_directory_symlink | Options::skip_permission_denied;
+    for (std::filesystem::recursive_directory_iterator entry(path, options, error), end;
+         !error && entry != end; entry.increment(error)) {
       if (entry.depth() > 0 && entry->is_directory(error)) entry.disable_recursion_pending();
       if (entry->is_regular_file(error))
         files_.push_back(entry->path().lexically_relative(path).generic_string());

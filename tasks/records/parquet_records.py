@@ -1,4 +1,4 @@
-"""Parquet files of benchmark records as JSON lines: DIR/<task>/*.parquet (in the order of their names) and DIR/<task>.parquet
+"""Parquet files of benchmark records as JSON lines: DIR/<task>/*.parquet (in the order of their names; of several splits the test split) and DIR/<task>.parquet
 become OUT/<task>.jsonl. Holds one batch of rows; a file is there whole or not at all."""
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ class RecordError(Exception):
 
 
 def data_sets(folder: Path) -> dict[str, list[Path]]:
-    """The Parquet files of each task."""
-    found: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob("*.parquet")):
-        found.setdefault(file.stem, []).append(file)
-    for file in sorted(folder.glob("*/*.parquet")):
-        found.setdefault(file.parent.name, []).append(file)
+    """The Parquet files of each task; of several splits the test split."""
+    found: dict[str, list[Path]] = {file.stem: [file] for file in sorted(folder.glob("*.parquet"))}
+    for task in sorted({file.parent for file in folder.glob("*/*.parquet")}):
+        if task.name in found:
+            raise RecordError(f"{found[task.name][0]} and {task}: which of the two is meant is not clear: move one away")
+        files = sorted(task.glob("*.parquet"))
+        found[task.name] = [file for file in files if file.name.startswith("test")] or files
     if not found:
         raise RecordError(f"{folder}: holds neither <task>.parquet nor <task>/*.parquet")
     return found

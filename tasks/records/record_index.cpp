@@ -4,11 +4,23 @@
 #include <unordered_map>
 
 #include "core/errors.h"
+#include "core/sha256.h"
 #include "core/text.h"
 
 namespace namm::tasks {
 
 using nlohmann::json;
+
+namespace {
+
+/// The first eight bytes of the context's SHA-256: the same on every machine.
+uint64_t document_hash(const json& record) {
+  const auto context = record.find("context");
+  if (context == record.end() || !context->is_string()) return 0;
+  return std::stoull(sha256_hex(context->get_ref<const std::string&>()).substr(0, 16), nullptr, 16);
+}
+
+}  // namespace
 
 RecordIndex::RecordIndex(std::shared_ptr<const BenchmarkFolder> folder, const std::string& file,
                          std::string id_field, BadRecords bad_records, Check check)
@@ -21,14 +33,13 @@ RecordIndex::RecordIndex(std::shared_ptr<const BenchmarkFolder> folder, const st
     ++bad_records_;
     if (named_bad_records_.size() < most_named) named_bad_records_.push_back(text);
   };
-  for (uint64_t number = 0;; ++number) {
+  while (true) {
     const JsonLinesReader::Place begin = reader_.place();
     std::optional<json> record;
     try {
       record = reader_.next();
     } catch (const DataError& error) {
-      // Where the reader stands still, it is the file that cannot be read and not a record.
-      if (bad_records == BadRecords::refuse || reader_.place().offset == begin.offset) throw;
+      if (bad_records == BadRecords::refuse || reader_.is_broken()) throw;
       name_bad_record(error.what());
       continue;
     }
@@ -41,7 +52,7 @@ RecordIndex::RecordIndex(std::shared_ptr<const BenchmarkFolder> folder, const st
           reader_.fail(format_text("`{}` {} is also that of line {}", id_field, known->first, known->second));
         }
       }
-      places_.push_back({begin, reader_.line(), number});
+      places_.push_back({begin, reader_.line(), document_hash(*record)});
     } catch (const DataError& error) {
       if (bad_records == BadRecords::refuse) throw;
       name_bad_record(error.what());

@@ -30,8 +30,8 @@ class RecordIndex {
 
   int64_t count() const { return std::ssize(places_); }
 
-  /// The record's number in the file, from 0, bad ones counted. 0 <= i < count().
-  uint64_t number(int64_t i) const { return places_[static_cast<size_t>(i)].number; }
+  /// A hash of the record's `context`: records about one document have the same. 0 <= i < count().
+  uint64_t document(int64_t i) const { return places_[static_cast<size_t>(i)].document; }
 
   /// `file:line` of a record.
   std::string where(int64_t i) const;
@@ -48,7 +48,7 @@ class RecordIndex {
   struct Place {
     JsonLinesReader::Place begin;
     uint64_t line;
-    uint64_t number;
+    uint64_t document;
   };
 
   std::shared_ptr<const BenchmarkFolder> folder_;

@@ -17,6 +17,11 @@ bool ends_in_space_or_nothing(std::string_view text) {
   return end.empty() || is_space(end.back());
 }
 
+/// "longbench" of "longbench/qasper" and of "longbench-e/qasper", which have documents in common.
+std::string benchmark_of(const std::string& task) {
+  return task.substr(0, task.find_first_of("/-"));
+}
+
 }  // namespace
 
 void RecordTask::open_records(const std::shared_ptr<const BenchmarkFolder>& folder, const std::string& file,
@@ -36,7 +41,7 @@ void RecordTask::open_records(const std::shared_ptr<const BenchmarkFolder>& fold
     log_warning(format_text("{}: {} bad records are left out, the first: {}", info_.name,
                             info_.skipped_records, records_->named_bad_records().front()));
   }
-  splits_ = split_records(*records_, config_.record_splits, info_.name, config_.seed);
+  splits_ = split_records(*records_, config_.record_splits, benchmark_of(info_.name), config_.seed);
 }
 
 void RecordTask::set_prompt_limit() {

@@ -34,8 +34,12 @@ std::optional<double> score_answer(const StoredAnswer& answer, const MetricOptio
     return std::nullopt;  // Python cannot walk None
   }
   const TextView text = answer.first_line ? first_line(*answer.prediction) : TextView(*answer.prediction);
-  return best_score(answer.metric, text, answer.answers,
-                    answer.all_classes ? *answer.all_classes : no_classes, options);
+  try {
+    return best_score(answer.metric, text, answer.answers,
+                      answer.all_classes ? *answer.all_classes : no_classes, options);
+  } catch (const DataError& error) {
+    throw DataError(format_text("{}: {}", answer.where, error.what()));
+  }
 }
 
 StoredAnswer read_case(const JsonLinesReader& reader, const json& record) {
@@ -61,14 +65,14 @@ StoredAnswer read_case(const JsonLinesReader& reader, const json& record) {
 }
 
 ordered_json score_metric_cases(const std::string& metric, const std::vector<StoredAnswer>& members,
-                                const ScoreSettings& settings) {
+                                const ScoreSettings& settings, DatasetScore dataset_score) {
   ordered_json entry;
   entry["dataset"] = nullptr;
   entry["metric"] = metric;
   report_dictionary(entry, metric, settings.metric);
   const Scores scores = score_answers(members, settings);
   const std::optional<std::vector<double>> present = all_present(scores);
-  entry["score"] = present ? ordered_json(official_percentage(*present)) : ordered_json();
+  entry["score"] = present ? ordered_json(dataset_score(*present)) : ordered_json();
   report_raised(entry, scores);
   ordered_json& list = entry["cases"] = ordered_json::array();
   for (size_t i = 0; i < members.size(); ++i) {
@@ -81,6 +85,7 @@ ordered_json score_metric_cases(const std::string& metric, const std::vector<Sto
 
 StoredAnswer read_answer(const JsonLinesReader& reader, const json& record) {
   StoredAnswer answer;
+  answer.where = reader.where();
   const auto prediction = record.find("pred");
   if (prediction == record.end()) reader.fail("the record lacks `pred`");
   if (prediction->is_string()) answer.prediction = decode_utf8(prediction->get_ref<const std::string&>());
@@ -103,7 +108,7 @@ Scores score_answers(const std::vector<StoredAnswer>& answers, const ScoreSettin
 }
 
 void add_answer_cases(ordered_json& document, const std::filesystem::path& cases,
-                      const ScoreSettings& settings) {
+                      const ScoreSettings& settings, DatasetScore dataset_score) {
   SkippedRecords skipped;
   std::vector<std::string> metrics;  // in order of first appearance
   std::map<std::string, uint64_t> line_of_id;
@@ -120,7 +125,7 @@ void add_answer_cases(ordered_json& document, const std::filesystem::path& cases
     std::vector<StoredAnswer> members;
     std::ranges::copy_if(answers, std::back_inserter(members),
                          [&](const auto& answer) { return answer.metric == metric; });
-    document["datasets"].push_back(score_metric_cases(metric, members, settings));
+    document["datasets"].push_back(score_metric_cases(metric, members, settings, dataset_score));
   }
   report_skipped(document, skipped);
 }

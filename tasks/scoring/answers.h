@@ -16,7 +16,8 @@ namespace namm::tasks {
 
 /// One stored answer and what to score it against.
 struct StoredAnswer {
-  std::string id;  ///< of a case
+  std::string where;  ///< file:line
+  std::string id;     ///< of a case
   std::string metric;
   bool first_line = false;
   std::optional<Text> prediction;  ///< none: not a text, every official function raises
@@ -34,10 +35,13 @@ Scores score_answers(const std::vector<StoredAnswer>& answers, const ScoreSettin
 /// Adds "dictionary", package and version, where the metric's values depend on one (metric_dictionary).
 void report_dictionary(nlohmann::ordered_json& entry, std::string_view metric, const MetricOptions& options);
 
+/// What the official script makes of a data set's scores, none of them missing and not empty.
+using DatasetScore = double (*)(const std::vector<double>&);
+
 /// Scores records that name their own metric, and adds one entry a metric to the document's "datasets", in
 /// order of first appearance, with "cases": [{"id", "score"}] in file order. Throws DataError `file:line`,
 /// also for an id that comes twice.
 void add_answer_cases(nlohmann::ordered_json& document, const std::filesystem::path& cases,
-                      const ScoreSettings& settings);
+                      const ScoreSettings& settings, DatasetScore dataset_score);
 
 }  // namespace namm::tasks

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <fstream>
+#include <istream>
 #include <memory>
 #include <mutex>
 #include <sstream>
@@ -11,6 +11,7 @@
 
 #include "core/files.h"
 #include "core/text.h"
+#include "tasks/records/benchmark_folder.h"
 #include "tasks/text/python_json.h"
 
 namespace namm::tasks {
@@ -39,15 +40,19 @@ JsonLinesReader open_records(const std::filesystem::path& path) {
 void check_count(const std::filesystem::path& predictions, const std::string& dataset, size_t count,
                  const ScoreSettings& settings) {
   if (settings.data.empty()) return;
-  const std::filesystem::path path = settings.data / (dataset + ".jsonl");
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    throw DataError(format_text("{}: cannot be opened; --data names the benchmark's data", path.string()));
+  const auto folder = BenchmarkFolder::open(settings.data);
+  const std::string file = folder->find(dataset + ".jsonl");
+  if (file.empty()) {
+    throw DataError(format_text("{}: {}.jsonl is not there; --data names the benchmark's data",
+                                settings.data.string(), dataset));
+  }
+  JsonLinesReader reader(folder->read(file), folder->name_of(file), BadRecords::skip);
   size_t records = 0;
-  for (std::string line; std::getline(file, line);) records += !trim(line).empty();
+  while (reader.next()) ++records;
+  records += reader.skipped();
   if (count == records) return;
   throw DataError(format_text("{}: {} predictions, but {} has {} records: {}", predictions.string(), count,
-                              path.string(), records,
+                              reader.name(), records,
                               count < records ? "generate the missing ones" : "they belong to other data"));
 }
 

@@ -28,13 +28,6 @@ ordered_json bucket_scores(const std::vector<StoredAnswer>& answers, const std::
   return result;
 }
 
-/// 100 * total / n, in this order as the official script computes it.
-double mean_percentage(const std::vector<double>& scores) {
-  double total = 0;
-  for (const double score : scores) total += score;
-  return 100 * total / static_cast<double>(scores.size());
-}
-
 ordered_json score_dataset(const std::filesystem::path& path, const std::string& dataset,
                            const LongBenchTask& task, const ScoreSettings& settings) {
   SkippedRecords skipped;
@@ -126,7 +119,7 @@ ordered_json score_longbench(const std::filesystem::path& predictions,
 
 ordered_json score_longbench_cases(const std::filesystem::path& cases, const ScoreSettings& settings) {
   ordered_json document = header(settings);
-  add_answer_cases(document, cases, settings);
+  add_answer_cases(document, cases, settings, official_percentage);
   return document;
 }
 

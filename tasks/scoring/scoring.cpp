@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "core/text.h"
+#include "tasks/scoring/score_choubun.h"
 #include "tasks/scoring/score_infinitebench.h"
 #include "tasks/scoring/score_longbench.h"
 
@@ -23,6 +24,7 @@ struct Benchmark {
 constexpr std::array benchmarks = {
     Benchmark{"longbench", score_longbench, score_longbench_cases},
     Benchmark{"infinitebench", score_infinitebench, score_infinitebench_cases},
+    Benchmark{"choubun", score_choubun, score_choubun_cases},
 };
 
 const Benchmark& find_benchmark(std::string_view name) {

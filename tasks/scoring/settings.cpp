@@ -70,6 +70,15 @@ std::string known_settings(std::string_view benchmark) {
 
 }  // namespace
 
+std::string describe_score_settings() {
+  std::vector<std::string> texts;
+  for (const Setting& setting : all_settings) {
+    texts.push_back(format_text("{} ({}; {})", setting.key, setting.values,
+                                join(namm::split(setting.benchmarks, ' '), ", ")));
+  }
+  return join(texts, ", ");
+}
+
 ScoreSettings parse_score_settings(std::string_view benchmark, const std::vector<std::string>& assignments) {
   ScoreSettings settings;
   for (const std::string& assignment : assignments) {

@@ -65,6 +65,10 @@ std::optional<double> mean(const std::vector<double>& scores) {
   return std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size());
 }
 
+double mean_percentage(const std::vector<double>& scores) {
+  return 100 * std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size());
+}
+
 double official_percentage(const std::vector<double>& scores) {
   const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
   // Python's round(x, 2) is the decimal nearest to the exact binary value, which is what printing with two

@@ -25,6 +25,9 @@ std::optional<std::vector<double>> all_present(const Scores& scores);
 /// Sum in order over count, as Python's sum(x) / len(x). Nothing for no scores.
 std::optional<double> mean(const std::vector<double>& scores);
 
+/// 100 * total / n of the scores added in order: how the released NAMM code reports a data set. Not empty.
+double mean_percentage(const std::vector<double>& scores);
+
 /// Python's round(100 * total / n, 2) of the scores added in order: how LongBench reports a data set.
 double official_percentage(const std::vector<double>& scores);
 

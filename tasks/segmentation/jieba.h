@@ -23,6 +23,7 @@ class Jieba {
   std::vector<TextView> cut(TextView text) const;
 
   const PrefixDictionary& dictionary() const { return dictionary_; }
+  const WordHmm& hmm() const { return hmm_; }
 
  private:
   Jieba(PrefixDictionary dictionary, WordHmm hmm);

@@ -1,42 +1,52 @@
 #include "tasks/segmentation/word_hmm.h"
 
+#include <algorithm>
+#include <string>
 #include <string_view>
 
 #include "core/errors.h"
+#include "core/files.h"
 #include "core/text.h"
-#include "tasks/segmentation/python_table.h"
+#include "tasks/text/python_literal.h"
 
 namespace namm::tasks {
 namespace {
 
+using nlohmann::json;
+
 enum State : uint8_t { begin, end, middle, single };
 
-constexpr std::string_view letters = "BEMS";
+constexpr std::string_view letters[] = {"B", "E", "M", "S"};
 constexpr double never = -3.14e100;  // upstream's logarithm of zero
 
 // Who may stand before a state. The later letter comes last, because Python's max over (value, letter) takes
 // it on a tie.
 constexpr State predecessors[4][2] = {{end, single}, {begin, middle}, {begin, middle}, {end, single}};
 
-size_t state_of(char32_t letter, const std::filesystem::path& file) {
-  const size_t state = letter < 0x80 ? letters.find(static_cast<char>(letter)) : std::string_view::npos;
-  if (state == std::string_view::npos)
-    throw DataError(format_text("{}: the states are B, E, M and S; it has '{}'", file.string(),
-                                encode_utf8(TextView(&letter, 1))));
-  return state;
+[[noreturn]] void fail(const std::filesystem::path& file, const std::string& text) {
+  throw DataError(
+      format_text("{}: {}; take the file of the package jieba 0.42.1 again", file.string(), text));
 }
 
-/// The entries of a table, which must have a row for every state.
-std::vector<TableEntry> read_table(const std::filesystem::path& file, int levels) {
-  std::vector<TableEntry> entries = read_python_table(file, levels);
-  std::array<bool, letters.size()> there{};
-  for (const TableEntry& entry : entries) there[state_of(entry.row, file)] = true;
-  for (size_t state = 0; state < letters.size(); ++state) {
-    if (!there[state])
-      throw DataError(format_text("{}: lacks state '{}'; take the file of the package jieba 0.42.1 again",
-                                  file.string(), letters[state]));
+/// The dictionary literal `P` of a table: a value for every state.
+json read_table(const std::filesystem::path& file) {
+  json table = python_assignment(read_file(file), "P", file.string());
+  if (!table.is_object() || table.size() != std::size(letters))
+    fail(file, "must have the states B, E, M and S");
+  for (const std::string_view letter : letters) {
+    if (!table.contains(letter)) fail(file, format_text("lacks state '{}'", letter));
   }
-  return entries;
+  return table;
+}
+
+double number(const std::filesystem::path& file, const std::string& key, const json& value) {
+  if (!value.is_number()) fail(file, format_text("'{}' must be a number", key));
+  return value.get<double>();
+}
+
+const json& dictionary(const std::filesystem::path& file, std::string_view key, const json& value) {
+  if (!value.is_object()) fail(file, format_text("'{}' must be a dictionary", key));
+  return value;
 }
 
 }  // namespace
@@ -49,16 +59,26 @@ WordHmm::WordHmm() : emission_(last_han - first_han + 1) {
 
 WordHmm WordHmm::load(const std::filesystem::path& folder) {
   WordHmm model;
-  const auto start = folder / "prob_start.py", transition = folder / "prob_trans.py",
-             emission = folder / "prob_emit.py";
-  for (const TableEntry& entry : read_table(start, 1)) model.start_[state_of(entry.row, start)] = entry.value;
-  for (const TableEntry& entry : read_table(transition, 2)) {
-    model.transition_[state_of(entry.row, transition)][state_of(entry.column, transition)] = entry.value;
-  }
-  for (const TableEntry& entry : read_table(emission, 2)) {
-    // The file also has characters that never reach the model.
-    if (is_han(entry.column))
-      model.emission_[entry.column - first_han][state_of(entry.row, emission)] = entry.value;
+  const auto start_file = folder / "prob_start.py", transition_file = folder / "prob_trans.py",
+             emission_file = folder / "prob_emit.py";
+  const json start = read_table(start_file), transition = read_table(transition_file),
+             emission = read_table(emission_file);
+  for (size_t s = 0; s < states; ++s) {
+    const std::string_view letter = letters[s];
+    model.start_[s] = number(start_file, std::string(letter), start.at(letter));
+    for (const auto& [key, value] : dictionary(transition_file, letter, transition.at(letter)).items()) {
+      const auto to = std::ranges::find(letters, key);
+      if (to == std::end(letters)) fail(transition_file, format_text("'{}' is no state", key));
+      model.transition_[s][static_cast<size_t>(to - letters)] = number(transition_file, key, value);
+    }
+    for (const auto& [key, value] : dictionary(emission_file, letter, emission.at(letter)).items()) {
+      const Text character = decode_utf8(key);
+      if (character.size() != 1) fail(emission_file, format_text("'{}' is not one character", key));
+      const double log_probability = number(emission_file, key, value);
+      ++model.emissions_[s];
+      // The file also has characters that never reach the model.
+      if (is_han(character.front())) model.emission_[character.front() - first_han][s] = log_probability;
+    }
   }
   return model;
 }

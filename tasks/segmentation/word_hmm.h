@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <vector>
 
@@ -18,15 +19,19 @@ constexpr bool is_han(char32_t c) {
 /// word (B), ends one (E), stands inside (M) or alone (S); natural logarithms (benchmarks 2.8).
 class WordHmm {
  public:
-  /// Reads prob_start.py, prob_trans.py and prob_emit.py. Throws DataError (file:line, or the file and what
-  /// it lacks).
+  /// Reads the dictionary literals of prob_start.py, prob_trans.py and prob_emit.py. Throws DataError
+  /// (file:line, or the file and what is wrong with it).
   static WordHmm load(const std::filesystem::path& folder);
 
   /// Appends the words of a text of Han characters only (is_han), as views into it, on the likeliest path.
   void cut(TextView text, std::vector<TextView>& words) const;
 
+  static constexpr size_t states = 4;  ///< in the order of their letters: B E M S
+
+  /// Characters that the file has for each state, other scripts' included.
+  const std::array<int64_t, states>& emissions() const { return emissions_; }
+
  private:
-  static constexpr size_t states = 4;  // in the order of their letters: B E M S
   using StateValues = std::array<double, states>;
 
   WordHmm();
@@ -34,6 +39,7 @@ class WordHmm {
   StateValues start_;
   std::array<StateValues, states> transition_;  // [from][to]
   std::vector<StateValues> emission_;           // [character - first_han]
+  std::array<int64_t, states> emissions_{};
 };
 
 }  // namespace namm::tasks

@@ -201,7 +201,7 @@ class Parser {
         result += source_[place_++];
       } else if (raw) {
         result += source_.substr(place_, 2);
-        place_ += 2;
+        place_ = std::min(place_ + 2, source_.size());
       } else {
         ++place_;
         escape(result);

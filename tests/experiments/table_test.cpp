@@ -257,8 +257,9 @@ TEST(Table, MeansOfMeansPublishedRowsAndRatios) {
   EXPECT_EQ(row(table, "namm").means.at("average").score.n, 6);
   EXPECT_DOUBLE_EQ(*row(table, "namm").normalized_average, (87.5 / 37.5 + 1) / 2);
   const std::string text = to_markdown(table);
-  for (const char* part : {"theirs [1]", "[1] A paper, table 1.", "normalised (full = 1)", "1.667",
-                           "Left out, the results lack their tasks: needle/stale, lacking."}) {
+  for (const char* part :
+       {"theirs [1]", "[1] A paper, table 1.", "normalised (full = 1)", "1.667",
+        "Left out, the results lack their tasks: needle/stale, lacking.", "but average: means over groups"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
   EXPECT_THAT(to_csv(table), HasSubstr("theirs,published,,needle/hop,40.000000"));
@@ -287,6 +288,9 @@ TEST(Table, LayoutsThatComeWithTheProgramAreRead) {
   };
   EXPECT_THAT(error_of("columns: [needle/hops]"), HasSubstr("did you mean needle/hop?"));
   EXPECT_THAT(error_of("averages: {x: [[needle/hop], []]}"), HasSubstr("one task at least"));
+  EXPECT_THAT(error_of("averages: {mean: [[needle/hop]]}"), HasSubstr("another name"));
+  EXPECT_THAT(error_of("{groups: {x: [needle/hop]}, averages: {x: [[needle/hop]]}}"),
+              HasSubstr("another name"));
   EXPECT_THAT(error_of("published: [{method: a, source: b, scores: {needle/none: 1}}]"),
               HasSubstr("needle/none"));
   EXPECT_THAT(error_of("published: [{method: a, scores: {needle/hop: 1}}]"), HasSubstr("source"));

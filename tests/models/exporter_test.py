@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -355,9 +356,10 @@ class FolderTest(TemporaryFolderTest):
 class CommandLineTest(TemporaryFolderTest):
     """The program itself, from the repository root."""
 
-    def run_program(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_program(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "models.export", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        environment = os.environ | variables
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     def test_export(self) -> None:
         folder = write_folder(self.folder / "model", CONFIG, random_tensors(CONFIG))
@@ -365,6 +367,13 @@ class CommandLineTest(TemporaryFolderTest):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("2 layers, hidden 32", done.stdout)
         self.assertTrue((self.folder / "model.pt").is_file())
+
+    def test_two_processes_write_the_same_bytes(self) -> None:
+        folder = write_folder(self.folder / "model", CONFIG, random_tensors(CONFIG))
+        for seed in ("1", "2"):
+            done = self.run_program("llama", "--from", str(folder), "--out", str(self.folder / f"{seed}.pt"), PYTHONHASHSEED=seed)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "1.pt").read_bytes(), (self.folder / "2.pt").read_bytes())
 
     def test_help_and_wrong_use(self) -> None:
         done = self.run_program("llama", "--help")

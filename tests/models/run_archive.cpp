@@ -11,9 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <fstream>
-#include <iostream>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -24,12 +22,12 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include "core/errors.h"
 #include "core/files.h"
 #include "memory/policies/full.h"
 #include "memory/session.h"
 #include "models/archive.h"
 #include "models/generator.h"
+#include "tests/models/json_program.h"
 
 namespace namm::models {
 namespace {
@@ -186,21 +184,7 @@ nlohmann::json run(const std::string& path, const nlohmann::json& request) {
 }  // namespace namm::models
 
 int main(int count, char** arguments) {
-  if (count != 3) {
-    std::cerr << "usage: run_archive ARCHIVE.pt REQUEST.json\n";
-    return 2;
-  }
-  try {
-    const auto request = nlohmann::json::parse(namm::read_file(arguments[2]));
-    std::cout << namm::models::run(arguments[1], request)
-                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-              << "\n";
-  } catch (const namm::Error& error) {
-    std::cerr << error.what() << "\n";
-    return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << "\n";
-    return 1;
-  }
-  return 0;
+  return namm::testing::print_json(count == 3, "run_archive ARCHIVE.pt REQUEST.json", [&] {
+    return namm::models::run(arguments[1], nlohmann::json::parse(namm::read_file(arguments[2])));
+  });
 }

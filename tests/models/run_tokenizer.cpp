@@ -3,17 +3,15 @@
 // Request: {"settings", "data", "vocabulary", as an archive has them, "texts": [[before, text, after], ...],
 // "ids": [[...], ...]}. Result: {"ids": of each text, "texts": of each list of ids, special tokens left out}.
 
-#include <exception>
-#include <iostream>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include "core/errors.h"
 #include "core/files.h"
 #include "core/text.h"
 #include "models/tokenizer.h"
+#include "tests/models/json_program.h"
 
 namespace namm::models {
 namespace {
@@ -33,18 +31,7 @@ nlohmann::json run(const nlohmann::json& request) {
 }  // namespace namm::models
 
 int main(int count, char** arguments) {
-  if (count != 2) {
-    std::cerr << "usage: run_tokenizer REQUEST.json\n";
-    return 2;
-  }
-  try {
-    std::cout << namm::models::run(nlohmann::json::parse(namm::read_file(arguments[1]))).dump() << "\n";
-  } catch (const namm::Error& error) {
-    std::cerr << error.what() << "\n";
-    return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << "\n";
-    return 1;
-  }
-  return 0;
+  return namm::testing::print_json(count == 2, "run_tokenizer REQUEST.json", [&] {
+    return namm::models::run(nlohmann::json::parse(namm::read_file(arguments[1])));
+  });
 }

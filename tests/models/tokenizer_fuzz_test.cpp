@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <string>
 
@@ -7,6 +6,7 @@
 
 #include "core/errors.h"
 #include "tests/models/small_tokenizers.h"
+#include "tests/support/long_run.h"
 
 namespace namm::models {
 namespace {
@@ -28,8 +28,7 @@ bool refused(const SmallTokenizer& small, const std::string& data) {
 }
 
 int rounds() {
-  const char* chosen = std::getenv("NAMM_FUZZ_ROUNDS");
-  return chosen != nullptr ? std::atoi(chosen) : 300;
+  return testing::is_long_run() ? 20000 : 300;
 }
 
 // A place inside `value`, chosen by chance.

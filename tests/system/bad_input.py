@@ -214,7 +214,7 @@ def predictions(folder: Path) -> None:
         folder, f"base: {SMOKE}\ndata: {{longbench: {data}}}\nstages: [{{evaluate: {{tasks: [longbench/qasper], policies: [full]}}}}]\n"
     )
     expect(namm("run", qasper, "--out", folder / "records"), 3, "qasper.jsonl:2", "all_classes")
-    result = namm("run", qasper, "task.skip_bad_records=true", "--out", folder / "records")
+    result = namm("run", qasper, "task.skip_bad_records=true", "task.record_splits=test", "--out", folder / "records")
     checks.that(result.code == 0 and "1 prompts were longer" in result.out, "a prompt is cut to the model's positions", result)
 
 

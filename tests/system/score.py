@@ -64,7 +64,8 @@ def bad_records(folder: Path) -> None:
             (b'{"pred": "x", "answers": [1]}', "`answers`"),
             (b'{"pred": "x", "answers": []}', "empty"),
             (b'{"pred": "x", "answers": ["x"], "all_classes": 3}', "`all_classes`"),
-            (b"[" * 5000, "deep"),
+            (b"[" * 5000, "found array"),
+            (b'{"pred": ' + b"[" * 5000, "deep"),
         ]),
         "infinitebench": (INFINITEBENCH, "preds_passkey.jsonl", [
             (b'{"id": 1, "prediction": "x", "ground_truth": "x"', "not valid JSON"),
@@ -102,6 +103,8 @@ def counts(folder: Path) -> None:
         expect(score("infinitebench", path, "--data", data), 3, "1 predictions", f"{records} records", reason)
     (data / "passkey.jsonl").write_text('{"id": 0}\n\n')
     checks.that(score("infinitebench", path, "--data", data).code == 0, "as many predictions as records")
+    checks.that(score("infinitebench", path, "--data", folder).code == 0, "data in a folder within")
+    (data / "passkey.jsonl").unlink()
     expect(score("infinitebench", path, "--data", folder), 3, "passkey.jsonl", "--data")
 
 

@@ -211,10 +211,11 @@ std::vector<std::string> generated_tasks() {
 INSTANTIATE_TEST_SUITE_P(All, TaskConformance, ::testing::ValuesIn(task_names()), test_name);
 INSTANTIATE_TEST_SUITE_P(All, GeneratedTask, ::testing::ValuesIn(generated_tasks()), test_name);
 
-TEST(TasksInChinese, SayWhichDictionaryTheyLack) {
-  for (const char* name : {"longbench/multifieldqa_zh", "longbench/dureader", "longbench/vcsum"}) {
+TEST(TasksInChineseAndJapanese, SayWhichDictionaryTheyLack) {
+  for (const char* name :
+       {"longbench/multifieldqa_zh", "longbench/dureader", "longbench/vcsum", "choubun/wiki_qa"}) {
     try {
-      make_task(name, {}, {.longbench = data().longbench});
+      make_task(name, {}, {.longbench = data().longbench, .choubun = data().choubun});
       ADD_FAILURE() << name;
     } catch (const DataError& error) {
       EXPECT_NE(std::string(error.what()).find("data.dictionaries"), std::string::npos) << error.what();

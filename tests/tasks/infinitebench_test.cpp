@@ -106,7 +106,7 @@ TEST_F(InfiniteBenchFiles, BrokenPromptFiles) {
               HasSubstr("document"));
   json unnamed = testing::infinitebench_record("math_find", 0);
   unnamed["input"] = "which one?";
-  EXPECT_THAT(error_of("math_find", unnamed, true), HasSubstr("prefix"));
+  EXPECT_THAT(error_of("math_find", unnamed, true), HasSubstr("math_find.jsonl:1: `input` does not say"));
 }
 
 TEST_F(InfiniteBenchFiles, LabelsKeepTheirShape) {
@@ -148,7 +148,11 @@ TEST_F(InfiniteBenchFiles, BadRecordsAreNamed) {
   }
   EXPECT_THAT(error_of("code_debug", with("code_debug", "answer", "other")), HasSubstr("none of `options`"));
   EXPECT_THAT(error_of("code_debug", with("code_debug", "options", {"a"})), HasSubstr("four texts"));
-  EXPECT_THAT(error_of("code_run", with("code_run", "input", "call it")), HasSubstr("func_call"));
+  for (const json& answer : {json({"load_rows", "Z"}), json({"load_rows", "B", "C"}), json({5, 7})}) {
+    EXPECT_THAT(error_of("code_debug", with("code_debug", "answer", answer)), HasSubstr("letter A to D"));
+  }
+  EXPECT_THAT(error_of("code_run", with("code_run", "input", "call it")),
+              HasSubstr("code_run.jsonl:1: `input` calls no"));
 }
 
 TEST_F(InfiniteBenchFiles, PromptsAreCutInTheMiddleAndDetokenizedOnce) {
@@ -165,6 +169,28 @@ TEST_F(InfiniteBenchFiles, PromptsAreCutInTheMiddleAndDetokenizedOnce) {
     EXPECT_EQ(std::ssize(cut.context_ids), limit);
     EXPECT_THAT(cut.context, HasSubstr("Answer:"));
   }
+}
+
+TEST_F(InfiniteBenchFiles, LabelsThatNothingCanMatchAreCounted) {
+  json record = testing::infinitebench_record("kv_retrieval", 1);
+  write("kv_retrieval", record);
+  EXPECT_EQ(open("kv_retrieval")->info().never_right, 0);
+  record["answer"] = json::array({record["answer"]});
+  write("kv_retrieval", record);
+  EXPECT_EQ(open("kv_retrieval")->info().never_right, 1);
+  EXPECT_EQ(open("kv_retrieval", {.scorer = "2024-08"})->info().never_right, 0);
+  for (const auto& task : infinitebench_tasks()) {
+    const std::string name(task.name);
+    write(name, testing::infinitebench_record(name, 2));
+    EXPECT_EQ(open(name)->info().never_right, 0) << name;
+  }
+}
+
+TEST_F(InfiniteBenchFiles, ThePromptOfGpt4ForMathCalcIsNotMade) {
+  write("math_calc", testing::infinitebench_record("math_calc", 1));
+  write("prompt.py", std::string(prompt_file));
+  write("eval_utils.py", std::string(utils_file));
+  EXPECT_THROW(open("math_calc", {.prompt_family = "gpt4"}, true), ConfigError);
 }
 
 TEST_F(InfiniteBenchFiles, PredictionRecordHasTheOfficialFields) {

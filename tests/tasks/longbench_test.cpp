@@ -186,6 +186,38 @@ TEST_F(LongBenchFiles, SplitsOfRecords) {
   EXPECT_GT(disjoint->count(Split::test), disjoint->count(Split::validation));
 }
 
+TEST_F(LongBenchFiles, QuestionsAboutOneDocumentStandOnOneSide) {
+  const auto write_questions = [&](const std::string& file, int questions) {
+    std::string all;
+    for (int i = 0; i < 30 * questions; ++i) {
+      json one = json::parse(record("Oslo", i));
+      one["context"] = "Document " + std::to_string(i % 30);
+      all += one.dump() + "\n";
+    }
+    write(file, all);
+  };
+  write_questions("qasper.jsonl", 6);
+  write_questions("hotpotqa.jsonl", 2);
+  write_questions("qasper_e.jsonl", 3);
+  std::map<std::string, std::set<Split>> splits;
+  for (const char* name : {"longbench/qasper", "longbench/hotpotqa", "longbench-e/qasper"}) {
+    const auto task = make_task(name, {}, here());
+    for (Split split : {Split::train, Split::validation, Split::test}) {
+      for (int64_t i = 0; i < *task->count(split); ++i) {
+        const Sample sample = task->sample(split, i, codec_);
+        splits[sample.context.substr(0, sample.context.find('\n'))].insert(split);
+      }
+    }
+  }
+  EXPECT_EQ(splits.size(), 30u);
+  std::set<Split> used;
+  for (const auto& [document, sides] : splits) {
+    EXPECT_EQ(sides.size(), 1u) << document;
+    used.insert(sides.begin(), sides.end());
+  }
+  EXPECT_EQ(used.size(), 3u);
+}
+
 TEST_F(LongBenchFiles, ARepairedFileKeepsItsSplits) {
   std::string whole, broken;
   for (int i = 0; i < 60; ++i) {

@@ -40,10 +40,16 @@ class ParquetRecords(unittest.TestCase):
     def test_rows_are_kept_in_order(self) -> None:
         self.write("in/wiki_qa/test-00000-of-00002.parquet", rows(0, 100))
         self.write("in/wiki_qa/test-00001-of-00002.parquet", rows(100, 30))
+        self.write("in/wiki_qa/train-00000-of-00001.parquet", rows(500, 3))
         self.write("in/edinet_qa.parquet", rows(5, 1))
         self.assertEqual(self.convert(), 0)
         self.assertEqual(self.read("wiki_qa.jsonl"), rows(0, 130))
         self.assertEqual(self.read("edinet_qa.jsonl"), rows(5, 1))
+
+    def test_two_sources_of_one_task_are_refused(self) -> None:
+        self.write("in/wiki_qa/test.parquet", rows(0, 1))
+        self.write("in/wiki_qa.parquet", rows(0, 1))
+        self.assertEqual(self.convert(), 3)
 
     def test_what_cannot_be_read_leaves_nothing(self) -> None:
         (self.folder / "in").mkdir()

@@ -4,6 +4,7 @@ None where the official function raises."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
@@ -13,6 +14,7 @@ import sys
 import warnings
 from collections import Counter
 
+import fugashi
 import jieba
 from rouge import Rouge
 from rouge_score.rouge_scorer import RougeScorer
@@ -123,13 +125,46 @@ def jieba_words(text: str) -> list[str]:
     return list(jieba.cut(text, cut_all=False))
 
 
-def qa_f1_zh(record: dict) -> float:
-    tokens = [["".join(chinese_characters(token)) for token in jieba_words(record[key])] for key in ("pred", "answer")]
+@functools.cache
+def tagger() -> fugashi.Tagger:
+    return fugashi.Tagger("-Owakati")
+
+
+def mecab_words(text: str) -> list[str]:
+    return [word.surface for word in tagger()(text)]
+
+
+def segmented_f1(record: dict, words) -> float:
+    tokens = [["".join(chinese_characters(token)) for token in words(record[key])] for key in ("pred", "answer")]
     return f1(*([token for token in side if token] for side in tokens))
 
 
+def segmented_rouge(record: dict, words) -> float:
+    return rouge_of(" ".join(words(record["pred"])), " ".join(words(record["answer"])))
+
+
+def qa_f1_zh(record: dict) -> float:
+    return segmented_f1(record, jieba_words)
+
+
 def rouge_zh(record: dict) -> float:
-    return rouge_of(" ".join(jieba_words(record["pred"])), " ".join(jieba_words(record["answer"])))
+    return segmented_rouge(record, jieba_words)
+
+
+def none_for_surrogates(score):
+    """MeCab's binding cannot encode half a surrogate pair and raises."""
+
+    def guarded(record: dict) -> float | None:
+        try:
+            return score(record, mecab_words)
+        except UnicodeEncodeError:
+            return None
+
+    return guarded
+
+
+qa_f1_ja = none_for_surrogates(segmented_f1)
+rouge_ja = none_for_surrogates(segmented_rouge)
 
 
 # ---- InfiniteBench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
 import unicodedata
@@ -14,8 +15,23 @@ CASED = [c for c in ASSIGNED if c.lower() != c or c.upper() != c]
 BLANKS = [c for c in ASSIGNED if c.isspace()]
 WORDS = "the a an The A AN river Anna sold bread to of in it's U.S. mill, old (new) word_1 x2 3.5 no yes Café ΣΑΣ İstanbul straße".split()
 HAN = "北京清华大学他来到了网易杭研厦的一是在不人有这中国年月日《》，。、：；「」"
+KANA = "あいうえおかがきくけこさしすせたちつてとなにのはひふへほまみもやゆよらりるれろわをんアイウエオカキクケコサシスセソタチツテトナニノハヒフヘホマミムメモラリルレロンッャュョー"
+JAPANESE = """
+東京都 千代田区 です ます でした 売上高 は 、 。 が を に の 百万円 増加 した 株式会社 令和
+２０２４年 3月期 自動車 販売 台数 見通し によると について 食べられなかった 走り回る インターネット
+サービス すもももももももものうち 取締役会 決議 こと ため 国際 連合
+""".split()
 CODE = ["x = foo(bar)", "return self.value + 1", "# note", "// note", "```python", "", "  if x: pass", "for i in range(10):", "a // b", "}"]
 CLASSES = ["A", "AB", "ABC", "B", "Location", "Location : city", "city", "Number", "Number : count", "Other", "", "体育", "体育新闻"]
+
+
+@functools.cache
+def chinese_words() -> list[str]:
+    """Of jieba's own dictionary."""
+    import jieba
+
+    jieba.initialize()
+    return sorted(word for word, frequency in jieba.dt.FREQ.items() if frequency)
 
 
 class Texts:
@@ -84,6 +100,22 @@ class Texts:
     def pair(self, long: bool) -> tuple[str, str]:
         text = self.text(long)
         return (text, self.changed(text)) if self.random.random() < 0.6 else (text, self.text(long))
+
+    def segmented_pair(self, long: bool, pieces: list[str]) -> tuple[str, str]:
+        """Words of a dictionary among single characters, numbers, Latin words and blanks; now and then any other text."""
+        if self.random.random() < 0.2:
+            return self.pair(long)
+        mixed = [*[pieces] * 6, HAN, KANA, WORDS, BLANKS, "0123456789０１２.%-+#&_・ー", ASSIGNED]
+        text = "".join(self.pick(self.pick(mixed)) for _ in range(self.length(long)))
+        if self.random.random() < 0.6:
+            return text, self.changed(text)
+        return text, "".join(self.pick(self.pick(mixed)) for _ in range(self.length(long)))
+
+    def chinese_pair(self, long: bool) -> tuple[str, str]:
+        return self.segmented_pair(long, chinese_words())
+
+    def japanese_pair(self, long: bool) -> tuple[str, str]:
+        return self.segmented_pair(long, JAPANESE)
 
     def code_pair(self, long: bool) -> tuple[str, str]:
         if self.random.random() < 0.5:

@@ -5,7 +5,9 @@
 
 #include "core/errors.h"
 #include "tasks/scoring/score_longbench.h"
+#include "tasks/scoring/scoring.h"
 #include "tests/support/dictionaries.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/tolerances.h"
 
 namespace namm::tasks {
@@ -105,6 +107,64 @@ TEST(OfficialScores, HandMadeCases) {
   const size_t compared = compare_cases({.metric = metric_options()}, "score", "");
   std::cout << "compared " << compared << " cases\n";
   EXPECT_EQ(compared, 122u);
+}
+
+TEST(OfficialScores, ChouBun) {
+  const std::filesystem::path folder = std::filesystem::path(NAMM_TEST_DATA) / "choubun";
+  const json expected = json::parse(std::ifstream(folder / "expected.json"));
+  size_t compared = 0;
+  const std::pair<ScoreSettings, const char*> columns[] = {
+      {{.metric = metric_options()}, "score"},
+      {{.metric = {.rouge_recursion_limit = 0, .segmenters = testing::segmenters()}}, "score_no_limit"}};
+  for (const auto& [settings, column] : columns) {
+    const ordered_json scored = score_cases("choubun", folder / "cases.jsonl", settings);
+    EXPECT_EQ(scored.at("dictionary"), expected.at("scorer").at("dictionary"));
+    for (const ordered_json& entry : scored.at("datasets")) {
+      if (column == std::string("score")) {
+        EXPECT_NEAR(entry.at("score").get<double>(),
+                    expected.at("mean").at(entry.at("metric").get<std::string>()).get<double>(),
+                    100 * tolerances::metrics::score);
+      }
+      for (const ordered_json& scored_case : entry.at("cases")) {
+        const std::string id = scored_case.at("id");
+        EXPECT_NEAR(scored_case.at("score").get<double>(),
+                    expected.at("cases").at(id).at(column).get<double>(), tolerances::metrics::score)
+            << id;
+        ++compared;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 2 * expected.at("cases").size());
+}
+
+// The cases of one metric are what a data set's predictions look like.
+TEST(OfficialScores, ChouBunPredictions) {
+  const std::filesystem::path folder = std::filesystem::path(NAMM_TEST_DATA) / "choubun";
+  const json expected = json::parse(std::ifstream(folder / "expected.json"));
+  const testing::TemporaryDirectory predictions;
+  std::ifstream cases(folder / "cases.jsonl");
+  for (std::string line; std::getline(cases, line);) {
+    const bool is_summary = json::parse(line).at("metric") == "rouge_ja_score";
+    std::ofstream(predictions / (is_summary ? "corp_sec_sum.jsonl" : "wiki_qa.jsonl"), std::ios::app)
+        << line << "\n";
+  }
+  std::ofstream(predictions / "notes.jsonl") << "not json";
+  const ordered_json scored =
+      score_predictions("choubun", predictions.path(), std::nullopt, {.metric = metric_options()});
+  ASSERT_EQ(scored.at("datasets").size(), 2u);
+  for (const ordered_json& entry : scored.at("datasets")) {
+    EXPECT_NEAR(entry.at("score").get<double>(),
+                expected.at("mean").at(entry.at("metric").get<std::string>()).get<double>(),
+                100 * tolerances::metrics::score);
+  }
+  EXPECT_EQ(scored.at("datasets").at(0).at("dataset"), "corp_sec_sum");
+  EXPECT_EQ(scored.at("skipped").at(0).at("dataset"), "notes");
+  EXPECT_THROW(score_predictions("choubun", predictions.path(), "trec", {.metric = metric_options()}),
+               ConfigError);
+  EXPECT_THROW(
+      score_predictions("choubun", predictions / "notes.jsonl", std::nullopt, {.metric = metric_options()}),
+      ConfigError);
+  EXPECT_THROW(score_predictions("choubun", predictions.path(), "wiki_qa", {}), DataError);
 }
 
 TEST(OfficialScores, HandMadeCasesWithOtherSettings) {

@@ -1,5 +1,6 @@
 #include "tasks/records/zip_archive.h"
 
+#include <algorithm>
 #include <istream>
 #include <iterator>
 #include <random>
@@ -11,6 +12,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/json_lines.h"
+#include "tasks/records/record_index.h"
 #include "tests/support/temporary_directory.h"
 
 namespace namm::tasks {
@@ -122,12 +124,31 @@ TEST_F(ZipArchives, DamagedBytesAreAnErrorAndNotText) {
     write_atomically(folder_ / "damaged.zip", damaged);
     try {
       const auto archive = BenchmarkFolder::open(folder_ / "damaged.zip");
-      for (const std::string& file : archive->files()) text_of(*archive->read(file));
+      for (const std::string& file : archive->files()) {
+        EXPECT_EQ(text_of(*archive->read(file)), noise(200'000)) << "damage that was not seen";
+      }
     } catch (const DataError&) {
       ++refused;
     }
   }
   EXPECT_GT(refused, 200);
+}
+
+TEST_F(ZipArchives, DamageWithinALongRecordEndsTheReading) {
+  std::string text = noise(300'000);
+  std::ranges::replace_if(
+      text, [](char c) { return c == '"' || c == '\\'; }, '-');
+  const std::string intact =
+      read_file(write({{"a.jsonl", "{\"text\": \"" + text + "\"}\n{\"text\": \"b\"}\n"}}));
+  for (const size_t place : {intact.size() / 4, intact.size() / 2, intact.size() * 3 / 4}) {
+    std::string damaged = intact;
+    damaged[place] = static_cast<char>(damaged[place] ^ 0x55);
+    write_atomically(folder_ / "damaged.zip", damaged);
+    const std::shared_ptr<const BenchmarkFolder> archive = BenchmarkFolder::open(folder_ / "damaged.zip");
+    EXPECT_THROW(RecordIndex(archive, "a.jsonl", "id", BadRecords::skip,
+                             [](const std::string&, const nlohmann::json&) {}),
+                 DataError);
+  }
 }
 
 TEST_F(ZipArchives, RecordsComeFromWithin) {

@@ -54,6 +54,9 @@ TEST(PythonLiteral, OtherThingsAreRefusedWithTheirLine) {
     }
   }
   EXPECT_THROW(value_of(std::string(1000, '[')), DataError);
+  for (const char* cut : {"y = r'\\", "y = '\\", "y = '\\x", "y = 'a", "y = [", "y = {'a':", "y ="}) {
+    EXPECT_THROW(python_assignment(cut, "y", "a.py"), DataError) << cut;
+  }
   EXPECT_THROW(python_assignment("", "y", "a.py"), DataError);
   EXPECT_THROW(python_assignment("y == 1", "y", "a.py"), DataError);
 }

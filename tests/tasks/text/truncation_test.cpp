@@ -54,6 +54,15 @@ TEST(Truncation, ACharacterThatIsCutIsReplacedInBothHalves) {
   EXPECT_EQ(cut.text, "中\uFFFD\uFFFD");
 }
 
+TEST(Truncation, InfiniteBenchDetokenizesWhatIsLeftAtOnceAndUsesAnOddLimit) {
+  testing::PieceCodec codec;
+  EXPECT_EQ(truncate_prompt(codec, "中中中中中中中", 2, Truncation::infinitebench, 4).text, "中中");
+  const std::string text = "a b c d e f g h";
+  EXPECT_EQ(truncate_prompt(codec, text, 8, Truncation::infinitebench, 4).text, text);
+  EXPECT_EQ(truncate_prompt(codec, text, 7, Truncation::infinitebench, 4).text, "a b c e f g h");
+  EXPECT_EQ(truncate_prompt(codec, text, 6, Truncation::infinitebench, 4).text, "a b c f g h");
+}
+
 TEST(Truncation, RefusesLimitsWithoutRoom) {
   testing::PieceCodec codec;
   EXPECT_THROW(truncate_prompt(codec, "a b", 1, Truncation::official, 4), ConfigError);
