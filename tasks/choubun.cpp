@@ -23,15 +23,18 @@ constexpr std::array all_tasks = {
 };
 
 const LongBenchTask* data_set_of(std::string_view name) {
-  if (!name.starts_with(prefix)) return nullptr;
-  const auto found = std::ranges::find(all_tasks, name.substr(prefix.size()), &LongBenchTask::name);
-  return found == all_tasks.end() ? nullptr : &*found;
+  return name.starts_with(prefix) ? find_choubun_task(name.substr(prefix.size())) : nullptr;
 }
 
 }  // namespace
 
 std::span<const LongBenchTask> choubun_tasks() {
   return all_tasks;
+}
+
+const LongBenchTask* find_choubun_task(std::string_view name) {
+  const auto found = std::ranges::find(all_tasks, name, &LongBenchTask::name);
+  return found == all_tasks.end() ? nullptr : &*found;
 }
 
 std::vector<std::string> choubun_names() {

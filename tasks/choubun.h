@@ -20,6 +20,9 @@ inline constexpr const char* choubun_origin =
 /// The four data sets of ChouBun (benchmarks 4), in LongBench's format.
 std::span<const LongBenchTask> choubun_tasks();
 
+/// Null when there is no data set of this name.
+const LongBenchTask* find_choubun_task(std::string_view name);
+
 /// "choubun/<data set>".
 std::vector<std::string> choubun_names();
 

@@ -1,11 +1,10 @@
 #include "tasks/scoring/score_choubun.h"
 
-#include <algorithm>
-
 #include "core/errors.h"
 #include "core/text.h"
 #include "tasks/choubun.h"
 #include "tasks/scoring/answers.h"
+#include "tasks/scoring/data_sets.h"
 #include "tasks/scoring/summary.h"
 
 namespace namm::tasks {
@@ -15,12 +14,6 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr const char* scorer_name = "SakanaAI/evo-memory 3a0a6bd6";
-
-const LongBenchTask* task_of(std::string_view name) {
-  const std::span<const LongBenchTask> tasks = choubun_tasks();
-  const auto found = std::ranges::find(tasks, name, &LongBenchTask::name);
-  return found == tasks.end() ? nullptr : &*found;
-}
 
 ordered_json score_dataset(const PredictionFile& file, const LongBenchTask& task,
                            const ScoreSettings& settings) {
@@ -64,27 +57,16 @@ ordered_json score_choubun(const std::filesystem::path& predictions,
                            const std::optional<std::string>& dataset, const ScoreSettings& settings) {
   std::vector<std::string> names;
   for (const LongBenchTask& task : choubun_tasks()) names.emplace_back(task.name);
-  if (dataset && !task_of(*dataset)) {
-    throw ConfigError(
-        format_text("--dataset {}: not in ChouBun; its data sets are {}", *dataset, join(names, ", ")));
-  }
-  std::error_code ignored;
-  const bool is_single = dataset || !std::filesystem::is_directory(predictions, ignored);
   ordered_json document = header(settings);
-  ordered_json skipped = ordered_json::array();
-  for (const PredictionFile& file : prediction_files(predictions, dataset, "")) {
-    const LongBenchTask* task = task_of(file.dataset);
-    const char* reason = "no ChouBun data set has this name";
-    if (task) {
-      document["datasets"].push_back(score_dataset(file, *task, settings));
-    } else if (is_single) {
-      throw ConfigError(
-          format_text("{}: {}; name it with --dataset ({})", file.path.string(), reason, join(names, ", ")));
-    } else {
-      skipped.push_back({{"dataset", file.dataset}, {"metric", nullptr}, {"reason", reason}});
-    }
-  }
-  document["skipped"] = std::move(skipped);
+  score_data_sets(document, predictions, dataset,
+                  {.benchmark = "ChouBun",
+                   .names = std::move(names),
+                   .prefix = "",
+                   .knows = [](const std::string& name) { return find_choubun_task(name) != nullptr; },
+                   .score =
+                       [&](const PredictionFile& file) {
+                         return score_dataset(file, *find_choubun_task(file.dataset), settings);
+                       }});
   return document;
 }
 

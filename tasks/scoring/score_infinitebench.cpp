@@ -6,6 +6,7 @@
 
 #include "core/errors.h"
 #include "core/text.h"
+#include "tasks/scoring/data_sets.h"
 #include "tasks/scoring/summary.h"
 
 namespace namm::tasks {
@@ -118,37 +119,30 @@ bool is_task(const std::string& name) {
   return std::ranges::count(infinitebench_rules(), name) > 0;
 }
 
+ordered_json score_dataset(const PredictionFile& file, const ScoreSettings& settings) {
+  SkippedRecords skipped;
+  const std::vector<LabelledAnswer> answers = read_answers(file.path, settings, skipped);
+  if (answers.empty()) throw DataError(format_text("{}: holds no prediction", file.path.string()));
+  check_count(file.path, file.dataset, answers.size() + skipped.count, settings);
+  const Scores scores = score_answers(answers, file.dataset, settings);
+  ordered_json entry = entry_of(file.dataset, file.dataset, scores);
+  report_skipped(entry, skipped);
+  entry["samples"] = to_json(scores);
+  return entry;
+}
+
 }  // namespace
 
 ordered_json score_infinitebench(const std::filesystem::path& predictions,
                                  const std::optional<std::string>& dataset, const ScoreSettings& settings) {
-  const std::string known = join(infinitebench_rules(), ", ");
-  if (dataset && !is_task(*dataset)) {
-    throw ConfigError(format_text("--dataset {}: not in InfiniteBench; its tasks are {}", *dataset, known));
-  }
-  std::error_code ignored;
-  const bool is_folder = std::filesystem::is_directory(predictions, ignored);
   ordered_json document = header(settings);
-  ordered_json left_out = ordered_json::array();
-  for (const PredictionFile& file : prediction_files(predictions, dataset, "preds_")) {
-    const std::string reason = "no InfiniteBench task has this name";
-    if (!is_task(file.dataset)) {
-      if (!is_folder)
-        throw ConfigError(format_text("{}: {}; name it with --dataset", file.path.string(), reason));
-      left_out.push_back({{"dataset", file.dataset}, {"metric", nullptr}, {"reason", reason}});
-      continue;
-    }
-    SkippedRecords skipped;
-    const std::vector<LabelledAnswer> answers = read_answers(file.path, settings, skipped);
-    if (answers.empty()) throw DataError(format_text("{}: holds no prediction", file.path.string()));
-    check_count(file.path, file.dataset, answers.size() + skipped.count, settings);
-    const Scores scores = score_answers(answers, file.dataset, settings);
-    ordered_json entry = entry_of(file.dataset, file.dataset, scores);
-    report_skipped(entry, skipped);
-    entry["samples"] = to_json(scores);
-    document["datasets"].push_back(std::move(entry));
-  }
-  document["skipped"] = std::move(left_out);
+  score_data_sets(document, predictions, dataset,
+                  {.benchmark = "InfiniteBench",
+                   .kind = "task",
+                   .names = infinitebench_rules(),
+                   .prefix = "preds_",
+                   .knows = is_task,
+                   .score = [&](const PredictionFile& file) { return score_dataset(file, settings); }});
   return document;
 }
 

@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "tasks/longbench_tasks.h"
 #include "tasks/scoring/answers.h"
+#include "tasks/scoring/data_sets.h"
 #include "tasks/scoring/summary.h"
 
 namespace namm::tasks {
@@ -92,28 +93,18 @@ ordered_json header(const ScoreSettings& settings) {
 
 ordered_json score_longbench(const std::filesystem::path& predictions,
                              const std::optional<std::string>& dataset, const ScoreSettings& settings) {
-  if (dataset && !task_of(*dataset)) {
-    std::vector<std::string> names;
-    for (const LongBenchTask& task : longbench_tasks()) names.emplace_back(task.name);
-    throw ConfigError(
-        format_text("--dataset {}: not in LongBench; its data sets are {}", *dataset, join(names, ", ")));
-  }
-  std::error_code ignored;
-  const bool is_single = dataset || !std::filesystem::is_directory(predictions, ignored);
+  std::vector<std::string> names;
+  for (const LongBenchTask& task : longbench_tasks()) names.emplace_back(task.name);
   ordered_json document = header(settings);
-  ordered_json skipped = ordered_json::array();
-  for (const PredictionFile& file : prediction_files(predictions, dataset, "")) {
-    const LongBenchTask* task = task_of(file.dataset);
-    const char* reason = "no LongBench data set has this name";
-    if (task) {
-      document["datasets"].push_back(score_dataset(file.path, file.dataset, *task, settings));
-    } else if (is_single) {
-      throw ConfigError(format_text("{}: {}; name it with --dataset", file.path.string(), reason));
-    } else {
-      skipped.push_back({{"dataset", file.dataset}, {"metric", nullptr}, {"reason", reason}});
-    }
-  }
-  document["skipped"] = std::move(skipped);
+  score_data_sets(document, predictions, dataset,
+                  {.benchmark = "LongBench",
+                   .names = std::move(names),
+                   .prefix = "",
+                   .knows = [](const std::string& name) { return task_of(name) != nullptr; },
+                   .score =
+                       [&](const PredictionFile& file) {
+                         return score_dataset(file.path, file.dataset, *task_of(file.dataset), settings);
+                       }});
   return document;
 }
 

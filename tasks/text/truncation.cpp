@@ -38,8 +38,9 @@ TruncatedPrompt truncate_prompt(const TokenCodec& codec, const std::string& text
     return prompt;
   }
   // Where the cut goes through a character, each half has a beginning or an end that is none.
-  prompt.text = replace_invalid_utf8(codec.decode({ids.begin(), ids.begin() + half}, true)) +
-                replace_invalid_utf8(codec.decode({ids.end() - half, ids.end()}, true));
+  const std::vector<int64_t> kept = cut_middle(ids, allowed);
+  prompt.text = replace_invalid_utf8(codec.decode({kept.begin(), kept.begin() + half}, true)) +
+                replace_invalid_utf8(codec.decode({kept.begin() + half, kept.end()}, true));
   return prompt;
 }
 

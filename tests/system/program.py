@@ -69,6 +69,15 @@ class Checks:
             print(f"FAILED: {what}\n{seen}\n", flush=True)
         return condition
 
+    def refused(self, result: Result, code: int, *texts: str) -> None:
+        """The program ended with this exit code and one error line, which holds the texts."""
+        errors = [line for line in result.err.splitlines() if line.startswith("namm: error: ")]
+        self.that(result.code == code, f"exit code {code} for: {texts}", result)
+        self.that(len(errors) == 1, f"one error line for: {texts}", result)
+        for text in texts:
+            self.that(text in result.err, f"the error says {text!r}", result)
+        self.that("terminate called" not in result.err, "no crash", result)
+
     def finish(self) -> None:
         print(f"{self.count} checks, {self.failures} failed")
         sys.exit(1 if self.failures or self.count == 0 else 0)
