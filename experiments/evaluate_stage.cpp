@@ -68,7 +68,10 @@ void write_predictions(const RunContext& context, const RunDirectory& directory,
       for (size_t p = 0; p < writers.size(); ++p) {
         const PolicyOutcome& outcome = outcomes[i].at(p);
         for (size_t q = 0; q < outcome.predictions.size(); ++q) {
-          const auto score = tasks.tasks[t]->score(outcome.predictions[q], sample.questions.at(q));
+          // The results hold 0 where the official function fails; only asking it again tells which those are.
+          std::optional<double> score = outcome.result.scores.at(q);
+          if (outcome.result.unscored > 0)
+            score = tasks.tasks[t]->score(outcome.predictions[q], sample.questions.at(q));
           writers[p].write(tasks::prediction_record(sample, q, outcome.predictions[q], score));
         }
       }

@@ -128,8 +128,7 @@ void InfiniteBench::read_prompt(const std::filesystem::path& folder) {
   if (!folder.empty() && config_.prompt_family == "gpt4" && task == "math_calc") {
     throw ConfigError(
         "task.prompt_family = gpt4: its official prompt of math_calc is a chat with a worked example, which "
-        "is not "
-        "made here; choose yarn-mistral or claude2");
+        "is not made here; choose yarn-mistral or claude2");
   }
   if (folder.empty()) {
     info_.unofficial_prompts = true;
