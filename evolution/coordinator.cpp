@@ -45,6 +45,7 @@ nlohmann::json to_json(const GenerationRow& row) {
                          {"cache_fraction", row.cache_fraction},
                          {"evaluations", row.evaluations},
                          {"reissued", row.reissued},
+                         {"workers", row.workers},
                          {"seconds", row.seconds},
                          {"state_sha256", row.state_sha256}};
   if (row.validation) {
@@ -86,9 +87,10 @@ std::pair<int64_t, int64_t> place_of(const nlohmann::json& row) {
 class BatchRun {
  public:
   BatchRun(const CoordinatorOptions& options, const RunDirectory& run, Queue& queue,
-           std::vector<WorkItem> items)
+           std::vector<WorkItem> items, BatchCounts& counts)
       : options_(options),
         queue_(queue),
+        counts_(counts),
         items_(std::move(items)),
         results_(items_.size()),
         failures_(items_.size(), 0),
@@ -126,14 +128,13 @@ class BatchRun {
         throw;
       }
     }
+    queue_.forget(items_);
     std::vector<WorkResult> results;
     for (std::optional<WorkResult>& result : results_) {
       results.push_back(std::move(*result));
     }
     return results;
   }
-
-  int64_t reissued() const { return reissued_; }
 
  private:
   void read_journal() {
@@ -205,6 +206,8 @@ class BatchRun {
       return;
     }
     journal_.append(encode(result));
+    counts_.reissued += result.delivery - 1;
+    counts_.workers.insert(result.worker);
     results_[position] = std::move(result);
     ++done_;
     --open_;
@@ -230,7 +233,7 @@ class BatchRun {
                             failures, options_.attempts, result.failure));
     WorkItem again = items_[position];
     again.attempt = failures + 1;
-    ++reissued_;
+    ++counts_.reissued;
     queue_.publish({std::move(again)});
   }
 
@@ -250,6 +253,7 @@ class BatchRun {
 
   const CoordinatorOptions& options_;
   Queue& queue_;
+  BatchCounts& counts_;
   std::vector<WorkItem> items_;
   std::vector<std::string> hashes_;
   std::map<ItemId, std::size_t> positions_;
@@ -260,7 +264,6 @@ class BatchRun {
   Journal journal_;
   std::size_t done_ = 0;
   std::size_t open_ = 0;  ///< published and not yet back
-  int64_t reissued_ = 0;
 };
 
 /// One evolve stage from its first checkpoint to its last.
@@ -277,12 +280,12 @@ class EvolveStage {
         validation_samples_(settings.validate_every > 0 ? problem.validation_samples()
                                                         : std::vector<SampleId>()) {}
 
-  StageOutcome finish(const std::function<int64_t()>& reissued) {
+  StageOutcome finish(BatchCounts& counts) {
     if (!resume()) {
       start();
     }
     while (current_.stage == options_.stage && current_.generation < last_generation() &&
-           run_generation(reissued)) {
+           run_generation(counts)) {
     }
     StageOutcome outcome;
     if (current_.stage == options_.stage) {
@@ -392,9 +395,10 @@ class EvolveStage {
   }
 
   /// False: the optimiser stopped.
-  bool run_generation(const std::function<int64_t()>& reissued) {
+  bool run_generation(BatchCounts& counts) {
     const auto begin = std::chrono::steady_clock::now();
-    const int64_t reissued_before = reissued();
+    const int64_t reissued_before = counts.reissued;
+    counts.workers.clear();
     GenerationRow row;
     row.generation = current_.generation;
     row.stage = options_.stage;
@@ -440,7 +444,8 @@ class EvolveStage {
     current_.optimizer = optimizer_.state();
     current_.samples = problem_.samples(current_.generation);
     row.state_sha256 = current_.state_sha256();
-    row.reissued = reissued() - reissued_before;
+    row.reissued = counts.reissued - reissued_before;
+    row.workers = std::ssize(counts.workers);
     row.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const nlohmann::json json = to_json(row);
     current_.log_row = to_json_text(json);
@@ -611,10 +616,7 @@ std::vector<WorkResult> Coordinator::run_batch(std::vector<WorkItem> items) {
   if (items.empty()) {
     return {};
   }
-  BatchRun batch(options_, run_, queue_, std::move(items));
-  std::vector<WorkResult> results = batch.finish();
-  reissued_ += batch.reissued();
-  return results;
+  return BatchRun(options_, run_, queue_, std::move(items), counts_).finish();
 }
 
 void discard_journal(const RunDirectory& run, const ItemId& batch) {
@@ -625,7 +627,7 @@ void discard_journal(const RunDirectory& run, const ItemId& batch) {
 StageOutcome Coordinator::evolve(const EvolutionProblem& problem, Optimizer& optimizer,
                                  const EvolveSettings& settings) {
   EvolveStage stage(options_, run_, *this, problem, optimizer, settings);
-  return stage.finish([this] { return reissued_; });
+  return stage.finish(counts_);
 }
 
 }  // namespace namm::evolution

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -92,7 +93,8 @@ struct GenerationRow {
   double cache_fraction = 1;
   int64_t evaluations = 0;  ///< (member, sample) pairs of the generation
   int64_t non_finite = 0;
-  int64_t reissued = 0;  ///< items published again after a failure
+  int64_t reissued = 0;  ///< items handed out again: after a failure, or because a worker was lost
+  int64_t workers = 0;   ///< that contributed to the generation
   double seconds = 0;
   std::string state_sha256;          ///< of the checkpoint after this generation
   std::optional<double> validation;  ///< of the mean after this generation, when it was due
@@ -121,6 +123,12 @@ struct StageOutcome {
   std::optional<RecordTable> validation_reference;  ///< where the validation needs one and samples exist
   int64_t generation = 0;                           ///< generations told
   std::string state_sha256;
+};
+
+/// Totals over the batches of a coordinator.
+struct BatchCounts {
+  int64_t reissued = 0;           ///< items handed out again
+  std::set<std::string> workers;  ///< whose results counted in the running generation
 };
 
 /// Owns a stage: publishes items, journals results, reduces them in fixed order, is the only writer of the
@@ -152,7 +160,7 @@ class Coordinator {
   CoordinatorOptions options_;
   const RunDirectory& run_;
   Queue& queue_;
-  int64_t reissued_ = 0;  ///< items published again, over all batches
+  BatchCounts counts_;
 };
 
 /// Removes the journal of the batch that began with this item, once its outcome is safely stored elsewhere.

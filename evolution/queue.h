@@ -8,21 +8,38 @@
 
 namespace namm::evolution {
 
-/// Items one way, results the other. Coordinator's side: publish, gather, withdraw, close. Workers' side:
-/// claim, renew, post. All calls are safe from any thread. A queue neither counts failures nor judges
-/// results: the coordinator does.
+/// The coordinator's side: items out, results in. A queue neither counts failures nor judges results: the
+/// coordinator does.
 class Queue {
  public:
   virtual ~Queue() = default;
 
+  /// Hands out items. After a crash items of the same batch may still be on their way: a queue that outlives
+  /// the coordinator does not publish those again.
   virtual void publish(std::vector<WorkItem> items) = 0;
+
+  /// Results posted since the last call; waits up to `wait` for the first. A call says that what the call
+  /// before returned is safely stored.
+  virtual std::vector<WorkResult> gather(std::chrono::milliseconds wait) = 0;
+
+  /// Takes back the items whose results need not be waited for and names them.
+  virtual std::vector<ItemId> withdraw() = 0;
+
+  /// The batch of these items is complete and stored: whatever the queue still keeps of it may go.
+  virtual void forget(const std::vector<WorkItem>& /*items*/) {}
+};
+
+/// The worker's side of a queue.
+class ItemSource {
+ public:
+  virtual ~ItemSource() = default;
 
   /// The next item, leased to the caller; waits up to `wait`. Nothing: none came in time, or the queue is
   /// closed.
   virtual std::optional<WorkItem> claim(std::chrono::milliseconds wait) = 0;
 
-  /// Prolongs the lease of a claimed item. False: the lease was lost, the result may arrive twice (which is
-  /// harmless).
+  /// Prolongs the lease of a claimed item; called from another thread than the rest. False: the lease was
+  /// lost, the result may arrive twice (which is harmless).
   virtual bool renew(const WorkItem& item) = 0;
 
   /// How often a lease must be prolonged; zero: leases do not run out.
@@ -31,14 +48,7 @@ class Queue {
   /// Hands in the result, or the failure record, of a claimed item.
   virtual void post(WorkResult result) = 0;
 
-  /// Results posted since the last call; waits up to `wait` for the first.
-  virtual std::vector<WorkResult> gather(std::chrono::milliseconds wait) = 0;
-
-  /// Takes back every item that no worker has claimed and names them.
-  virtual std::vector<ItemId> withdraw() = 0;
-
-  /// No further claims: workers' loops end after the item in hand.
-  virtual void close() = 0;
+  /// No further claims: the worker's loop ends.
   virtual bool closed() const = 0;
 };
 

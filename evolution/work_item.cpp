@@ -11,7 +11,13 @@
 namespace namm::evolution {
 namespace {
 
-constexpr uint32_t kResultVersion = 1;
+constexpr uint32_t kResultVersion = 2;
+
+bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0);
+}
+
+}  // namespace
 
 void write_id(ByteWriter& writer, const ItemId& id) {
   writer.number(id.stage);
@@ -34,12 +40,6 @@ ItemId read_id(ByteReader& reader) {
   id.index = reader.number<int64_t>();
   return id;
 }
-
-bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0);
-}
-
-}  // namespace
 
 std::string_view to_string(Purpose purpose) {
   switch (purpose) {
@@ -124,6 +124,7 @@ std::string encode(const WorkResult& result) {
   writer.number(kResultVersion);
   write_id(writer, result.id);
   writer.number(result.attempt);
+  writer.number(result.delivery);
   writer.text(result.content_hash);
   writer.number(result.rows);
   writer.number(result.samples);
@@ -152,6 +153,7 @@ WorkResult decode_result(std::string_view bytes) {
   WorkResult result;
   result.id = read_id(reader);
   result.attempt = reader.number<int32_t>();
+  result.delivery = reader.number<int32_t>();
   result.content_hash = reader.text();
   result.rows = reader.number<int64_t>();
   result.samples = reader.number<int64_t>();

@@ -53,7 +53,8 @@ std::string describe(const ItemId& id);
 /// computed with the same batch shape wherever it runs.
 struct WorkItem {
   ItemId id;
-  int32_t attempt = 1;
+  int32_t attempt = 1;   ///< counts failures: published again after one
+  int32_t delivery = 1;  ///< how often the queue has handed out this attempt; above 1 a worker was lost
   std::vector<int64_t> members;  ///< rows of `candidates`; empty: nothing to vary (one record row)
   std::vector<SampleId> samples;
   std::shared_ptr<const CandidateMatrix> candidates;  ///< null when `members` is empty
@@ -84,6 +85,7 @@ struct Record {
 struct WorkResult {
   ItemId id;
   int32_t attempt = 1;
+  int32_t delivery = 1;
   std::string content_hash;  ///< of the item, filled in by the worker loop
   int64_t rows = 0;
   int64_t samples = 0;
@@ -98,9 +100,16 @@ struct WorkResult {
   bool failed() const { return !failure.empty(); }
   const Record& at(int64_t row, int64_t sample) const { return records[row * samples + sample]; }
 
-  /// Equal in everything that a result must reproduce bit for bit (not time, worker, attempt).
+  /// Equal in everything that a result must reproduce bit for bit (not time, worker, attempt, delivery).
   bool same_outcome(const WorkResult& other) const;
 };
+
+/// Bytes of an id, in records of results and items.
+class ByteWriter;
+class ByteReader;
+void write_id(ByteWriter& writer, const ItemId& id);
+/// Throws DataError.
+ItemId read_id(ByteReader& reader);
 
 /// Bytes of a result, little-endian; the format of the journal and of queues between machines.
 std::string encode(const WorkResult& result);

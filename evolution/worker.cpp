@@ -16,15 +16,15 @@ constexpr std::chrono::milliseconds kClaimWait{100};
 /// Prolongs the lease of an item while it is being evaluated.
 class LeaseKeeper {
  public:
-  LeaseKeeper(Queue& queue, const WorkItem& item) {
-    const std::chrono::milliseconds interval = queue.renew_interval();
+  LeaseKeeper(ItemSource& source, const WorkItem& item) {
+    const std::chrono::milliseconds interval = source.renew_interval();
     if (interval.count() == 0) {
       return;
     }
-    thread_ = std::thread([this, &queue, &item, interval] {
+    thread_ = std::thread([this, &source, &item, interval] {
       std::unique_lock lock(mutex_);
       while (!changed_.wait_for(lock, interval, [this] { return done_; })) {
-        queue.renew(item);
+        source.renew(item);
       }
     });
   }
@@ -85,26 +85,27 @@ WorkResult evaluate(Evaluator& evaluator, const EvaluatorFactory& factory, const
 
 }  // namespace
 
-void run_worker(Queue& queue, const EvaluatorFactory& factory, const std::string& name) {
+void run_worker(ItemSource& source, const EvaluatorFactory& factory, const std::string& name) {
   Evaluator evaluator;
-  while (!queue.closed()) {
-    const std::optional<WorkItem> item = queue.claim(kClaimWait);
+  while (!source.closed()) {
+    const std::optional<WorkItem> item = source.claim(kClaimWait);
     if (!item) {
       continue;
     }
     const auto start = std::chrono::steady_clock::now();
     WorkResult result;
     {
-      const LeaseKeeper keeper(queue, *item);
+      const LeaseKeeper keeper(source, *item);
       result = evaluate(evaluator, factory, *item);
     }
     result.id = item->id;
     result.attempt = item->attempt;
+    result.delivery = item->delivery;
     result.content_hash = item->content_hash();
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     // An evaluator may name its device; the loop's name says which worker it was.
     result.worker = result.worker.empty() ? name : name + ", " + result.worker;
-    queue.post(std::move(result));
+    source.post(std::move(result));
   }
 }
 

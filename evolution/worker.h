@@ -15,7 +15,7 @@ using Evaluator = std::function<WorkResult(const WorkItem&)>;
 /// Makes the evaluator of one worker; called on the worker's own thread, at its first item.
 using EvaluatorFactory = std::function<Evaluator()>;
 
-/// Claims, evaluates and posts until the queue is closed. `name` goes into results and messages.
-void run_worker(Queue& queue, const EvaluatorFactory& factory, const std::string& name);
+/// Claims, evaluates and posts until the source is closed. `name` goes into results and messages.
+void run_worker(ItemSource& source, const EvaluatorFactory& factory, const std::string& name);
 
 }  // namespace namm::evolution

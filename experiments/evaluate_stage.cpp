@@ -12,17 +12,12 @@
 #include "core/sha256.h"
 #include "core/text.h"
 #include "evolution/coordinator.h"
-#include "evolution/queues/threads.h"
 #include "experiments/fitness.h"
 #include "experiments/memory_source.h"
 
 namespace namm::experiments {
 
 namespace {
-
-tasks::Split split_of(const EvaluateConfig& stage) {
-  return stage.split == "test" ? tasks::Split::test : tasks::Split::validation;
-}
 
 SamplePlan plan_of(const RunContext& context, size_t index) {
   return {context.config.seed, context.stage_tasks[index]->pointers()};
@@ -131,22 +126,7 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   result.element_bytes = static_cast<int64_t>(c10::elementSize(archive.dtype()));
   result.skipped_records = context.stage_tasks[index]->skipped_records();
 
-  auto evaluate = std::make_shared<EvaluateContext>();
-  evaluate->evaluation = context.evaluation;
-  evaluate->tasks = context.stage_tasks[index];
-  evaluate->split = split_of(stage);
-  evaluate->arguments.config = context.config.memory;
-  evaluate->arguments.budget = stage.budget;
-  if (memory != nullptr) {
-    evaluate->arguments.parameters = memory->theta().to(archive.device());
-    evaluate->arguments.statistics = memory->statistics;
-  }
-  evaluate->policies = stage.policies;
-  evaluate->threads_per_item = context.config.threads_per_item;
-
-  evolution::ThreadQueue queue;
-  const evolution::WorkerThreads workers(queue, make_evaluate_evaluator(evaluate), context.threads);
-  const auto shared = std::make_shared<const std::string>(result.identity);
+  const auto shared = std::make_shared<const std::string>(memory_bytes(memory));
   const auto items = evolution::partition(batch, nullptr, samples_of(context, index), 1, 1, shared);
   Progress progress("evaluate " + name, items.size(), "contexts");
   evolution::CoordinatorOptions options;
@@ -154,10 +134,9 @@ void run_evaluate_stage(RunContext& context, const RunDirectory& directory, size
   options.stage = static_cast<int32_t>(index);
   options.stop_requested = interrupt_requested;
   options.on_progress = [&](const evolution::ItemId&, int64_t done, int64_t) {
-    progress.update(static_cast<uint64_t>(done),
-                    format_text("{} policies, {} in flight", stage.policies.size(), context.threads));
+    progress.update(static_cast<uint64_t>(done), format_text("{} policies", stage.policies.size()));
   };
-  evolution::Coordinator coordinator(options, directory, queue);
+  evolution::Coordinator coordinator(options, directory, *context.queue);
   const auto gathered = coordinator.run_batch(items);
   progress.finish();
 

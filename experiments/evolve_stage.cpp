@@ -11,7 +11,6 @@
 #include "core/progress.h"
 #include "core/text.h"
 #include "evolution/coordinator.h"
-#include "evolution/queues/threads.h"
 #include "experiments/fitness.h"
 #include "experiments/memory_source.h"
 
@@ -237,16 +236,6 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                               start.statistics);
   const auto optimizer = make_optimizer(context, index, start);
 
-  auto evolve = std::make_shared<EvolveContext>();
-  evolve->evaluation = context.evaluation;
-  evolve->tasks = context.stage_tasks[index];
-  evolve->memory = context.config.memory;
-  evolve->greedy_training = stage.fitness.score == "exact";
-  evolve->greedy_validation = stage.validation.score == "exact";
-  evolve->threads_per_item = context.config.threads_per_item;
-
-  evolution::ThreadQueue queue;
-  const evolution::WorkerThreads workers(queue, make_evolve_evaluator(evolve), context.threads);
   const int64_t items = items_of_generation(schedule, stage, optimizer->population());
   const int64_t before = begun             ? context.saved_first_generation
                          : context.evolved ? number_of(*context.evolved, "generations")
@@ -286,7 +275,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                          row.validation ? validated : "", rounded(row.sigma),
                          std::round(row.seconds * 10) / 10));
   };
-  evolution::Coordinator coordinator(options, directory, queue);
+  evolution::Coordinator coordinator(options, directory, *context.queue);
   const evolution::EvolveSettings settings{stage.generations, stage.validation.every};
   const auto outcome = coordinator.evolve(problem, *optimizer, settings);
 

@@ -16,12 +16,14 @@
 #include "core/run_directory.h"
 #include "core/text.h"
 #include "evolution/checkpoint.h"
+#include "evolution/queues/threads.h"
 #include "experiments/evaluate_stage.h"
 #include "experiments/evolve_stage.h"
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
 #include "experiments/places.h"
 #include "experiments/run_context.h"
+#include "experiments/stage_evaluator.h"
 #include "experiments/table.h"
 #include "memory/backend.h"
 #include "models/device.h"
@@ -123,6 +125,10 @@ nlohmann::json provenance(const RunContext& context, const RunOptions& options) 
 
 void run_stages(RunContext& context, RunDirectory& directory) {
   install_interrupt_handlers();
+  evolution::ThreadQueue queue;
+  const evolution::WorkerThreads workers(
+      queue, make_run_evaluator(context.config, context.evaluation, context.stage_tasks), context.threads);
+  context.queue = &queue;
   for (size_t i = 0; i < context.config.stages.size(); ++i) {
     check_interrupt();
     if (context.config.stages[i].evolve) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "evolution/queue.h"
 #include "experiments/evaluation.h"
 #include "experiments/experiment.h"
 #include "experiments/stage_evaluator.h"
@@ -18,6 +19,7 @@ struct RunContext {
   int threads = 1;
   std::shared_ptr<const Evaluation> evaluation;
   std::vector<std::shared_ptr<const StageTasks>> stage_tasks;  ///< by stage
+  evolution::Queue* queue = nullptr;                           ///< of the whole run, while its stages run
   std::string identity;                                        ///< SHA-256, see identity_of
   std::optional<memory::MemoryFile> given_memory;  ///< memory.file or the shipped one, where a stage needs it
   std::optional<memory::MemoryFile> evolved;       ///< answer of the last complete evolve stage

@@ -50,6 +50,33 @@ bool is_validation_reference(const evolution::ItemId& id) {
   return id.purpose == Purpose::reference && id.variant == 1;
 }
 
+/// What the items of an evolve stage are computed with. Read-only, shared by all workers.
+struct EvolveContext {
+  std::shared_ptr<const Evaluation> evaluation;
+  std::shared_ptr<const StageTasks> tasks;
+  memory::NammConfig memory;
+  bool greedy_training = false;    ///< the fitness asks for greedy answers
+  bool greedy_validation = false;  ///< the validation does
+};
+
+/// The same for an evaluate stage: an item is one sample under all policies, the memory first, so that its
+/// counts give the others' budgets.
+struct EvaluateContext {
+  std::shared_ptr<const Evaluation> evaluation;
+  std::shared_ptr<const StageTasks> tasks;
+  tasks::Split split = tasks::Split::test;
+  memory::PolicyArguments arguments;  ///< what is the item's own is filled in item by item
+  std::vector<std::string> policies;  ///< in the order of the table
+};
+
+/// Parameters and statistics of `memory_bytes`.
+void read_memory(std::string_view bytes, c10::Device device, memory::PolicyArguments& arguments) {
+  const auto arrays = evolution::decode_arrays(bytes);
+  const auto& parameters = evolution::doubles_of(arrays, "parameters");
+  arguments.parameters = at::tensor(parameters, at::kDouble).to(at::kFloat).unsqueeze(0).to(device);
+  arguments.statistics = memory::FeatureStatistics::from_values(evolution::doubles_of(arrays, "statistics"));
+}
+
 evolution::WorkResult evaluate_item(const EvolveContext& context, const evolution::WorkItem& item) {
   const c10::InferenceMode inference;
   const Evaluation& evaluation = *context.evaluation;
@@ -114,13 +141,17 @@ evolution::WorkResult evaluate_item(const EvaluateContext& context, const evolut
   for (size_t i = 0; i < context.policies.size(); ++i) {
     order.insert(memory::gives_counts(context.policies[i]) ? order.begin() : order.end(), i);
   }
+  memory::PolicyArguments shared_arguments = context.arguments;
+  if (item.shared && !item.shared->empty()) {
+    read_memory(*item.shared, evaluation.archive().device(), shared_arguments);
+  }
   evolution::WorkResult result;
   nlohmann::json seconds = nlohmann::json::array();
   for (const auto& sample : samples) {
     constexpr int kTaskShift = 48;
     const int64_t tag = (static_cast<int64_t>(item.samples.front().task) << kTaskShift) + sample.id;
     auto recorded = std::make_shared<memory::RecordedCounts>();
-    memory::PolicyArguments arguments = context.arguments;
+    memory::PolicyArguments arguments = shared_arguments;
     nlohmann::json outcomes = nlohmann::json::array();
     nlohmann::json times = nlohmann::json::array();
     outcomes.get_ref<nlohmann::json::array_t&>().resize(order.size());
@@ -142,16 +173,37 @@ evolution::WorkResult evaluate_item(const EvaluateContext& context, const evolut
   return result;
 }
 
-/// LibTorch's thread counts belong to the calling thread.
 template <class Context>
-evolution::EvaluatorFactory factory_of(std::shared_ptr<const Context> context) {
-  return [context]() -> evolution::Evaluator {
-    at::set_num_threads(static_cast<int>(context->threads_per_item));
-    return [context](const evolution::WorkItem& whole) {
-      return evaluate_within_memory(
-          [&](const evolution::WorkItem& item) { return evaluate_item(*context, item); }, whole);
-    };
+evolution::Evaluator evaluator_of(std::shared_ptr<const Context> context) {
+  return [context](const evolution::WorkItem& whole) {
+    return evaluate_within_memory(
+        [&](const evolution::WorkItem& item) { return evaluate_item(*context, item); }, whole);
   };
+}
+
+evolution::Evaluator evolve_evaluator(const ExperimentConfig& config, const EvolveConfig& stage,
+                                      std::shared_ptr<const Evaluation> evaluation,
+                                      std::shared_ptr<const StageTasks> tasks) {
+  auto context = std::make_shared<EvolveContext>();
+  context->evaluation = std::move(evaluation);
+  context->tasks = std::move(tasks);
+  context->memory = config.memory;
+  context->greedy_training = stage.fitness.score == "exact";
+  context->greedy_validation = stage.validation.score == "exact";
+  return evaluator_of<EvolveContext>(context);
+}
+
+evolution::Evaluator evaluate_evaluator(const ExperimentConfig& config, const EvaluateConfig& stage,
+                                        std::shared_ptr<const Evaluation> evaluation,
+                                        std::shared_ptr<const StageTasks> tasks) {
+  auto context = std::make_shared<EvaluateContext>();
+  context->evaluation = std::move(evaluation);
+  context->tasks = std::move(tasks);
+  context->split = split_of(stage);
+  context->arguments.config = config.memory;
+  context->arguments.budget = stage.budget;
+  context->policies = stage.policies;
+  return evaluator_of<EvaluateContext>(context);
 }
 
 }  // namespace
@@ -211,12 +263,37 @@ std::vector<std::string> StageTasks::notes() const {
   return notes;
 }
 
-evolution::EvaluatorFactory make_evolve_evaluator(std::shared_ptr<const EvolveContext> context) {
-  return factory_of(std::move(context));
+tasks::Split split_of(const EvaluateConfig& stage) {
+  return stage.split == "test" ? tasks::Split::test : tasks::Split::validation;
 }
 
-evolution::EvaluatorFactory make_evaluate_evaluator(std::shared_ptr<const EvaluateContext> context) {
-  return factory_of(std::move(context));
+std::string memory_bytes(const memory::MemoryFile* memory) {
+  if (memory == nullptr) return "";
+  return evolution::encode(evolution::NamedArrays{
+      evolution::vector_array("parameters",
+                              std::vector<double>(memory->parameters.begin(), memory->parameters.end())),
+      evolution::vector_array("statistics", memory->statistics.to_values())});
+}
+
+evolution::EvaluatorFactory make_run_evaluator(const ExperimentConfig& config,
+                                               std::shared_ptr<const Evaluation> evaluation,
+                                               std::vector<std::shared_ptr<const StageTasks>> stage_tasks) {
+  std::vector<evolution::Evaluator> stages;
+  for (size_t i = 0; i < config.stages.size(); ++i) {
+    const StageConfig& stage = config.stages[i];
+    stages.push_back(stage.evolve
+                         ? evolve_evaluator(config, *stage.evolve, evaluation, stage_tasks.at(i))
+                         : evaluate_evaluator(config, *stage.evaluate, evaluation, stage_tasks.at(i)));
+  }
+  return [stages = std::move(stages), threads = static_cast<int>(config.threads_per_item)] {
+    // LibTorch's thread counts belong to the calling thread.
+    at::set_num_threads(threads);
+    return [stages](const evolution::WorkItem& item) {
+      if (item.id.stage < 0 || static_cast<size_t>(item.id.stage) >= stages.size())
+        throw DataError("a work item names an unknown stage");
+      return stages[static_cast<size_t>(item.id.stage)](item);
+    };
+  };
 }
 
 std::vector<PolicyOutcome> read_outcomes(const evolution::WorkResult& result) {

@@ -7,8 +7,7 @@
 #include "evolution/worker.h"
 #include "experiments/evaluation.h"
 #include "experiments/experiment.h"
-#include "memory/namm_config.h"
-#include "memory/policy_list.h"
+#include "memory/memory_file.h"
 #include "tasks/task.h"
 
 namespace namm::experiments {
@@ -26,35 +25,24 @@ struct StageTasks {
   std::vector<std::string> notes() const;
 };
 
-/// What the items of an evolve stage are computed with. Read-only, shared by all workers.
-struct EvolveContext {
-  std::shared_ptr<const Evaluation> evaluation;
-  std::shared_ptr<const StageTasks> tasks;
-  memory::NammConfig memory;
-  bool greedy_training = false;    ///< the fitness asks for greedy answers
-  bool greedy_validation = false;  ///< the validation does
-  int64_t threads_per_item = 1;
-};
-evolution::EvaluatorFactory make_evolve_evaluator(std::shared_ptr<const EvolveContext> context);
+tasks::Split split_of(const EvaluateConfig& stage);
 
-/// The same for an evaluate stage: an item is one sample under all policies, the evolved memory first, so
-/// that its counts give the others' budgets.
-struct EvaluateContext {
-  std::shared_ptr<const Evaluation> evaluation;
-  std::shared_ptr<const StageTasks> tasks;
-  tasks::Split split = tasks::Split::test;
-  memory::PolicyArguments arguments;  ///< theta [1, n], statistics, budget; `recorded` is filled item by item
-  std::vector<std::string> policies;  ///< in the order of the table
-  int64_t threads_per_item = 1;
-};
-evolution::EvaluatorFactory make_evaluate_evaluator(std::shared_ptr<const EvaluateContext> context);
+/// Makes the evaluators of a run's work items, whatever their stage. They need the configuration, the model
+/// and the data and nothing that the run has found out so far: an item carries that itself.
+evolution::EvaluatorFactory make_run_evaluator(const ExperimentConfig& config,
+                                               std::shared_ptr<const Evaluation> evaluation,
+                                               std::vector<std::shared_ptr<const StageTasks>> stage_tasks);
+
+/// What the items of an evaluate stage share: the memory that is evaluated, or nothing where no policy needs
+/// one.
+std::string memory_bytes(const memory::MemoryFile* memory);
 
 /// What an item of an evaluate stage says of one policy.
 struct PolicyOutcome {
   ContextResult result;
   std::vector<std::string> predictions;  ///< [questions], any bytes
 };
-/// In the order of EvaluateContext::policies. Throws DataError on bytes that no evaluator wrote.
+/// In the order of the stage's policies. Throws DataError on bytes that no evaluator wrote.
 std::vector<PolicyOutcome> read_outcomes(const evolution::WorkResult& result);
 
 }  // namespace namm::experiments

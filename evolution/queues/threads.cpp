@@ -65,7 +65,7 @@ bool ThreadQueue::closed() const {
   return closed_;
 }
 
-WorkerThreads::WorkerThreads(Queue& queue, EvaluatorFactory factory, int count) : queue_(queue) {
+WorkerThreads::WorkerThreads(ThreadQueue& queue, EvaluatorFactory factory, int count) : queue_(queue) {
   try {
     for (int index = 0; index < count; ++index) {
       threads_.emplace_back(

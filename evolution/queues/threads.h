@@ -10,9 +10,9 @@
 
 namespace namm::evolution {
 
-/// The queue inside one process. A claimed item cannot get lost (its thread ends with the process), so leases
-/// do not expire.
-class ThreadQueue : public Queue {
+/// Both sides of the queue inside one process; all calls are safe from any thread. A claimed item cannot get
+/// lost (its thread ends with the process), so leases do not expire.
+class ThreadQueue : public Queue, public ItemSource {
  public:
   void publish(std::vector<WorkItem> items) override;
   std::optional<WorkItem> claim(std::chrono::milliseconds wait) override;
@@ -21,8 +21,9 @@ class ThreadQueue : public Queue {
   void post(WorkResult result) override;
   std::vector<WorkResult> gather(std::chrono::milliseconds wait) override;
   std::vector<ItemId> withdraw() override;
-  void close() override;
   bool closed() const override;
+  /// No further claims: workers' loops end after the item in hand.
+  void close();
 
  private:
   mutable std::mutex mutex_;
@@ -38,7 +39,7 @@ class ThreadQueue : public Queue {
 class WorkerThreads {
  public:
   /// Throws InfrastructureError when the system gives no more threads.
-  WorkerThreads(Queue& queue, EvaluatorFactory factory, int count);
+  WorkerThreads(ThreadQueue& queue, EvaluatorFactory factory, int count);
   ~WorkerThreads();
   WorkerThreads(const WorkerThreads&) = delete;
   WorkerThreads& operator=(const WorkerThreads&) = delete;
@@ -46,7 +47,7 @@ class WorkerThreads {
  private:
   void join();
 
-  Queue& queue_;
+  ThreadQueue& queue_;
   std::vector<std::thread> threads_;
 };
 
