@@ -9,8 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 program_packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-venv
   libyaml-cpp-dev libspdlog-dev libhdf5-dev libcli11-dev nlohmann-json3-dev libopenblas-dev libhwy-dev gfortran libpcre2-dev libicu-dev
-  libmecab-dev libzip-dev zlib1g-dev)
-test_packages=(libgtest-dev libgmock-dev util-linux)
+  libmecab-dev libzip-dev zlib1g-dev libnats-dev)
+test_packages=(libgtest-dev libgmock-dev util-linux nats-server openssl faketime)
 
 usage() { sed -n 2,5p "$0" | cut -c3-; }
 
@@ -38,7 +38,7 @@ refuse_other_systems() {
 setup.sh installs packages of Debian 12; this is '${id:-unknown} ${version}'. Nothing was changed. What namm needs:
   C++20 compiler (GCC 12 or later), CMake 3.25, Ninja, Python 3.10 to 3.13
   libraries with headers: yaml-cpp, spdlog, HDF5 (C), CLI11, nlohmann-json, OpenBLAS (static), Highway, PCRE2, ICU, libzip,
-    MeCab; for the tests GoogleTest
+    MeCab, the NATS client for C; for the tests GoogleTest, nats-server, openssl, faketime
   dictionaries of Chinese and Japanese words: the Python packages of configs/requirements/dictionaries.txt in .venv
   LibTorch 2.11: the Python wheel torch==2.11.0 in .venv, or an unpacked LibTorch archive
 On Debian 12 these are: ${program_packages[*]} ${test_packages[*]}

@@ -90,6 +90,15 @@ Parsed parse(const std::filesystem::path& path, std::string_view file, std::stri
   return parsed;
 }
 
+/// Length, checksum, record.
+std::string framed(std::string_view record, const std::filesystem::path& path) {
+  if (record.size() > std::numeric_limits<uint32_t>::max()) {
+    throw InfrastructureError(path.string() + ": a record of 4 GiB or more does not fit into a journal");
+  }
+  const std::string length = encode(static_cast<uint32_t>(record.size()));
+  return (length + encode(crc32(record, crc32(length)))).append(record);
+}
+
 }  // namespace
 
 JournalContents Journal::read(const std::filesystem::path& path, std::string_view key) {
@@ -128,12 +137,18 @@ Journal Journal::open(const std::filesystem::path& path, std::string_view key) {
 }
 
 void Journal::append(std::string_view record) {
-  if (record.size() > std::numeric_limits<uint32_t>::max()) {
-    throw InfrastructureError(path_.string() + ": a record of 4 GiB or more does not fit into a journal");
+  write(framed(record, path_));
+}
+
+void Journal::append(std::span<const std::string> records) {
+  std::string bytes;
+  for (const std::string& record : records) {
+    bytes += framed(record, path_);
   }
-  const std::string length = encode(static_cast<uint32_t>(record.size()));
-  std::string bytes = length + encode(crc32(record, crc32(length)));
-  bytes += record;
+  write(bytes);
+}
+
+void Journal::write(const std::string& bytes) {
   try {
     // The place is set every time: after a failed cut the file may be longer than its good part.
     if (::lseek(descriptor_, static_cast<off_t>(size_), SEEK_SET) < 0) {

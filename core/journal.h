@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,9 +38,12 @@ class Journal {
   /// Returns when the record is on the disk. On failure (disk full) the file is cut back to its earlier
   /// records and InfrastructureError is thrown; a later append may succeed.
   void append(std::string_view record);
+  /// The same for several, with one wait for the disk.
+  void append(std::span<const std::string> records);
 
  private:
   Journal() = default;
+  void write(const std::string& bytes);
   void close() noexcept;
 
   std::filesystem::path path_;

@@ -166,9 +166,16 @@ class BatchRun {
         open_ -= std::min<std::size_t>(open_, queue_.withdraw().size());
         continue;
       }
-      for (WorkResult& result : queue_.gather(kGatherWait)) {
-        take(std::move(result), stopping);
+      std::vector<WorkResult> results = queue_.gather(kGatherWait);
+      try {
+        for (WorkResult& result : results) {
+          take(std::move(result), stopping);
+        }
+      } catch (...) {
+        save();
+        throw;
       }
+      save();
     }
     if (done_ < items_.size()) {
       throw_interrupted();
@@ -205,12 +212,21 @@ class BatchRun {
       handle_failure(position, result, stopping);
       return;
     }
-    journal_.append(encode(result));
+    unsaved_.push_back(encode(result));
     counts_.reissued += result.delivery - 1;
     counts_.workers.insert(result.worker);
     results_[position] = std::move(result);
     ++done_;
     --open_;
+  }
+
+  /// What came in together is written together: a wait for the disk can take longer than an item.
+  void save() {
+    if (unsaved_.empty()) {
+      return;
+    }
+    journal_.append(unsaved_);
+    unsaved_.clear();
     report_progress();
   }
 
@@ -258,6 +274,7 @@ class BatchRun {
   std::vector<std::string> hashes_;
   std::map<ItemId, std::size_t> positions_;
   std::vector<std::optional<WorkResult>> results_;
+  std::vector<std::string> unsaved_;  ///< records of results that are not in the journal yet
   std::vector<int> failures_;
   ItemId batch_;
   std::filesystem::path journal_path_;

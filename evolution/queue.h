@@ -18,8 +18,7 @@ class Queue {
   /// the coordinator does not publish those again.
   virtual void publish(std::vector<WorkItem> items) = 0;
 
-  /// Results posted since the last call; waits up to `wait` for the first. A call says that what the call
-  /// before returned is safely stored.
+  /// Results posted since the last call; waits up to `wait` for the first.
   virtual std::vector<WorkResult> gather(std::chrono::milliseconds wait) = 0;
 
   /// Takes back the items whose results need not be waited for and names them.

@@ -11,7 +11,7 @@
 namespace namm::evolution {
 namespace {
 
-constexpr std::chrono::milliseconds kClaimWait{100};
+constexpr std::chrono::milliseconds kClaimWait{500};
 
 /// Prolongs the lease of an item while it is being evaluated.
 class LeaseKeeper {

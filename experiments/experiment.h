@@ -214,12 +214,18 @@ struct StageConfig {
 
 struct QueueConfig {
   double lease_seconds = 10;
+  int64_t max_deliveries = 20;
+  double item_limit_seconds = 3600;
 
   bool operator==(const QueueConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("lease_seconds", self.lease_seconds, between(0.1, 86400),
           "after this long without a sign of life of its worker an item is given to another");
+    visit("max_deliveries", self.max_deliveries, between(1, 1000),
+          "an item that so many workers took and never answered stops the run");
+    visit("item_limit_seconds", self.item_limit_seconds, between(0, 1e7),
+          "a worker gives up the lease of an item that takes longer; 0: never");
   }
 };
 

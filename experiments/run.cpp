@@ -1,6 +1,7 @@
 #include "experiments/run.h"
 
 #include <algorithm>
+#include <random>
 #include <thread>
 
 #include <nlohmann/json.hpp>
@@ -14,8 +15,10 @@
 #include "core/interrupt.h"
 #include "core/log.h"
 #include "core/run_directory.h"
+#include "core/sha256.h"
 #include "core/text.h"
 #include "evolution/checkpoint.h"
+#include "evolution/queues/nats_queue.h"
 #include "evolution/queues/threads.h"
 #include "experiments/evaluate_stage.h"
 #include "experiments/evolve_stage.h"
@@ -42,62 +45,23 @@ bool needs_given_memory(const ExperimentConfig& config) {
   return false;
 }
 
-/// Running past the positions of a model is a fair experiment, but nobody should do it unaware.
-void warn_beyond_positions(const std::string& stage, const std::vector<std::string>& names,
-                           const tasks::TaskConfig& task, const models::Contract& contract) {
-  int64_t longest = 0;
-  for (const auto& name : names) {
-    longest = std::max(longest, name.starts_with("needle/") ? task.context_tokens : task.max_prompt_tokens);
-  }
-  if (contract.max_positions == 0 || longest <= contract.max_positions) return;
-  log_warning(
-      format_text("{}: contexts of up to {} tokens are more than the {} positions that the model claims to "
-                  "support",
-                  stage, longest, contract.max_positions));
-}
-
-/// Positions of the model that a chat wrapper leaves; 0 where the model names no limit.
-int64_t positions_for_prompts(const models::Archive& archive) {
-  const int64_t positions = archive.contract().max_positions;
-  if (positions == 0 || !archive.contract().has_chat()) return positions;
-  return std::max<int64_t>(1, positions - std::ssize(archive.encode_prompt("", true)));
-}
-
 /// Everything that must be right before a run begins or, with `resumed`, goes on.
 RunContext prepare(const ExperimentConfig& config, const RunOptions& options,
                    const RunDirectory* resumed = nullptr) {
-  RunContext context;
-  context.config = config;
+  // With workers elsewhere the model is needed here for its tokenizer and its identity only.
+  RunContext context = open_run(config, options.queue ? c10::Device(c10::kCPU) : options.device);
   if (const auto newest = resumed != nullptr ? resumed->newest_checkpoint() : std::nullopt) {
     const evolution::Checkpoint checkpoint = evolution::read_checkpoint(newest->path);
     context.saved_stage = checkpoint.stage;
     context.saved_first_generation = checkpoint.first_generation;
   }
   context.threads = options.threads > 0 ? options.threads : default_threads();
-  const auto archive = load_model(config.model, options.device);
-  context.evaluation = std::make_shared<Evaluation>(
-      archive, EvaluationOptions{.chunk_tokens = config.model.chunk_tokens,
-                                 .positions = memory::position_mode(config.memory.positions),
-                                 .backend = memory::backend(config.memory.backend),
-                                 .protect = config.memory.protect});
+  context.json_progress = options.json_progress;
   if (needs_given_memory(config)) context.given_memory = find_memory(config.memory);
-  config.memory.require_transformer(archive->contract().shape, "memory.transformer");
   const std::string memory_sha256 = context.given_memory ? context.given_memory->sha256() : "";
-  context.identity = identity_of(config, archive->sha256(), memory_sha256);
-  context.stage_tasks.resize(config.stages.size());
-  tasks::DataConfig data = config.data;
-  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
+  context.identity = identity_of(config, context.evaluation->archive().sha256(), memory_sha256);
   for (size_t i = 0; i < config.stages.size(); ++i) {
-    const StageConfig& stage = config.stages[i];
-    const auto& names = stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks;
-    const auto task_config =
-        stage.evolve
-            ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
-            : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
-    context.stage_tasks[i] =
-        std::make_shared<StageTasks>(names, task_config, data, positions_for_prompts(*archive));
-    warn_beyond_positions(config.stage_name(i), names, task_config, archive->contract());
-    if (stage.evolve) {
+    if (config.stages[i].evolve) {
       check_evolve_stage(context, i);
     } else {
       check_evaluate_stage(context, i);
@@ -113,21 +77,64 @@ nlohmann::json machine(const RunOptions& options) {
           {"device", options.device.str()}};
 }
 
+/// The run's own name and letters that no other run has: what it is called on a queue.
+std::string new_run_id(const std::string& name) {
+  std::string id;
+  for (const char c : name) id += evolution::is_run_id(std::string(1, c)) ? c : '-';
+  constexpr size_t kLongest = 64;
+  std::random_device device;
+  return format_text("{}-{}", id.substr(0, kLongest), sha256_hex(std::to_string(device())).substr(0, 8));
+}
+
 nlohmann::json provenance(const RunContext& context, const RunOptions& options) {
   const auto& archive = context.evaluation->archive();
   nlohmann::json facts = machine(options);
-  facts.update({{"seed", context.config.seed},
+  facts.update({{"run_id", new_run_id(context.config.name)},
+                {"seed", context.config.seed},
                 {"config_sha256", context.identity},
                 {"model", {{"archive", archive.path().string()}, {"sha256", archive.sha256()}}},
                 {"threads_per_item", context.config.threads_per_item}});
   return facts;
 }
 
-void run_stages(RunContext& context, RunDirectory& directory) {
-  install_interrupt_handlers();
-  evolution::ThreadQueue queue;
-  const evolution::WorkerThreads workers(
-      queue, make_run_evaluator(context.config, context.evaluation, context.stage_tasks), context.threads);
+/// Command lines are kept, tokens in them are not.
+std::vector<std::string> shown(std::vector<std::string> command_line) {
+  for (auto& word : command_line) word = evolution::without_secrets(word);
+  return command_line;
+}
+
+std::string text_of(const nlohmann::json& entry, const char* key) {
+  return entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>() : std::string();
+}
+
+evolution::RunAnnouncement announcement_of(const RunContext& context, const RunDirectory& directory,
+                                           const RunOptions& options) {
+  const nlohmann::json begun = directory.read_provenance();
+  evolution::RunAnnouncement announcement;
+  announcement.run = text_of(begun, "run_id");
+  if (!evolution::is_run_id(announcement.run)) {
+    throw DataError(format_text(
+        "{}: holds no run_id, by which workers know the run; go on without --queue, or start anew with "
+        "another --out",
+        directory.provenance().string()));
+  }
+  announcement.name = directory.name();
+  announcement.config = to_yaml(context.config);
+  announcement.config_sha256 = context.identity;
+  announcement.requirements = run_requirements(context, options.device);
+  // Those of the processor that the run began on, wherever it is coordinated from now.
+  if (const std::string capability = text_of(begun, "cpu_capability");
+      !capability.empty() && announcement.requirements.contains("cpu capability")) {
+    announcement.requirements["cpu capability"] = capability;
+  }
+  const QueueConfig& queue = context.config.queue;
+  announcement.lease_seconds = queue.lease_seconds;
+  announcement.item_limit_seconds = queue.item_limit_seconds;
+  announcement.max_deliveries = queue.max_deliveries;
+  return announcement;
+}
+
+void run_stages_on(evolution::Queue& queue, RunContext& context, const RunDirectory& directory) {
   context.queue = &queue;
   for (size_t i = 0; i < context.config.stages.size(); ++i) {
     check_interrupt();
@@ -136,6 +143,23 @@ void run_stages(RunContext& context, RunDirectory& directory) {
     } else {
       run_evaluate_stage(context, directory, i);
     }
+  }
+}
+
+void run_stages(RunContext& context, const RunDirectory& directory, const RunOptions& options) {
+  install_interrupt_handlers();
+  if (options.queue) {
+    const auto announcement = announcement_of(context, directory, options);
+    evolution::NatsQueue queue(*options.queue, announcement, interrupt_requested);
+    log_info(format_text("run {} on {}: its workers are started with `namm worker --queue {}`",
+                         announcement.run, options.queue->shown(), options.queue->shown()));
+    run_stages_on(queue, context, directory);
+    queue.finish();
+  } else {
+    evolution::ThreadQueue queue;
+    const evolution::WorkerThreads workers(
+        queue, make_run_evaluator(context.config, context.evaluation, context.stage_tasks), context.threads);
+    run_stages_on(queue, context, directory);
   }
   std::error_code error;
   if (std::filesystem::exists(directory.results(), error)) {
@@ -164,7 +188,7 @@ RunDirectory make_directory(std::filesystem::path path, const RunContext& contex
   try {
     const RunDirectory started = RunDirectory::create(unfinished);
     write_atomically(started.config(), to_yaml(context.config));
-    started.write_provenance(build_info(), provenance(context, options), options.command_line);
+    started.write_provenance(build_info(), provenance(context, options), shown(options.command_line));
     for (;;) {
       std::filesystem::rename(unfinished, path, error);
       const bool taken = error == std::errc::file_exists || error == std::errc::directory_not_empty;
@@ -185,12 +209,12 @@ RunDirectory make_directory(std::filesystem::path path, const RunContext& contex
 }
 
 /// Another processor, device or library gives other last bits, and with them another run.
-void check_same_machine(const RunDirectory& directory, const nlohmann::json& now) {
+void check_same_machine(const RunDirectory& directory, const RunOptions& options) {
   const nlohmann::json begun = directory.read_provenance();
   if (begun.is_null()) return;
-  const auto text_of = [](const nlohmann::json& entry, const char* key) {
-    return entry.contains(key) && entry[key].is_string() ? entry[key].get<std::string>() : std::string();
-  };
+  nlohmann::json now = machine(options);
+  // On a queue it is the workers' processors that count, and they are told what the run began with.
+  if (options.queue) now["cpu_capability"] = text_of(begun, "cpu_capability");
   const std::pair<const char*, const char*> facts[] = {
       {"device", "go on with --device as it began"},
       {"cpu_capability", "go on on such a processor"},
@@ -222,7 +246,7 @@ std::filesystem::path start_run(const ExperimentConfig& config, const RunOptions
   RunContext context = prepare(config, options);
   RunDirectory directory = make_directory(out, context, options);
   log_info("run directory " + directory.path().string());
-  run_stages(context, directory);
+  run_stages(context, directory, options);
   return directory.path();
 }
 
@@ -236,10 +260,10 @@ std::filesystem::path resume_run(const std::filesystem::path& path,
         "on with what the run began with, or start a new run with another --out",
         path.string()));
   }
-  check_same_machine(directory, machine(options));
+  check_same_machine(directory, options);
   RunContext context = prepare(config, options, &directory);
-  directory.write_provenance(build_info(), provenance(context, options), options.command_line);
-  run_stages(context, directory);
+  directory.write_provenance(build_info(), provenance(context, options), shown(options.command_line));
+  run_stages(context, directory, options);
   return directory.path();
 }
 

@@ -8,6 +8,7 @@
 #include <c10/core/Device.h>
 
 #include "core/config.h"
+#include "evolution/queues/nats_address.h"
 #include "experiments/experiment.h"
 
 namespace namm::experiments {
@@ -17,6 +18,8 @@ struct RunOptions {
       out;          ///< run directory; empty: runs/<name>, or the first of <name>-2, ... that is free
   int threads = 0;  ///< items in flight; 0: one a core
   c10::Device device = c10::kCPU;
+  std::optional<evolution::NatsAddress> queue;  ///< workers elsewhere; `device` is then theirs
+  bool json_progress = false;                   ///< a generation's line is its row as JSON
   std::vector<std::string> command_line;
 };
 

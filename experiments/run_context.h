@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@ namespace namm::experiments {
 struct RunContext {
   ExperimentConfig config;
   int threads = 1;
+  bool json_progress = false;  ///< a generation's line on standard error is its row as JSON
   std::shared_ptr<const Evaluation> evaluation;
   std::vector<std::shared_ptr<const StageTasks>> stage_tasks;  ///< by stage
   evolution::Queue* queue = nullptr;                           ///< of the whole run, while its stages run
@@ -27,5 +29,12 @@ struct RunContext {
   int64_t saved_stage = -1;
   int64_t saved_first_generation = 0;
 };
+
+/// Opens model, data and tasks of a configuration: what its work items are evaluated with. `identity`, memory
+/// and places are the caller's. Throws ConfigError, DataError.
+RunContext open_run(const ExperimentConfig& config, c10::Device device);
+
+/// What decides the last bits of a run's results, as words: a worker must have the same (design 5).
+std::map<std::string, std::string> run_requirements(const RunContext& context, c10::Device device);
 
 }  // namespace namm::experiments

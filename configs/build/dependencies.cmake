@@ -11,6 +11,7 @@ find_package(hwy REQUIRED)
 find_package(ZLIB REQUIRED)  # libhdf5-dev brings it
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(NATS REQUIRED IMPORTED_TARGET libnats)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 
 # Debian's package has no pkg-config file.

@@ -24,4 +24,22 @@ void add_json_option(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "One JSON document on standard output");
 }
 
+std::optional<evolution::NatsAddress> QueueOptions::checked() const {
+  if (address.url.empty()) return std::nullopt;
+  address.check();
+  return address;
+}
+
+void add_queue_options(CLI::App& command, QueueOptions& options) {
+  command.add_option(
+      "--queue", options.address.url,
+      "NATS server: nats://TOKEN@host:port, or tls://...; the token may stand in NAMM_QUEUE_TOKEN");
+  command.add_option("--queue-ca", options.address.ca,
+                     "TLS: certificates that the server's must come from (PEM)");
+  command.add_option("--queue-cert", options.address.certificate, "TLS: certificate of this client (PEM)");
+  command.add_option("--queue-key", options.address.key, "TLS: its key (PEM)");
+  command.add_option("--queue-nkey", options.address.nkey,
+                     "Seed and public key of an nkey user, two lines as `nk -gen user -pubout` prints them");
+}
+
 }  // namespace namm::experiments

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "evolution/queues/nats_address.h"
 
 namespace CLI {
 class App;
@@ -26,6 +29,15 @@ void add_common_options(CLI::App& command, CommonOptions& options);
 /// `--json`.
 void add_json_option(CLI::App& command, bool& json);
 
+/// `--queue` and what belongs to it.
+struct QueueOptions {
+  evolution::NatsAddress address;
+
+  /// Nothing without --queue. Throws ConfigError.
+  std::optional<evolution::NatsAddress> checked() const;
+};
+void add_queue_options(CLI::App& command, QueueOptions& options);
+
 /// Each adds its sub-command to `app`; `command_line` is what the program was started with.
 void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_generate(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
@@ -35,6 +47,7 @@ void add_export(CLI::App& app, const std::vector<std::string>& command_line, Act
 void add_bench(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_data(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_describe(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
+void add_worker(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_doctor(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 
 }  // namespace namm::experiments

@@ -24,20 +24,21 @@ struct Options {
   std::vector<std::string> overrides;
   std::string out;
   std::string resume;
-  std::string queue;
+  QueueOptions queue;
   bool json = false;
 };
 
 void run(const Options& options, const std::vector<std::string>& command_line) {
   options.common.apply();
-  if (!options.queue.empty()) {
-    throw ConfigError("--queue " + options.queue +
-                      ": this build has the in-process queue only; leave --queue out");
-  }
   RunOptions run_options;
   run_options.out = options.out;
   run_options.threads = options.common.threads;
-  run_options.device = models::parse_device(options.common.device);
+  run_options.queue = options.queue.checked();
+  // On a queue it names the workers' device, which this machine need not have.
+  run_options.device = run_options.queue && options.common.device == "cuda"
+                           ? c10::Device(c10::kCUDA)
+                           : models::parse_device(options.common.device);
+  run_options.json_progress = options.json;
   run_options.command_line = command_line;
   std::filesystem::path directory;
   if (!options.resume.empty()) {
@@ -85,7 +86,13 @@ void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action
   command->add_flag_callback(
       "--skip-bad-records", [options] { options->overrides.emplace_back("task.skip_bad_records=true"); },
       "Leave malformed benchmark records out and count them in the table: task.skip_bad_records=true");
-  command->add_option("--queue", options->queue, "Work queue of other machines (nats://...)");
+  add_queue_options(*command, options->queue);
+  command->footer(
+      "With --queue the items are evaluated by workers on any machines, which come and go as they like:\n"
+      "  nats-server -js -a 127.0.0.1 --auth TOKEN -sd DIR          the server, on loopback\n"
+      "  namm run CONFIG --queue nats://TOKEN@127.0.0.1:4222\n"
+      "  namm worker --queue nats://TOKEN@127.0.0.1:4222            as many as there are devices\n"
+      "--device then names the workers' device. experiments/cluster/README.md tells of TLS and clusters.");
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
   command->callback([options, &command_line, &action] {

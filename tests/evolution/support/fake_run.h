@@ -17,6 +17,7 @@ struct FakeRun {
   std::filesystem::path directory;
   std::string kind = "cma-es";
   int64_t dimension = 6;
+  int64_t population = 8;
   int64_t generations = 5;
   int64_t validate_every = 2;
   int threads = 2;
@@ -28,6 +29,7 @@ struct FakeRun {
   std::function<bool()> stop_requested;
   std::function<void(const ItemId&, int64_t, int64_t)> on_progress;
   std::vector<GenerationRow>* rows = nullptr;
+  std::function<void(const GenerationRow&)> on_generation;
 
   void make_directory() const {
     if (!std::filesystem::exists(directory)) {
@@ -37,16 +39,20 @@ struct FakeRun {
   }
 
   StageOutcome continue_run(const Evaluator& evaluator) const {
+    ThreadQueue queue;
+    const WorkerThreads workers(
+        queue, [&] { return evaluator; }, threads);
+    return continue_on(queue);
+  }
+
+  StageOutcome continue_on(Queue& queue) const {
     make_directory();
     const RunDirectory run = RunDirectory::open(directory);
     OptimizerConfig config;
     config.kind = kind;
-    config.population = 8;
+    config.population = population;
     config.sigma = 0.1;
     const auto optimizer = make_optimizer(config, std::vector<double>(dimension), 11);
-    ThreadQueue queue;
-    const WorkerThreads workers(
-        queue, [&] { return evaluator; }, threads);
     CoordinatorOptions options;
     options.config_sha256 = config_sha256;
     options.schedule = schedule;
@@ -57,6 +63,9 @@ struct FakeRun {
     options.on_generation = [this](const GenerationRow& row) {
       if (rows != nullptr) {
         rows->push_back(row);
+      }
+      if (on_generation) {
+        on_generation(row);
       }
     };
     Coordinator coordinator(options, run, queue);

@@ -1,0 +1,599 @@
+#include "evolution/queues/nats_client.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "core/text.h"
+
+namespace namm::evolution::nats {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int64_t kCallMilliseconds = 2000;
+constexpr auto kRetry = 200ms;
+constexpr auto kFirstReconnect = 500ms;
+constexpr auto kLongestReconnect = 30s;
+constexpr const char* kTokenVariable = "NAMM_QUEUE_TOKEN";
+
+using Info = std::unique_ptr<jsStreamInfo, Destroy<jsStreamInfo_Destroy>>;
+using ConsumerInfo = std::unique_ptr<jsConsumerInfo, Destroy<jsConsumerInfo_Destroy>>;
+
+/// What goes away when the server or the network comes back.
+bool is_transient(natsStatus status) {
+  switch (status) {
+    case NATS_IO_ERROR:
+    case NATS_NO_SERVER:
+    case NATS_STALE_CONNECTION:
+    case NATS_CONNECTION_DISCONNECTED:
+    case NATS_TIMEOUT:
+    case NATS_NOT_YET_CONNECTED:
+    case NATS_NO_RESPONDERS:  // JetStream is still starting
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_transient(jsErrCode code) {
+  constexpr jsErrCode kTransient[] = {JSClusterNotAvailErr, JSClusterNoPeersErr, JSStreamOfflineErr};
+  return std::find(std::begin(kTransient), std::end(kTransient), code) != std::end(kTransient);
+}
+
+/// A key of a bucket as a subject of the stream behind it.
+std::string bucket_subject(const std::string& bucket, const std::string& key) {
+  return format_text("$KV.{}.{}", bucket, key);
+}
+
+struct NkeyPair {
+  std::string public_key;
+  bool has_seed = false;
+};
+
+/// The file holds seed and public key, a line each, as `nk -gen user -pubout` prints them.
+NkeyPair read_nkey(const std::filesystem::path& path) {
+  NkeyPair pair;
+  for (const std::string& line : split(read_file(path), '\n')) {
+    const std::string_view word = trim(line);
+    if (word.starts_with("SU")) pair.has_seed = true;
+    if (word.starts_with("U")) pair.public_key = word;
+  }
+  if (pair.public_key.empty() || !pair.has_seed) {
+    throw ConfigError(format_text(
+        "--queue-nkey {}: expected two lines, the seed (SU...) and the public key (U...) of a user, as "
+        "`nk -gen user -pubout` prints them",
+        path.string()));
+  }
+  return pair;
+}
+
+}  // namespace
+
+std::string random_name() {
+  std::random_device device;
+  return format_text("{}x{}", device(), device());
+}
+
+std::optional<DeliveryFacts> delivery_facts(natsMsg* message) {
+  jsMsgMetaData* data = nullptr;
+  if (natsMsg_GetMetaData(&data, message) != NATS_OK) return std::nullopt;
+  const DeliveryFacts facts{data->Sequence.Stream, static_cast<int64_t>(data->NumDelivered)};
+  jsMsgMetaData_Destroy(data);
+  return facts;
+}
+
+NatsClient::NatsClient(const NatsAddress& address, const std::string& name, bool wait_for_server,
+                       GiveUp give_up)
+    : address_(address), give_up_(std::move(give_up)) {
+  address_.check();
+  const auto option = [&](natsStatus status, const char* what) {
+    if (status == NATS_OK) return;
+    const char* text = nats_GetLastError(nullptr);
+    throw ConfigError(format_text("--queue {}: {}: {}", shown(), what, text != nullptr ? text : ""));
+  };
+  option(natsOptions_Create(&options_), "options");
+  try {
+    option(natsOptions_SetURL(options_, address_.url.c_str()), "address");
+    const char* token = std::getenv(kTokenVariable);
+    if (token != nullptr && *token != '\0' && address_.url.find('@') == std::string::npos &&
+        address_.nkey.empty()) {
+      option(natsOptions_SetToken(options_, token), kTokenVariable);
+    }
+    if (address_.url.starts_with("tls://") || !address_.ca.empty() || !address_.certificate.empty()) {
+      option(natsOptions_SetSecure(options_, true), "TLS");
+    }
+    if (!address_.ca.empty()) {
+      option(natsOptions_LoadCATrustedCertificates(options_, address_.ca.c_str()), "--queue-ca");
+    }
+    if (!address_.certificate.empty()) {
+      option(natsOptions_LoadCertificatesChain(options_, address_.certificate.c_str(), address_.key.c_str()),
+             "--queue-cert, --queue-key");
+    }
+    if (!address_.nkey.empty()) {
+      option(natsOptions_SetNKeyFromSeed(options_, read_nkey(address_.nkey).public_key.c_str(),
+                                         address_.nkey.c_str()),
+             "--queue-nkey");
+    }
+    option(natsOptions_SetName(options_, name.c_str()), "name");
+    option(natsOptions_SetTimeout(options_, kCallMilliseconds), "time-out");
+    option(natsOptions_SetPingInterval(options_, 5000), "ping");
+    option(natsOptions_SetMaxPingsOut(options_, 2), "ping");
+    option(natsOptions_SetMaxReconnect(options_, -1), "reconnection");
+    option(natsOptions_SetCustomReconnectDelay(options_, reconnect_delay, nullptr), "reconnection");
+    option(natsOptions_SetFailRequestsOnDisconnect(options_, true), "reconnection");
+    option(natsOptions_SetDisconnectedCB(options_, on_disconnected, this), "callback");
+    option(natsOptions_SetReconnectedCB(options_, on_reconnected, this), "callback");
+    option(natsOptions_SetClosedCB(options_, on_closed, this), "callback");
+    option(natsOptions_SetErrorHandler(options_, on_error, this), "callback");
+    for (auto wait = kFirstReconnect;; wait = std::min<decltype(wait)>(2 * wait, kLongestReconnect)) {
+      const natsStatus status = natsConnection_Connect(&connection_, options_);
+      if (status == NATS_OK) break;
+      const char* last = nats_GetLastError(nullptr);
+      const std::string reason = last != nullptr && *last != '\0' ? last : natsStatus_GetText(status);
+      if (status == NATS_CONNECTION_AUTH_FAILED) {
+        throw ConfigError(format_text(
+            "--queue {}: the server refuses us: {}. Give its token as nats://TOKEN@host:port or in {}, or "
+            "the user's key with --queue-nkey",
+            shown(), reason, kTokenVariable));
+      }
+      if (status == NATS_SSL_ERROR || status == NATS_SECURE_CONNECTION_REQUIRED ||
+          status == NATS_SECURE_CONNECTION_WANTED) {
+        throw ConfigError(format_text("--queue {}: no TLS connection: {}", shown(), reason));
+      }
+      if (!wait_for_server) {
+        throw InfrastructureError(format_text(
+            "no queue at {}: {}. Start the server with: nats-server -js -a 127.0.0.1 --auth TOKEN -sd DIR",
+            shown(), reason));
+      }
+      log_info(format_text("waiting for the queue at {}: {}", shown(), reason));
+      for (auto slept = 0ms; slept < wait; slept += kRetry) {
+        if (give_up_()) throw Interrupted("stopped while waiting for the queue");
+        std::this_thread::sleep_for(kRetry);
+      }
+    }
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Wait = kCallMilliseconds;
+    jsErrCode code{};
+    expect("JetStream", natsConnection_JetStream(&jetstream_, connection_, &options), code);
+  } catch (...) {
+    close();
+    throw;
+  }
+}
+
+NatsClient::~NatsClient() {
+  // What was sent shortly before, acknowledgements above all, is to arrive.
+  if (connected()) natsConnection_FlushTimeout(connection_, kCallMilliseconds);
+  close();
+}
+
+void NatsClient::close() {
+  jsCtx_Destroy(jetstream_);
+  if (connection_ != nullptr) {
+    closing_ = true;
+    natsConnection_Close(connection_);
+    // Callbacks come on a thread of the library; this object must not end before the last of them.
+    closed_.get_future().wait();
+    natsConnection_Destroy(connection_);
+  }
+  natsOptions_Destroy(options_);
+}
+
+bool NatsClient::connected() const {
+  return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED;
+}
+
+void NatsClient::on_disconnected(natsConnection*, void* self) {
+  const auto& client = *static_cast<NatsClient*>(self);
+  if (client.closing_) return;
+  log_warning(format_text("the queue at {} is away; trying to reach it again", client.shown()));
+}
+
+void NatsClient::on_reconnected(natsConnection*, void* self) {
+  auto& client = *static_cast<NatsClient*>(self);
+  ++client.reconnections_;
+  log_info(format_text("the queue at {} is back", client.shown()));
+}
+
+void NatsClient::on_closed(natsConnection*, void* self) {
+  static_cast<NatsClient*>(self)->closed_.set_value();
+}
+
+void NatsClient::on_error(natsConnection*, natsSubscription*, natsStatus status, void*) {
+  log_debug(format_text("queue: {}", natsStatus_GetText(status)));
+}
+
+int64_t NatsClient::reconnect_delay(natsConnection*, int attempts, void*) {
+  const auto longest = std::chrono::milliseconds(kLongestReconnect).count();
+  int64_t delay = std::chrono::milliseconds(kFirstReconnect).count();
+  for (int i = 0; i < attempts && delay < longest; ++i) delay *= 2;
+  return std::min<int64_t>(delay, longest);
+}
+
+natsStatus NatsClient::persist(const std::function<natsStatus(jsErrCode*)>& call, jsErrCode* code) const {
+  for (auto waited = 0ms;; waited += kRetry) {
+    *code = jsErrCode{};
+    const natsStatus status = call(code);
+    if (!is_transient(status) && !is_transient(*code)) return status;
+    if (natsConnection_IsClosed(connection_)) return NATS_CONNECTION_CLOSED;
+    if (give_up_()) throw Interrupted("stopped while the queue was away");
+    std::this_thread::sleep_for(kRetry);
+  }
+}
+
+void NatsClient::fail(const std::string& what, natsStatus status, jsErrCode code) const {
+  const char* last = nats_GetLastError(nullptr);
+  std::string reason = last != nullptr && *last != '\0' ? last : natsStatus_GetText(status);
+  if (status == NATS_CONNECTION_CLOSED) {
+    reason = "the connection is closed; has the server's token or certificate changed?";
+  }
+  if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr) {
+    reason = "the server has no JetStream; start it with: nats-server -js";
+  }
+  throw InfrastructureError(format_text("queue at {}: {}: {}", shown(), what, reason));
+}
+
+void NatsClient::expect(const std::string& what, natsStatus status, jsErrCode code) const {
+  if (status != NATS_OK) fail(what, status, code);
+}
+
+bool NatsClient::publish_again(const Publication& message) {
+  return publish(message.subject, message.bytes, message.message_id, true);
+}
+
+bool NatsClient::publish(const std::string& subject, std::string_view bytes, const std::string& message_id) {
+  return publish(subject, bytes, message_id, false);
+}
+
+bool NatsClient::publish(const std::string& subject, std::string_view bytes, const std::string& message_id,
+                         bool sent_before) {
+  jsPubOptions options;
+  jsPubOptions_Init(&options);
+  if (!message_id.empty()) options.MsgId = message_id.c_str();
+  options.MaxWait = kCallMilliseconds;
+  bool repeated = false;
+  // Without a stream on the subject nobody answers, which looks like a server that is still starting.
+  int unanswered = 0;
+  constexpr int kMostUnanswered = 25;
+  jsErrCode code{};
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        jsPubAck* ack = nullptr;
+        const natsStatus result = js_Publish(&ack, jetstream_, subject.c_str(), bytes.data(),
+                                             static_cast<int>(bytes.size()), &options, failure);
+        // A second call may meet what the first has stored, its answer lost on the way.
+        if (result == NATS_OK) repeated = ack->Duplicate && !sent_before;
+        sent_before = true;
+        jsPubAck_Destroy(ack);
+        if (result == NATS_NO_RESPONDERS && ++unanswered >= kMostUnanswered) return NATS_NOT_FOUND;
+        return result;
+      },
+      &code);
+  if (status == NATS_NOT_FOUND || code == JSStreamNotFoundErr) return false;
+  expect("a message cannot be stored", status, code);
+  if (repeated) {
+    throw InfrastructureError(
+        format_text("queue at {}: the server took a message for a repetition and did not store it ({})",
+                    shown(), message_id));
+  }
+  return true;
+}
+
+bool NatsClient::publish_all(const std::vector<Publication>& messages) {
+  if (messages.empty()) return true;
+  // Sent ahead, the answers awaited together; what none came for is sent again under the same id.
+  natsInbox* raw_inbox = nullptr;
+  natsInbox_Create(&raw_inbox);
+  const std::unique_ptr<natsInbox, Destroy<natsInbox_Destroy>> inbox(raw_inbox);
+  const std::string prefix = std::string(raw_inbox) + ".";
+  const Subscription answers = listen(prefix + "*");
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const Publication& publication = messages[i];
+    natsMsg* raw = nullptr;
+    expect("a message",
+           natsMsg_Create(&raw, publication.subject.c_str(), (prefix + std::to_string(i)).c_str(),
+                          publication.bytes.data(), static_cast<int>(publication.bytes.size())),
+           jsErrCode{});
+    const Message message(raw);
+    if (!publication.message_id.empty()) {
+      natsMsgHeader_Set(raw, "Nats-Msg-Id", publication.message_id.c_str());
+    }
+    if (natsConnection_PublishMsg(connection_, raw) != NATS_OK) break;
+  }
+  std::vector<bool> stored(messages.size(), false);
+  for (std::size_t count = 0; count < messages.size(); ++count) {
+    natsMsg* raw = nullptr;
+    if (natsSubscription_NextMsg(&raw, answers.get(), kCallMilliseconds) != NATS_OK) break;
+    const Message answer(raw);
+    const std::string_view subject = natsMsg_GetSubject(raw);
+    std::size_t place = messages.size();
+    std::from_chars(subject.data() + prefix.size(), subject.data() + subject.size(), place);
+    const bool good = !natsMsg_IsNoResponders(raw) && data_of(raw).find("\"seq\"") != std::string_view::npos;
+    if (good && place < messages.size()) stored[place] = true;
+  }
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (!stored[i] && !publish_again(messages[i])) return false;
+  }
+  return true;
+}
+
+void NatsClient::ensure_stream(const std::string& stream, const std::string& subject, bool work_queue) {
+  const char* subjects[] = {subject.c_str()};
+  jsStreamConfig config;
+  jsStreamConfig_Init(&config);
+  config.Name = stream.c_str();
+  config.Subjects = subjects;
+  config.SubjectsLen = 1;
+  config.Retention = work_queue ? js_WorkQueuePolicy : js_LimitsPolicy;
+  config.Storage = js_FileStorage;
+  jsErrCode code{};
+  expect("stream " + stream,
+         persist(
+             [&](jsErrCode* failure) { return js_AddStream(nullptr, jetstream_, &config, nullptr, failure); },
+             &code),
+         code);
+}
+
+void NatsClient::delete_stream(const std::string& stream) {
+  jsErrCode code{};
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) { return js_DeleteStream(jetstream_, stream.c_str(), nullptr, failure); },
+      &code);
+  if (code != JSStreamNotFoundErr && status != NATS_NOT_FOUND) expect("stream " + stream, status, code);
+}
+
+void NatsClient::purge(const std::string& stream, const std::string& subject, uint64_t through) {
+  jsOptions options;
+  jsOptions_Init(&options);
+  options.Wait = kCallMilliseconds;
+  options.Stream.Purge.Subject = subject.c_str();
+  options.Stream.Purge.Sequence = through == 0 ? 0 : through + 1;
+  jsErrCode code{};
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) { return js_PurgeStream(jetstream_, stream.c_str(), &options, failure); },
+      &code);
+  if (code != JSStreamNotFoundErr && status != NATS_NOT_FOUND) expect("stream " + stream, status, code);
+}
+
+void NatsClient::delete_message(const std::string& stream, uint64_t sequence) {
+  jsErrCode code{};
+  // One that is gone already is as good.
+  persist(
+      [&](jsErrCode* failure) {
+        return js_DeleteMsg(jetstream_, stream.c_str(), sequence, nullptr, failure);
+      },
+      &code);
+}
+
+std::optional<std::set<std::string>> NatsClient::subjects(const std::string& stream,
+                                                          const std::string& matching) {
+  jsOptions options;
+  jsOptions_Init(&options);
+  options.Wait = kCallMilliseconds;
+  options.Stream.Info.SubjectsFilter = matching.c_str();
+  jsErrCode code{};
+  jsStreamInfo* raw = nullptr;
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_GetStreamInfo(&raw, jetstream_, stream.c_str(), &options, failure);
+      },
+      &code);
+  if (code == JSStreamNotFoundErr || status == NATS_NOT_FOUND) return std::nullopt;
+  expect("stream " + stream, status, code);
+  const Info info(raw);
+  std::set<std::string> found;
+  if (const jsStreamStateSubjects* list = info->State.Subjects) {
+    for (int i = 0; i < list->Count; ++i) found.insert(list->List[i].Subject);
+  }
+  return found;
+}
+
+std::optional<BucketValue> NatsClient::last_message(const std::string& stream, const std::string& subject) {
+  jsErrCode code{};
+  natsMsg* raw = nullptr;
+  const auto call = [&](jsErrCode* failure) {
+    return js_GetLastMsg(&raw, jetstream_, stream.c_str(), subject.c_str(), nullptr, failure);
+  };
+  const natsStatus status = persist(call, &code);
+  if (code == JSNoMessageFoundErr || code == JSStreamNotFoundErr || status == NATS_NOT_FOUND)
+    return std::nullopt;
+  expect("a message of " + stream, status, code);
+  const Message message(raw);
+  return BucketValue{std::string(data_of(raw)), natsMsg_GetSequence(raw)};
+}
+
+std::optional<NatsClient::StreamState> NatsClient::stream_state(const std::string& stream) {
+  jsErrCode code{};
+  jsStreamInfo* raw = nullptr;
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_GetStreamInfo(&raw, jetstream_, stream.c_str(), nullptr, failure);
+      },
+      &code);
+  if (code == JSStreamNotFoundErr || status == NATS_NOT_FOUND) return std::nullopt;
+  expect("stream " + stream, status, code);
+  const Info info(raw);
+  return StreamState{info->State.Msgs, info->State.LastSeq, info->Created};
+}
+
+std::vector<std::string> NatsClient::stream_names() {
+  jsErrCode code{};
+  jsStreamNamesList* raw = nullptr;
+  const natsStatus status =
+      persist([&](jsErrCode* failure) { return js_StreamNames(&raw, jetstream_, nullptr, failure); }, &code);
+  std::vector<std::string> names;
+  if (status == NATS_NOT_FOUND) return names;
+  expect("names of streams", status, code);
+  const std::unique_ptr<jsStreamNamesList, Destroy<jsStreamNamesList_Destroy>> list(raw);
+  for (int i = 0; i < list->Count; ++i) names.emplace_back(list->List[i]);
+  return names;
+}
+
+void NatsClient::ensure_consumer(const std::string& stream, const std::string& consumer,
+                                 const std::string& subject, std::chrono::nanoseconds ack_wait,
+                                 int64_t max_deliveries) {
+  constexpr int64_t kMostWaiting = 20000;  // pull requests of all workers
+  jsConsumerConfig config;
+  jsConsumerConfig_Init(&config);
+  config.Durable = consumer.c_str();
+  config.DeliverPolicy = js_DeliverAll;
+  config.AckPolicy = js_AckExplicit;
+  config.AckWait = ack_wait.count();
+  config.MaxDeliver = max_deliveries;
+  config.MaxAckPending = -1;
+  config.MaxWaiting = kMostWaiting;
+  config.FilterSubject = subject.c_str();
+  jsErrCode code{};
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_AddConsumer(nullptr, jetstream_, stream.c_str(), &config, nullptr, failure);
+      },
+      &code);
+  expect("consumer " + consumer, status, code);
+}
+
+void NatsClient::delete_consumer(const std::string& stream, const std::string& consumer) {
+  jsErrCode code{};
+  persist(
+      [&](jsErrCode* failure) {
+        return js_DeleteConsumer(jetstream_, stream.c_str(), consumer.c_str(), nullptr, failure);
+      },
+      &code);
+}
+
+std::optional<ConsumerState> NatsClient::consumer_state(const std::string& stream,
+                                                        const std::string& consumer) {
+  jsErrCode code{};
+  jsConsumerInfo* raw = nullptr;
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_GetConsumerInfo(&raw, jetstream_, stream.c_str(), consumer.c_str(), nullptr, failure);
+      },
+      &code);
+  if (status != NATS_OK) return std::nullopt;
+  const ConsumerInfo info(raw);
+  return ConsumerState{info->NumPending, info->NumAckPending, info->Config->AckWait,
+                       info->Config->MaxDeliver};
+}
+
+Subscription NatsClient::pull(const std::string& stream, const std::string& consumer,
+                              const std::string& subject) {
+  jsSubOptions options;
+  jsSubOptions_Init(&options);
+  options.Stream = stream.c_str();
+  options.Consumer = consumer.c_str();
+  jsErrCode code{};
+  natsSubscription* raw = nullptr;
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_PullSubscribe(&raw, jetstream_, subject.c_str(), consumer.c_str(), nullptr, &options,
+                                failure);
+      },
+      &code);
+  expect("consumer " + consumer, status, code);
+  return Subscription(raw);
+}
+
+Bucket NatsClient::bucket_of(const std::string& bucket) {
+  kvStore* raw = nullptr;
+  jsErrCode code{};
+  const natsStatus status =
+      persist([&](jsErrCode*) { return js_KeyValue(&raw, jetstream_, bucket.c_str()); }, &code);
+  if (status == NATS_NOT_FOUND) return nullptr;
+  expect("bucket " + bucket, status, code);
+  return Bucket(raw);
+}
+
+void NatsClient::ensure_bucket(const std::string& bucket) {
+  if (stream_state("KV_" + bucket)) return;
+  kvConfig config;
+  kvConfig_Init(&config);
+  config.Bucket = bucket.c_str();
+  config.History = 1;
+  config.StorageType = js_FileStorage;
+  kvStore* raw = nullptr;
+  jsErrCode code{};
+  expect("bucket " + bucket,
+         persist([&](jsErrCode*) { return js_CreateKeyValue(&raw, jetstream_, &config); }, &code), code);
+  kvStore_Destroy(raw);
+}
+
+bool NatsClient::put(const std::string& bucket, const std::string& key, std::string_view bytes) {
+  return publish(bucket_subject(bucket, key), bytes, "");
+}
+
+std::optional<uint64_t> NatsClient::put_if(const std::string& bucket, const std::string& key,
+                                           std::string_view bytes, uint64_t revision) {
+  const Bucket store = bucket_of(bucket);
+  if (!store) return std::nullopt;
+  uint64_t now = 0;
+  const auto size = static_cast<int>(bytes.size());
+  jsErrCode code{};
+  const natsStatus status = persist(
+      [&](jsErrCode*) {
+        return revision == 0 ? kvStore_Create(&now, store.get(), key.c_str(), bytes.data(), size)
+                             : kvStore_Update(&now, store.get(), key.c_str(), bytes.data(), size, revision);
+      },
+      &code);
+  return status == NATS_OK ? std::optional(now) : std::nullopt;
+}
+
+std::optional<BucketValue> NatsClient::get(const std::string& bucket, const std::string& key) {
+  return last_message("KV_" + bucket, bucket_subject(bucket, key));
+}
+
+void NatsClient::purge_key(const std::string& bucket, const std::string& key) {
+  purge("KV_" + bucket, bucket_subject(bucket, key));
+}
+
+void NatsClient::send(const std::string& subject, std::string_view bytes) {
+  natsConnection_Publish(connection_, subject.c_str(), bytes.data(), static_cast<int>(bytes.size()));
+}
+
+Subscription NatsClient::listen(const std::string& subject) {
+  natsSubscription* raw = nullptr;
+  expect("subscription", natsConnection_SubscribeSync(&raw, connection_, subject.c_str()), jsErrCode{});
+  return Subscription(raw);
+}
+
+std::optional<std::string> NatsClient::next_question(const Subscription& subscription,
+                                                     std::chrono::milliseconds wait) {
+  natsMsg* raw = nullptr;
+  const natsStatus status = natsSubscription_NextMsg(&raw, subscription.get(), wait.count());
+  if (status != NATS_OK) {
+    if (status != NATS_TIMEOUT) std::this_thread::sleep_for(wait);
+    return std::nullopt;
+  }
+  const Message message(raw);
+  const char* reply = natsMsg_GetReply(raw);
+  return reply == nullptr ? std::nullopt : std::optional<std::string>(reply);
+}
+
+std::vector<std::string> NatsClient::ask_all(const std::string& subject, std::chrono::milliseconds wait) {
+  std::vector<std::string> answers;
+  natsInbox* inbox = nullptr;
+  if (natsInbox_Create(&inbox) != NATS_OK) return answers;
+  const std::unique_ptr<natsInbox, Destroy<natsInbox_Destroy>> owned(inbox);
+  const Subscription subscription = listen(inbox);
+  natsConnection_PublishRequest(connection_, subject.c_str(), inbox, nullptr, 0);
+  const auto end = std::chrono::steady_clock::now() + wait;
+  for (;;) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    natsMsg* message = nullptr;
+    if (left.count() <= 0 || natsSubscription_NextMsg(&message, subscription.get(), left.count()) != NATS_OK)
+      return answers;
+    const Message answer(message);
+    if (!natsMsg_IsNoResponders(message)) answers.emplace_back(data_of(message));
+  }
+}
+
+}  // namespace namm::evolution::nats

@@ -1,0 +1,491 @@
+#include "evolution/queues/nats_queue.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+#include <signal.h>
+#include <unistd.h>
+
+#include "core/errors.h"
+#include "core/json_lines.h"
+#include "core/log.h"
+#include "core/text.h"
+#include "evolution/queues/nats_client.h"
+#include "evolution/queues/nats_names.h"
+#include "evolution/queues/wire.h"
+
+namespace namm::evolution {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMostFetched = 64;
+constexpr std::chrono::nanoseconds kResultsAckWait = 30s;
+
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+}
+
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
+
+/// Holds a run on the server: an entry of its bucket that only its holder can prolong.
+class CoordinatorLease {
+ public:
+  CoordinatorLease(nats::NatsClient& client, const RunAnnouncement& announcement,
+                   const std::function<bool()>& stop_requested)
+      : client_(client), bucket_(nats::bucket(announcement.run)), run_(announcement.run) {
+    const auto lease = milliseconds_of(announcement.lease_seconds);
+    std::optional<nats::BucketValue> held = client_.get(bucket_, nats::kCoordinatorKey);
+    if (held && !holder_is_dead(held->bytes)) {
+      log_info(format_text("run {} has a coordinator ({}); waiting whether it is alive", run_, held->bytes));
+      const auto end = Clock::now() + lease + 500ms;
+      while (held && Clock::now() < end) {
+        if (stop_requested()) throw Interrupted("stopped while waiting for another coordinator's lease");
+        std::this_thread::sleep_for(100ms);
+        const auto now = client_.get(bucket_, nats::kCoordinatorKey);
+        if (now && now->revision != held->revision) refuse(now->bytes);
+        if (!now) held = now;
+      }
+    }
+    const auto revision = client_.put_if(bucket_, nats::kCoordinatorKey, value(), held ? held->revision : 0);
+    if (!revision) refuse("it came first");
+    revision_ = *revision;
+    thread_ = std::thread([this, interval = lease / 3] { prolong(interval); });
+  }
+  ~CoordinatorLease() {
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+    try {
+      if (!lost_ && client_.connected()) client_.purge_key(bucket_, nats::kCoordinatorKey);
+    } catch (const std::exception&) {
+      // Its lease runs out.
+    }
+  }
+  bool lost() const { return lost_; }
+
+ private:
+  std::string value() {
+    return namm::to_json_text(
+        {{"host", host_name()}, {"process", ::getpid()}, {"name", name_}, {"beat", beat_++}});
+  }
+
+  static bool holder_is_dead(const std::string& bytes) {
+    try {
+      const nlohmann::json holder = parse_json(bytes, "coordinator");
+      return holder.at("host") == host_name() && ::kill(holder.at("process").get<pid_t>(), 0) != 0 &&
+             errno == ESRCH;
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
+  [[noreturn]] void refuse(const std::string& holder) const {
+    throw ConfigError(
+        format_text("run {} on {} has a coordinator that is alive ({}); stop it first, or start a new run",
+                    run_, client_.shown(), holder));
+  }
+
+  void prolong(std::chrono::milliseconds interval) {
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, interval, [this] { return done_; })) {
+      if (!client_.connected()) continue;
+      lock.unlock();
+      try {
+        std::optional<uint64_t> revision = client_.put_if(bucket_, nats::kCoordinatorKey, value(), revision_);
+        if (!revision) revision = take_back();
+        if (revision) {
+          revision_ = *revision;
+        } else {
+          lost_ = true;
+        }
+      } catch (const std::exception&) {
+        // The server is away: what matters is whose entry it holds when it is back.
+      }
+      lock.lock();
+      if (lost_) return;
+    }
+  }
+
+  /// After an update whose answer got lost the entry is ours all the same; after a server lost its data there
+  /// is none.
+  std::optional<uint64_t> take_back() {
+    const auto now = client_.get(bucket_, nats::kCoordinatorKey);
+    if (now && parse_json(now->bytes, "coordinator").value("name", "") != name_) return std::nullopt;
+    client_.ensure_bucket(bucket_);
+    return client_.put_if(bucket_, nats::kCoordinatorKey, value(), now ? now->revision : 0);
+  }
+
+  nats::NatsClient& client_;
+  std::string bucket_;
+  std::string run_;
+  std::string name_ = nats::random_name();
+  int64_t beat_ = 0;
+  uint64_t revision_ = 0;
+  std::atomic<bool> lost_{false};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+struct NatsQueue::Impl {
+  Impl(const NatsAddress& address, RunAnnouncement the_announcement, std::function<bool()> the_stop)
+      : announcement(std::move(the_announcement)),
+        run(announcement.run),
+        stop_requested(std::move(the_stop)),
+        client(address, "namm coordinator " + run, false, stop_requested) {
+    if (!is_run_id(run)) throw ConfigError("a run on a queue is named by letters, digits, '-' and '_'");
+    announcement.state = "running";
+    client.ensure_bucket(nats::bucket(run));
+    lease.emplace(client, announcement, stop_requested);
+    set_up();
+    if (const auto state = client.stream_state(nats::results_stream(run))) {
+      old_results = state->last_sequence;
+      results_created = state->created_nanoseconds;
+    }
+    notices = client.listen(nats::notice_subject(run));
+    seen_reconnections = client.reconnections();
+    last_sign_of_life = Clock::now();
+  }
+
+  /// Makes what is missing on the server; it may have lost everything.
+  void set_up() {
+    client.ensure_bucket(nats::bucket(run));
+    client.ensure_stream(nats::items_stream(run), nats::all_items(run), true);
+    client.ensure_stream(nats::results_stream(run), nats::all_results(run), false);
+    client.ensure_consumer(nats::items_stream(run), nats::kWorkersConsumer, nats::all_items(run),
+                           milliseconds_of(announcement.lease_seconds), announcement.max_deliveries);
+    announce();
+    read_results_anew();
+  }
+
+  void put(const std::string& key, std::string_view bytes) {
+    while (!client.put(nats::bucket(run), key, bytes)) client.ensure_bucket(nats::bucket(run));
+  }
+
+  void announce() { put(nats::kAnnouncementKey, to_json_text(announcement)); }
+
+  /// A new consumer starts with the first result; those taken before are known by their sequence.
+  void read_results_anew() {
+    results.reset();
+    client.delete_consumer(nats::results_stream(run), nats::kCoordinatorConsumer);
+    client.ensure_consumer(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run),
+                           kResultsAckWait, -1);
+    results = client.pull(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run));
+  }
+
+  void check_lease() const {
+    if (lease->lost()) {
+      throw InfrastructureError(
+          format_text("run {} has been taken over by another coordinator; this one stops", run));
+    }
+  }
+
+  void publish_all(const std::vector<nats::NatsClient::Publication>& messages) {
+    while (!client.publish_all(messages)) set_up();
+  }
+
+  void send_batch_data(const WorkItem& item) {
+    std::vector<nats::NatsClient::Publication> messages;
+    const auto add = [&](const std::string& key, wire::Kind kind, std::string_view body, const char* what) {
+      std::string sealed = wire::seal(kind, announcement.config_sha256, body);
+      expect_size(sealed.size(), what);
+      messages.push_back({nats::bucket_subject(run, key), std::move(sealed), ""});
+    };
+    if (item.candidates) {
+      for (int64_t row = 0; row < item.candidates->rows; ++row) {
+        const auto values = std::span(item.candidates->values)
+                                .subspan(row * item.candidates->dimension, item.candidates->dimension);
+        add(nats::candidate_key(item.id, row), wire::Kind::candidate, wire::encode_candidate(values),
+            "a candidate");
+      }
+    }
+    if (item.shared) add(nats::shared_key(item.id), wire::Kind::shared, *item.shared, "what a batch shares");
+    publish_all(messages);
+  }
+
+  void expect_size(std::size_t bytes, const char* what) const {
+    constexpr std::size_t kHeaders = 4096;
+    const auto most = static_cast<std::size_t>(std::max<int64_t>(client.max_payload_bytes(), 0));
+    if (bytes + kHeaders > most) {
+      throw ConfigError(
+          format_text("{} takes {} bytes and the queue's messages hold {} (with {} for headers): raise "
+                      "max_payload in the "
+                      "server's configuration, or evaluate fewer members and samples an item",
+                      what, bytes, most, kHeaders));
+    }
+  }
+
+  /// Every publication has an id of its own, so that the server takes none for a repetition.
+  void publish_items(const std::vector<const WorkItem*>& items) {
+    std::vector<nats::NatsClient::Publication> messages;
+    for (const WorkItem* item : items) {
+      std::string sealed = wire::seal(wire::Kind::item, announcement.config_sha256, wire::encode_item(*item));
+      expect_size(sealed.size(), "an item");
+      const std::string subject = nats::item_subject(run, item->id);
+      messages.push_back({subject, std::move(sealed),
+                          format_text("{}.{}.{}.{}", subject, item->attempt, incarnation, ++publications)});
+    }
+    publish_all(messages);
+  }
+
+  /// Whether an earlier coordinator's message of this very item is still there.
+  bool is_published(const WorkItem& item) {
+    const auto message = client.last_message(nats::items_stream(run), nats::item_subject(run, item.id));
+    if (!message) return false;
+    try {
+      const auto there =
+          wire::decode_item(wire::unseal(wire::Kind::item, announcement.config_sha256, message->bytes));
+      return there.content_hash == item.content_hash();
+    } catch (const DataError&) {
+      return false;
+    }
+  }
+
+  /// Appends the results that come in time; whether any message came.
+  bool fetch(std::chrono::milliseconds wait, std::vector<WorkResult>& found) {
+    natsMsgList list{};
+    jsErrCode code{};
+    const int64_t most_wait = std::max<int64_t>(wait.count(), 1);
+    const natsStatus status = natsSubscription_Fetch(&list, results.get(), kMostFetched, most_wait, &code);
+    if (status != NATS_OK && status != NATS_TIMEOUT) std::this_thread::sleep_for(std::min(wait, 100ms));
+    const bool any = list.Count > 0;
+    for (int i = 0; i < list.Count; ++i) {
+      if (auto result = read(list.Msgs[i])) found.push_back(std::move(*result));
+      // The message stays until its batch is complete: a coordinator that comes after us reads it again.
+      natsMsg_Ack(list.Msgs[i], nullptr);
+    }
+    natsMsgList_Destroy(&list);
+    return any;
+  }
+
+  std::optional<WorkResult> read(natsMsg* message) {
+    const auto facts = nats::delivery_facts(message);
+    if (!facts || !read_sequences.insert(facts->stream_sequence).second) return std::nullopt;
+    const uint64_t sequence = facts->stream_sequence;
+    try {
+      WorkResult result =
+          decode_result(wire::unseal(wire::Kind::result, announcement.config_sha256, nats::data_of(message)));
+      if (!batches.contains(nats::batch_name(result.id))) {
+        // Late, from a worker that had lost its lease.
+        client.delete_message(nats::results_stream(run), sequence);
+        return std::nullopt;
+      }
+      // What failed under an earlier coordinator may have been repaired since.
+      if (result.failed() && sequence <= old_results) return std::nullopt;
+      if (!result.failed()) open.erase(result.id);
+      return result;
+    } catch (const DataError& error) {
+      log_warning(format_text("a message on {} is ignored: {}", natsMsg_GetSubject(message), error.what()));
+      client.delete_message(nats::results_stream(run), sequence);
+      return std::nullopt;
+    }
+  }
+
+  /// Publishes again what the server has lost, and finds items whose deliveries are used up. Appends the
+  /// results that arrive meanwhile.
+  void reconcile(std::vector<WorkResult>& found) {
+    if (client.reconnections() != seen_reconnections || !client.stream_state(nats::results_stream(run))) {
+      seen_reconnections = client.reconnections();
+      const auto state = client.stream_state(nats::results_stream(run));
+      if (!state || state->created_nanoseconds != results_created) {
+        read_sequences.clear();
+        old_results = 0;
+      }
+      set_up();
+      if (const auto now = client.stream_state(nats::results_stream(run))) {
+        results_created = now->created_nanoseconds;
+      }
+      for (const auto& [name, item] : batches) resend_batch_data(item);
+    }
+    // A worker posts before it acknowledges: an item that is no longer there has its result on the server,
+    // unless it got lost.
+    const auto consumer = client.consumer_state(nats::items_stream(run), nats::kWorkersConsumer);
+    const auto present = client.subjects(nats::items_stream(run), nats::all_items(run));
+    while (fetch(100ms, found)) {
+    }
+    if (!present || !consumer) return;
+    std::vector<const WorkItem*> lost;
+    std::vector<const WorkItem*> there;
+    for (const auto& [id, item] : open) {
+      (present->contains(nats::item_subject(run, id)) ? there : lost).push_back(&item);
+    }
+    for (const WorkItem* item : lost) {
+      log_warning(describe(item->id) + " is no longer on the queue and is published again");
+    }
+    publish_items(lost);
+    if (lost.empty() && !there.empty() && consumer->pending == 0 && consumer->ack_pending == 0 &&
+        found.empty()) {
+      throw InfrastructureError(format_text(
+          "{} was handed out {} times and never answered: every worker that took it was killed or did not "
+          "prolong its lease ({} s) in time. The run's state is saved; look into the workers' logs and "
+          "resume "
+          "it",
+          describe(there.front()->id), consumer->max_deliveries, announcement.lease_seconds));
+    }
+  }
+
+  void resend_batch_data(const WorkItem& item) {
+    const bool complete =
+        (!item.shared || client.get(nats::bucket(run), nats::shared_key(item.id))) &&
+        (!item.candidates ||
+         client.get(nats::bucket(run), nats::candidate_key(item.id, item.candidates->rows - 1)));
+    if (!complete) send_batch_data(item);
+  }
+
+  void read_notices() {
+    natsMsg* raw = nullptr;
+    while (notices && natsSubscription_NextMsg(&raw, notices.get(), 1) == NATS_OK) {
+      const nats::Message message(raw);
+      log_warning(std::string(nats::data_of(raw)));
+    }
+  }
+
+  RunAnnouncement announcement;
+  std::string run;
+  std::function<bool()> stop_requested;
+  nats::NatsClient client;
+  std::optional<CoordinatorLease> lease;
+  nats::Subscription results;
+  nats::Subscription notices;
+  std::vector<WorkResult> waiting;  ///< results found while publishing
+
+  std::string incarnation = nats::random_name();
+  uint64_t publications = 0;
+  std::map<ItemId, WorkItem> open;          ///< published, no result yet
+  std::map<std::string, WorkItem> batches;  ///< one item of each batch whose data is on the server
+  std::set<uint64_t> read_sequences;        ///< of results that were read
+  uint64_t old_results = 0;                 ///< last sequence that an earlier coordinator left
+  int64_t results_created = 0;
+  uint64_t seen_reconnections = 0;
+  Clock::time_point last_sign_of_life;
+  bool finished = false;
+};
+
+NatsQueue::NatsQueue(const NatsAddress& address, RunAnnouncement announcement,
+                     std::function<bool()> stop_requested)
+    : impl_(std::make_unique<Impl>(address, std::move(announcement), std::move(stop_requested))) {}
+
+NatsQueue::~NatsQueue() {
+  if (impl_->finished || impl_->lease->lost() || !impl_->client.connected()) return;
+  try {
+    impl_->announcement.state = "stopped";
+    impl_->announce();
+  } catch (const std::exception&) {
+    // Workers find no items; that is enough.
+  }
+}
+
+void NatsQueue::publish(std::vector<WorkItem> items) {
+  impl_->check_lease();
+  bool begins = false;
+  for (const WorkItem& item : items) {
+    impl_->open.insert_or_assign(item.id, item);
+    if (impl_->batches.emplace(nats::batch_name(item.id), item).second) {
+      impl_->send_batch_data(item);
+      begins = true;
+    }
+  }
+  // What an earlier coordinator has left: results that it did not see, items that nobody has taken.
+  std::set<std::string> present;
+  if (begins && impl_->old_results > 0) {
+    while (impl_->fetch(100ms, impl_->waiting)) {
+    }
+  }
+  if (begins) {
+    present = impl_->client.subjects(nats::items_stream(impl_->run), nats::all_items(impl_->run))
+                  .value_or(std::set<std::string>());
+  }
+  std::vector<const WorkItem*> missing;
+  for (const WorkItem& item : items) {
+    if (!impl_->open.contains(item.id)) continue;
+    const std::string subject = nats::item_subject(impl_->run, item.id);
+    if (present.contains(subject)) {
+      if (impl_->is_published(item)) continue;
+      impl_->client.purge(nats::items_stream(impl_->run), subject);
+    }
+    missing.push_back(&item);
+  }
+  impl_->publish_items(missing);
+  impl_->last_sign_of_life = Clock::now();
+}
+
+std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
+  impl_->check_lease();
+  impl_->read_notices();
+  if (!impl_->client.connected()) {
+    std::this_thread::sleep_for(wait);
+    return {};
+  }
+  std::vector<WorkResult> found = std::exchange(impl_->waiting, {});
+  impl_->fetch(found.empty() ? wait : 1ms, found);
+  const auto now = Clock::now();
+  if (!found.empty()) impl_->last_sign_of_life = now;
+  const auto patience = milliseconds_of(impl_->announcement.lease_seconds) + 500ms;
+  if (impl_->client.reconnections() != impl_->seen_reconnections ||
+      now - impl_->last_sign_of_life > patience) {
+    impl_->last_sign_of_life = now;
+    impl_->reconcile(found);
+  }
+  return found;
+}
+
+std::vector<ItemId> NatsQueue::withdraw() {
+  std::vector<ItemId> ids;
+  for (const auto& [id, item] : impl_->open) ids.push_back(id);
+  impl_->open.clear();
+  if (impl_->client.connected()) {
+    try {
+      for (const auto& [batch, item] : impl_->batches) {
+        impl_->client.purge(nats::items_stream(impl_->run), nats::items_of_batch(impl_->run, item.id));
+      }
+    } catch (const std::exception& error) {
+      log_warning(format_text("items stay on the queue: {}", error.what()));
+    }
+  }
+  return ids;
+}
+
+void NatsQueue::forget(const std::vector<WorkItem>& items) {
+  std::set<std::string> done;
+  for (const WorkItem& item : items) {
+    impl_->open.erase(item.id);
+    if (!done.insert(nats::batch_name(item.id)).second) continue;
+    impl_->client.purge(nats::items_stream(impl_->run), nats::items_of_batch(impl_->run, item.id));
+    impl_->client.purge(nats::results_stream(impl_->run), nats::results_of_batch(impl_->run, item.id));
+    impl_->client.purge(nats::bucket_stream(impl_->run), nats::bucket_subjects(impl_->run, item.id));
+    impl_->batches.erase(nats::batch_name(item.id));
+  }
+}
+
+void NatsQueue::finish() {
+  impl_->finished = true;
+  impl_->results.reset();
+  impl_->lease.reset();
+  impl_->client.delete_stream(nats::items_stream(impl_->run));
+  impl_->client.delete_stream(nats::results_stream(impl_->run));
+  impl_->client.delete_stream(nats::bucket_stream(impl_->run));
+}
+
+std::vector<std::string> NatsQueue::workers() {
+  return impl_->client.ask_all(nats::ping_subject(impl_->run), 200ms);
+}
+
+}  // namespace namm::evolution

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "evolution/queues/nats_address.h"
+#include "evolution/run_announcement.h"
+#include "evolution/worker.h"
+
+namespace namm::evolution {
+
+struct WorkerServiceOptions {
+  NatsAddress address;
+  std::string run;   ///< serve this run only; empty: any that is announced
+  std::string name;  ///< of this worker in results and messages: host and process
+  int items_at_once = 1;
+  std::optional<double> idle_limit_seconds;  ///< end after so long without a run to serve; none: never
+  std::function<bool()> stop_requested;
+};
+
+/// Opens what a run needs (configuration, model, data). ConfigError and DataError: this worker cannot serve
+/// it, for this reason.
+using OpenRun = std::function<EvaluatorFactory(const RunAnnouncement&)>;
+
+/// Waits for announced runs and evaluates their items, one run after another, until told to stop: workers may
+/// start before the server and before the run. A run that `open` refuses is left to others, the reason told
+/// here and to the run's coordinator; where `options.run` names it the error is thrown. A stop lets the items
+/// in hand end. Returns the number of items evaluated.
+int64_t serve_runs(const WorkerServiceOptions& options, const OpenRun& open);
+
+/// Runs that a server knows, in alphabetical order; those that cannot be read are named in the log.
+std::vector<RunAnnouncement> announced_runs(const NatsAddress& address);
+
+}  // namespace namm::evolution

@@ -1,0 +1,66 @@
+#include <cmath>
+#include <fstream>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "core/interrupt.h"
+#include "evolution/worker_service.h"
+#include "tests/evolution/queue/fake_arguments.h"
+#include "tests/evolution/support/fake_problem.h"
+
+/// A worker on the real worker loop that computes the items of fake_coordinator.
+///   fake_worker queue=nats://... [run=ID] [build=one] [name=NAME] [milliseconds=0] [threads=1] [idle=S]
+///               [evaluations=FILE]   a line an evaluation
+///               [die=N] [fail=N] [hang=N] [nan=N]   kills itself at, throws for, sleeps long at, answers NaN
+///                                                   for population items with index N
+namespace {
+
+using namespace namm;
+using namespace namm::evolution;
+
+WorkResult evaluate(const testing::FakeArguments& arguments, const WorkItem& item) {
+  const auto is_at = [&](const char* key) {
+    return item.id.purpose == Purpose::population && item.id.index == arguments.integer(key, -1);
+  };
+  if (is_at("die")) ::raise(SIGKILL);
+  if (is_at("fail")) throw std::runtime_error("made to fail");
+  if (is_at("hang")) ::sleep(1000);
+  const std::string file = arguments.text("evaluations", "");
+  if (!file.empty()) {
+    std::ofstream(file, std::ios::app) << describe(item.id) + "\n" << std::flush;
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(arguments.integer("milliseconds", 0)));
+  WorkResult result = testing::fake_result(item);
+  if (is_at("nan")) {
+    for (Record& record : result.records) record.values.at(0) = std::nan("");
+  }
+  return result;
+}
+
+int run(const testing::FakeArguments& arguments) {
+  install_interrupt_handlers();
+  WorkerServiceOptions options;
+  options.address.url = arguments.text("queue", "");
+  options.address.ca = arguments.text("ca", "");
+  options.address.nkey = arguments.text("nkey", "");
+  options.run = arguments.text("run", "");
+  options.name = arguments.text("name", "worker " + std::to_string(::getpid()));
+  options.items_at_once = static_cast<int>(arguments.integer("threads", 1));
+  if (arguments.number("idle", 0) > 0) options.idle_limit_seconds = arguments.number("idle", 0);
+  options.stop_requested = interrupt_requested;
+  const auto items = serve_runs(options, [&](const RunAnnouncement& announcement) -> EvaluatorFactory {
+    const std::string reason =
+        difference(announcement.requirements, {{"build", arguments.text("build", "one")}});
+    if (!reason.empty()) throw ConfigError(reason);
+    return [&] { return [&](const WorkItem& item) { return evaluate(arguments, item); }; };
+  });
+  std::printf("%lld items\n", static_cast<long long>(items));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return namm::testing::run_main(argc, argv, run);
+}
