@@ -161,6 +161,7 @@ struct NatsQueue::Impl {
       results_created = state->created_nanoseconds;
     }
     notices = client.listen(nats::notice_subject(run));
+    advisories = client.listen(nats::max_deliveries_subject(run));
     seen_reconnections = client.reconnections();
     last_sign_of_life = Clock::now();
   }
@@ -331,14 +332,42 @@ struct NatsQueue::Impl {
       log_warning(describe(item->id) + " is no longer on the queue and is published again");
     }
     publish_items(lost);
-    if (lost.empty() && !there.empty() && consumer->pending == 0 && consumer->ack_pending == 0 &&
-        found.empty()) {
-      throw InfrastructureError(format_text(
-          "{} was handed out {} times and never answered: every worker that took it was killed or did not "
-          "prolong its lease ({} s) in time. The run's state is saved; look into the workers' logs and "
-          "resume "
-          "it",
-          describe(there.front()->id), consumer->max_deliveries, announcement.lease_seconds));
+    if (lost.empty() && consumer->pending == 0 && consumer->ack_pending == 0 && found.empty()) {
+      revive(there, consumer->max_deliveries);
+    }
+  }
+
+  /// Items that the server keeps and hands out no more. Either their deliveries are used up, of which the
+  /// server tells those who listen at that moment, or a restarted server has lost its count of them.
+  void revive(const std::vector<const WorkItem*>& stuck, int64_t max_deliveries) {
+    read_advisories();
+    constexpr int kMostRevivals = 3;
+    for (const WorkItem* item : stuck) {
+      const std::string subject = nats::item_subject(run, item->id);
+      const auto message = client.last_message(nats::items_stream(run), subject);
+      const bool used_up = message && exhausted.contains(message->revision);
+      if (used_up || ++revivals[item->id] > kMostRevivals) {
+        throw InfrastructureError(format_text(
+            "{} was handed out {} times and never answered: every worker that took it was killed or did not "
+            "prolong its lease ({} s) in time. The run's state is saved; look into the workers' logs and "
+            "resume it",
+            describe(item->id), max_deliveries, announcement.lease_seconds));
+      }
+      log_warning(describe(item->id) + " is stuck on the queue and is published again");
+      client.purge(nats::items_stream(run), subject);
+    }
+    publish_items(stuck);
+  }
+
+  void read_advisories() {
+    natsMsg* raw = nullptr;
+    while (natsSubscription_NextMsg(&raw, advisories.get(), 1) == NATS_OK) {
+      const nats::Message message(raw);
+      try {
+        exhausted.insert(parse_json(nats::data_of(raw), "advisory").at("stream_seq").get<uint64_t>());
+      } catch (const std::exception& error) {
+        log_debug(format_text("an advisory of the server: {}", error.what()));
+      }
     }
   }
 
@@ -365,6 +394,7 @@ struct NatsQueue::Impl {
   std::optional<CoordinatorLease> lease;
   nats::Subscription results;
   nats::Subscription notices;
+  nats::Subscription advisories;
   std::vector<WorkResult> waiting;  ///< results found while publishing
 
   std::string incarnation = nats::random_name();
@@ -372,7 +402,9 @@ struct NatsQueue::Impl {
   std::map<ItemId, WorkItem> open;          ///< published, no result yet
   std::map<std::string, WorkItem> batches;  ///< one item of each batch whose data is on the server
   std::set<uint64_t> read_sequences;        ///< of results that were read
-  uint64_t old_results = 0;                 ///< last sequence that an earlier coordinator left
+  std::set<uint64_t> exhausted;             ///< sequences of items whose deliveries are used up
+  std::map<ItemId, int> revivals;
+  uint64_t old_results = 0;  ///< last sequence that an earlier coordinator left
   int64_t results_created = 0;
   uint64_t seen_reconnections = 0;
   Clock::time_point last_sign_of_life;
