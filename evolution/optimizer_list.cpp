@@ -9,6 +9,9 @@
 #include "core/text.h"
 #include "evolution/optimizers/cma_es.h"
 #include "evolution/optimizers/cr_fm_nes.h"
+#include "evolution/optimizers/lm_ma_es.h"
+#include "evolution/optimizers/random_search.h"
+#include "evolution/optimizers/sep_cma_es.h"
 
 namespace namm::evolution {
 namespace {
@@ -31,15 +34,20 @@ std::unique_ptr<Optimizer> make_cma_es(const OptimizerConfig& config, std::span<
   return std::make_unique<CmaEs<double>>(settings, mean, seed);
 }
 
-std::unique_ptr<Optimizer> make_cr_fm_nes(const OptimizerConfig& config, std::span<const double> mean,
-                                          uint64_t seed) {
-  return std::make_unique<CrFmNes>(config.population, config.sigma, mean, seed);
+/// For classes that need no more than population and step size.
+template <class T>
+std::unique_ptr<Optimizer> make_plain(const OptimizerConfig& config, std::span<const double> mean,
+                                      uint64_t seed) {
+  return std::make_unique<T>(config.population, config.sigma, mean, seed);
 }
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> list = {
       {"cma-es", 2, false, make_cma_es},
-      {"cr-fm-nes", 4, true, make_cr_fm_nes},
+      {"sep-cma-es", 2, false, make_plain<SepCmaEs>},
+      {"cr-fm-nes", 4, true, make_plain<CrFmNes>},
+      {"lm-ma-es", 2, false, make_plain<LmMaEs>},
+      {"random-search", 2, false, make_plain<RandomSearch>},
   };
   return list;
 }

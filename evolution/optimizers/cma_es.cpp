@@ -286,16 +286,12 @@ std::vector<Real> CmaEs<Real>::squared_lengths() const {
 
 template <class Real>
 TellReport CmaEs<Real>::tell(std::span<const double> fitness) {
-  if (static_cast<int64_t>(fitness.size()) != lambda_) {
-    throw std::invalid_argument(
-        format_text("CmaEs::tell: {} fitness values for a population of {}", fitness.size(), lambda_));
-  }
+  check_fitness_size("CmaEs", fitness, lambda_);
   if (!asked_) {
     ask();
   }
   TellReport report;
-  report.non_finite =
-      std::count_if(fitness.begin(), fitness.end(), [](double f) { return !std::isfinite(f); });
+  report.non_finite = count_non_finite(fitness);
   if (report.non_finite == lambda_ || !stop_.empty()) {
     report.updated = false;
     generation_ += stop_.empty() ? 1 : 0;

@@ -170,10 +170,40 @@ TEST_P(EveryOptimizer, GenerationWithoutFiniteFitnessChangesNothing) {
   }
 }
 
+/// Random search adapts nothing: of it the answer that never gets worse is asked.
 TEST_P(EveryOptimizer, FindsTheSphere) {
   const auto optimizer = make();
+  if (optimizer->kind() == "random-search") {
+    double before = testing::sphere(optimizer->mean());
+    const double first = before;
+    for (int generation = 0; generation < 100; ++generation) {
+      optimizer->tell(fitness_of(testing::sphere, optimizer->ask(), n));
+      const double after = testing::sphere(optimizer->mean());
+      EXPECT_LE(after, before);
+      before = after;
+    }
+    EXPECT_LT(before, 0.8 * first);
+    return;
+  }
   // Parity works in float32: the mean still gets within rounding of the optimum.
   EXPECT_GT(testing::evaluations_to(*optimizer, testing::sphere, 1e-10, 20000), 0);
+}
+
+/// From a start a million step sizes away, where the step size has every reason to run. The published code
+/// has no cap.
+TEST_P(EveryOptimizer, StepSizeChangesAtMostByE) {
+  if (GetParam().config.parity) {
+    return;
+  }
+  OptimizerConfig config = GetParam().config;
+  config.sigma = 1e-6;
+  const auto optimizer = make_optimizer(config, std::vector<double>(n, 1.0), 1);
+  for (int generation = 0; generation < 100; ++generation) {
+    const double before = optimizer->sigma();
+    optimizer->tell(fitness_of(testing::sphere, optimizer->ask(), n));
+    ASSERT_LE(std::abs(std::log(optimizer->sigma() / before)), 1 + 1e-12) << generation;
+  }
+  EXPECT_GE(optimizer->sigma(), 1e-6);
 }
 
 TEST_P(EveryOptimizer, FlatFitnessStaysFinite) {
