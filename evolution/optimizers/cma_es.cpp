@@ -491,6 +491,29 @@ std::optional<std::string> CmaEs<Real>::alarm() const {
 }
 
 template <class Real>
+SearchDistribution CmaEs<Real>::distribution(int64_t axis) const {
+  SearchDistribution distribution;
+  const double step = static_cast<double>(sigma_);
+  const int64_t column = axis % n_;
+  for (int64_t i = 0; i < n_; ++i) {
+    distribution.deviations.push_back(step *
+                                      std::sqrt(std::max(0.0, static_cast<double>(covariance_[i * n_ + i]))));
+    distribution.path.push_back(step * static_cast<double>(path_c_[i]));
+    if (has_eigensystem_) {
+      distribution.axis.push_back(step *
+                                  static_cast<double>(roots_[column] * eigenvectors_[column * n_ + i]));
+    } else {
+      distribution.axis.push_back(i == column ? step : 0);
+    }
+  }
+  if (has_eigensystem_) {
+    const double ratio = static_cast<double>(roots_.back()) / static_cast<double>(roots_.front());
+    distribution.condition = ratio * ratio;
+  }
+  return distribution;
+}
+
+template <class Real>
 std::vector<double> CmaEs<Real>::covariance() const {
   std::vector<double> full(covariance_.size());
   for (int64_t column = 0; column < n_; ++column) {

@@ -324,4 +324,15 @@ std::optional<std::string> CrFmNes::alarm() const {
   return sigma_alarm(sigma_, sigma_0_);
 }
 
+SearchDistribution CrFmNes::distribution(int64_t) const {
+  SearchDistribution distribution;
+  for (int64_t i = 0; i < n_; ++i) {
+    distribution.deviations.push_back(sigma_ * d_[i] * std::sqrt(1 + v_[i] * v_[i]));
+    distribution.path.push_back(sigma_ * path_c_[i]);
+  }
+  const auto [smallest, largest] = std::minmax_element(d_.begin(), d_.end());
+  distribution.condition = *largest / *smallest * (*largest / *smallest);
+  return distribution;
+}
+
 }  // namespace namm::evolution

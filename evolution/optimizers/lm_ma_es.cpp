@@ -165,4 +165,11 @@ std::optional<std::string> LmMaEs::alarm() const {
   return sigma_alarm(sigma_, sigma_0_);
 }
 
+/// Of the product of factors only the step size is known without forming it.
+SearchDistribution LmMaEs::distribution(int64_t) const {
+  SearchDistribution distribution;
+  distribution.deviations.assign(mean_.size(), sigma_);
+  return distribution;
+}
+
 }  // namespace namm::evolution

@@ -86,4 +86,10 @@ std::optional<std::string> RandomSearch::alarm() const {
   return sigma_alarm(sigma_, sigma_0_);
 }
 
+SearchDistribution RandomSearch::distribution(int64_t) const {
+  SearchDistribution distribution;
+  distribution.deviations.assign(best_.size(), sigma_);
+  return distribution;
+}
+
 }  // namespace namm::evolution

@@ -30,6 +30,8 @@ class RandomSearch final : public Optimizer {
   void restore(const OptimizerState& state) override;
   std::optional<std::string> stop() const override { return std::nullopt; }
   std::optional<std::string> alarm() const override;
+  SearchDistribution distribution(int64_t axis) const override;
+  void scale_sigma(double factor) override { sigma_ *= factor; }
 
  private:
   void draw(int64_t member, std::span<double> x) const;

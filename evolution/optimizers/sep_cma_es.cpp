@@ -187,4 +187,17 @@ std::optional<std::string> SepCmaEs::alarm() const {
   return sigma_alarm(sigma_, sigma_0_);
 }
 
+SearchDistribution SepCmaEs::distribution(int64_t axis) const {
+  SearchDistribution distribution;
+  for (int64_t i = 0; i < n_; ++i) {
+    distribution.deviations.push_back(sigma_ * std::sqrt(variances_[i]));
+    distribution.path.push_back(sigma_ * path_c_[i]);
+  }
+  distribution.axis.assign(mean_.size(), 0);
+  distribution.axis[axis % n_] = distribution.deviations[axis % n_];
+  const auto [smallest, largest] = std::minmax_element(variances_.begin(), variances_.end());
+  distribution.condition = *largest / *smallest;
+  return distribution;
+}
+
 }  // namespace namm::evolution

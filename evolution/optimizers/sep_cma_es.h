@@ -40,6 +40,8 @@ class SepCmaEs final : public Optimizer {
   void restore(const OptimizerState& state) override;
   std::optional<std::string> stop() const override;
   std::optional<std::string> alarm() const override;
+  SearchDistribution distribution(int64_t axis) const override;
+  void scale_sigma(double factor) override { sigma_ *= factor; }
 
   /// As `ask`, from given draws z [lambda, n].
   std::vector<double> ask_from(std::span<const double> draws);
