@@ -10,7 +10,7 @@
 
 namespace namm::evolution {
 
-/// A saved optimiser: which one, and one flat list of arrays.
+/// A saved optimiser: which one (its kind, and what stands around it), and one flat list of arrays.
 struct OptimizerState {
   std::string kind;
   NamedArrays arrays;

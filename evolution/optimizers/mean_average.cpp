@@ -8,6 +8,7 @@
 namespace namm::evolution {
 namespace {
 
+const char* const kMark = "averaged";
 const char* const kSearchMean = "average_search_mean";
 
 }  // namespace
@@ -32,18 +33,20 @@ TellReport MeanAverage::tell(std::span<const double> fitness) {
 
 OptimizerState MeanAverage::state() const {
   OptimizerState state = inner().state();
+  mark_kind(state, kMark);
   put_answer(state, kSearchMean, average_);
   state.arrays.push_back(scalar_array("average_count", count_));
   return state;
 }
 
 void MeanAverage::restore(const OptimizerState& state) {
+  OptimizerState inside = without_mark(state, kMark);
   const auto count = integer_of(state.arrays, "average_count");
   std::vector<double> average = doubles_of(state.arrays, "mean", dimension());
   if (count < 0) {
     throw DataError("saved state of the averaged mean: average_count is below 0");
   }
-  inner().restore(without_answer(state, kSearchMean));
+  inner().restore(without_answer(std::move(inside), kSearchMean));
   count_ = count;
   average_ = std::move(average);
 }

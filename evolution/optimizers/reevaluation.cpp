@@ -11,6 +11,7 @@
 namespace namm::evolution {
 namespace {
 
+const char* const kMark = "evaluated again";
 constexpr double kQuantile = 0.1;  ///< theta / 2
 
 /// The quantile of |j - rank|, j = 1..count, linear between its values.
@@ -90,6 +91,7 @@ TellReport Reevaluation::tell(std::span<const double> fitness) {
 
 OptimizerState Reevaluation::state() const {
   OptimizerState state = inner().state();
+  mark_kind(state, kMark);
   state.arrays.push_back(list_array("reevaluation_members", again_));
   state.arrays.push_back(list_array("reevaluation_ranks", {earlier_ranks_.begin(), earlier_ranks_.end()}));
   state.arrays.push_back(scalar_array("reevaluation_change", last_change_));
@@ -97,6 +99,7 @@ OptimizerState Reevaluation::state() const {
 }
 
 void Reevaluation::restore(const OptimizerState& state) {
+  OptimizerState inside = without_mark(state, kMark);
   std::vector<double> again = list_of(state.arrays, "reevaluation_members");
   const std::vector<double> ranks = list_of(state.arrays, "reevaluation_ranks");
   const double change = double_of(state.arrays, "reevaluation_change");
@@ -104,7 +107,7 @@ void Reevaluation::restore(const OptimizerState& state) {
   if (count > members_ || static_cast<int64_t>(again.size()) != count * dimension()) {
     throw DataError("saved state of re-evaluations: another number of members than configured");
   }
-  inner().restore(state);
+  inner().restore(inside);
   again_ = std::move(again);
   earlier_ranks_.assign(ranks.begin(), ranks.end());
   last_change_ = change;

@@ -12,6 +12,7 @@
 namespace namm::evolution {
 namespace {
 
+const char* const kMark = "restarts";
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 const char* const kSearchMean = "restart_search_mean";
 
@@ -105,6 +106,7 @@ void RestartingOptimizer::begin_next_run(const std::string& reason) {
 
 OptimizerState RestartingOptimizer::state() const {
   OptimizerState state = inner().state();
+  mark_kind(state, kMark);
   put_answer(state, kSearchMean, mean());
   NamedArrays& arrays = state.arrays;
   arrays.push_back(scalar_array("restart_population", settings_.population));
@@ -123,6 +125,7 @@ OptimizerState RestartingOptimizer::state() const {
 }
 
 void RestartingOptimizer::restore(const OptimizerState& state) {
+  OptimizerState inside = without_mark(state, kMark);
   const NamedArrays& arrays = state.arrays;
   const auto first_population = integer_of(arrays, "restart_population");
   const auto population = integer_of(arrays, "restart_current_population");
@@ -143,7 +146,7 @@ void RestartingOptimizer::restore(const OptimizerState& state) {
   }
   // Seed, step size and mean come with the state.
   std::unique_ptr<Optimizer> run = factory_(population, sigma, start, static_cast<uint64_t>(seed));
-  run->restore(without_answer(state, kSearchMean));
+  run->restore(without_answer(std::move(inside), kSearchMean));
   replace_inner(std::move(run));
   seed_ = static_cast<uint64_t>(seed);
   settings_.sigma = sigma;

@@ -11,6 +11,7 @@
 namespace namm::evolution {
 namespace {
 
+const char* const kMark = "ends by tolerances";
 constexpr std::size_t kLongestHistory = 20000;
 constexpr int64_t kShortestHistory = 10;  ///< generations that say something about convergence
 
@@ -164,6 +165,7 @@ std::string TerminatingOptimizer::reason_of_distribution() const {
 
 OptimizerState TerminatingOptimizer::state() const {
   OptimizerState state = inner().state();
+  mark_kind(state, kMark);
   state.arrays.push_back(scalar_array("termination_generations", generations_));
   state.arrays.push_back(scalar_array("termination_flat", flat_));
   state.arrays.push_back(scalar_array("termination_range", range_));
@@ -174,6 +176,7 @@ OptimizerState TerminatingOptimizer::state() const {
 }
 
 void TerminatingOptimizer::restore(const OptimizerState& state) {
+  OptimizerState inside = without_mark(state, kMark);
   const NamedArrays& arrays = state.arrays;
   const auto generations = integer_of(arrays, "termination_generations");
   const auto flat = integer_of(arrays, "termination_flat");
@@ -185,7 +188,7 @@ void TerminatingOptimizer::restore(const OptimizerState& state) {
       static_cast<std::size_t>(std::min<int64_t>(generations, kLongestHistory)) != best.size()) {
     throw DataError("saved state of the termination: generations, histories or step size are out of range");
   }
-  inner().restore(state);
+  inner().restore(inside);
   generations_ = generations;
   flat_ = flat;
   range_ = range;

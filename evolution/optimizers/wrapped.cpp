@@ -22,6 +22,22 @@ NamedArray& array_of(NamedArrays& arrays, const std::string& name) {
 
 WrappedOptimizer::WrappedOptimizer(std::unique_ptr<Optimizer> inner) : inner_(std::move(inner)) {}
 
+void mark_kind(OptimizerState& state, const std::string& word) {
+  state.kind += ", " + word;
+}
+
+OptimizerState without_mark(OptimizerState state, const std::string& word) {
+  const std::string ending = ", " + word;
+  if (!state.kind.ends_with(ending)) {
+    throw DataError(
+        format_text("saved state is of optimiser \"{}\", expected one with \"{}\" around it: termination, "
+                    "restarts, average_mean or reevaluations differ",
+                    state.kind, word));
+  }
+  state.kind.resize(state.kind.size() - ending.size());
+  return state;
+}
+
 void put_answer(OptimizerState& state, const std::string& name, std::span<const double> answer) {
   array_of(state.arrays, "mean").name = name;
   state.arrays.push_back(vector_array("mean", std::vector<double>(answer.begin(), answer.end())));

@@ -12,7 +12,8 @@
 namespace namm::evolution {
 
 /// An optimiser around another one: does all that the inner one does, for classes that change a part. Its
-/// state is the inner one's with further arrays.
+/// state is the inner one's with further arrays and a further word in its kind ("cma-es, averaged"), so that
+/// one is not taken for the other.
 class WrappedOptimizer : public Optimizer {
  public:
   explicit WrappedOptimizer(std::unique_ptr<Optimizer> inner);
@@ -40,6 +41,11 @@ class WrappedOptimizer : public Optimizer {
  private:
   std::unique_ptr<Optimizer> inner_;
 };
+
+/// Adds the word to the kind of a state.
+void mark_kind(OptimizerState& state, const std::string& word);
+/// The inner state: the last word of the kind taken off. Throws DataError when it is another one.
+OptimizerState without_mark(OptimizerState state, const std::string& word);
 
 /// In a saved state "mean" is the answer. A wrapper whose answer is another than the inner mean keeps the
 /// inner one under `name`.

@@ -271,6 +271,84 @@ TEST_P(EveryOptimizer, RefusesForeignInput) {
   }
 }
 
+/// "cma-es" and "cma-es, averaged" have much in common; neither takes the other's state.
+TEST_P(EveryOptimizer, RefusesTheStatesOfAllOthers) {
+  for (const Case& other : cases()) {
+    const auto saved = make_optimizer(other.config, std::vector<double>(n, 1.5), 1)->state();
+    if (other.name == GetParam().name) {
+      EXPECT_NO_THROW(make()->restore(saved));
+    } else {
+      EXPECT_THROW(make()->restore(saved), DataError) << other.name;
+    }
+  }
+}
+
+/// What tolerances look at is what members are drawn from: the spread of many draws from one state.
+TEST_P(EveryOptimizer, DrawsFromTheDistributionItNames) {
+  if (GetParam().config.kind == "lm-ma-es") {
+    return;  // knows its step size only
+  }
+  const auto optimizer = make();
+  for (int generation = 0; generation < 40; ++generation) {
+    step(*optimizer);
+  }
+  const SearchDistribution distribution = optimizer->distribution(3);
+  OptimizerState state = optimizer->state();
+  const int64_t drawn = 12;  // the inner population; members that are asked again come behind it
+  std::vector<double> first(n), squares(n);
+  const int repetitions = 400;
+  for (int64_t seed = 0; seed < repetitions; ++seed) {
+    for (NamedArray& array : state.arrays) {
+      if (array.name == "seed") {
+        array.values = std::vector<int64_t>{1000 + seed};
+      }
+    }
+    optimizer->restore(state);
+    const std::vector<double> x = optimizer->ask();
+    // Member 0 of random search is its answer.
+    for (int64_t member = 1; member < drawn; ++member) {
+      for (int64_t i = 0; i < n; ++i) {
+        first[i] += x[member * n + i] / (repetitions * (drawn - 1));
+        squares[i] += x[member * n + i] * x[member * n + i] / (repetitions * (drawn - 1));
+      }
+    }
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const double deviation = std::sqrt(squares[i] - first[i] * first[i]);
+    // Between decompositions C is a little ahead of what is drawn.
+    EXPECT_NEAR(deviation / distribution.deviations[i], 1, 0.1) << i;
+  }
+  if (!distribution.axis.empty()) {
+    double length = 0;
+    for (const double value : distribution.axis) {
+      length += value * value;
+    }
+    const double widest = *std::max_element(distribution.deviations.begin(), distribution.deviations.end());
+    EXPECT_GT(length, 0);
+    EXPECT_LT(std::sqrt(length), 1.2 * std::sqrt(static_cast<double>(n)) * widest);
+  }
+  EXPECT_GE(distribution.condition, 1);
+}
+
+TEST_P(EveryOptimizer, ScalesItsStepSize) {
+  const auto plain = make(), scaled = make();
+  step(*plain);
+  step(*scaled);
+  scaled->scale_sigma(2);
+  EXPECT_EQ(scaled->sigma(), 2 * plain->sigma());
+  const std::vector<double> x = plain->ask(), y = scaled->ask();
+  std::vector<double> mean(n);
+  for (int64_t i = 0; i < n; ++i) {
+    // Mean of the search: of the draws, since a wrapper's answer may be another.
+    mean[i] = 2 * x[n + i] - y[n + i];
+  }
+  for (int64_t member = 1; member < 12; ++member) {
+    for (int64_t i = 0; i < n; ++i) {
+      EXPECT_NEAR(y[member * n + i] - mean[i], 2 * (x[member * n + i] - mean[i]), 1e-5);
+    }
+  }
+}
+
 TEST_P(EveryOptimizer, AlarmsWhenTheStepSizeHasGone) {
   const auto optimizer = make();
   OptimizerState state = optimizer->state();
