@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <span>
@@ -98,8 +99,8 @@ std::unique_ptr<namm_optimizer> make(const char* yaml, int64_t n, const double* 
                                      uint64_t seed) {
   need(yaml, "yaml");
   need(mean, "mean");
-  if (n < 1) {
-    throw ConfigError(format_text("n = {}: at least 1", n));
+  if (n < 1 || n > std::numeric_limits<int32_t>::max()) {
+    throw ConfigError(format_text("n = {}: at least 1, at most {}", n, std::numeric_limits<int32_t>::max()));
   }
   if (!(sigma > 0) || !std::isfinite(sigma)) {
     throw ConfigError(format_text("sigma = {}: a finite number above 0", sigma));

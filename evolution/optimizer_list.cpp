@@ -20,7 +20,10 @@
 namespace namm::evolution {
 namespace {
 
+/// Where `auto` changes over.
 constexpr int64_t kLargestFullCovariance = 1000;
+/// LAPACK counts its workspace, 2 n^2, in 32 bits.
+constexpr int64_t kLargestMatrix = 32000;
 
 struct Entry {
   std::string name;
@@ -198,6 +201,11 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::sp
   }
   if (dimension < 1) {
     throw ConfigError("evolution: there is no parameter to evolve");
+  }
+  if (entry->name == "cma-es" && dimension > kLargestMatrix) {
+    throw ConfigError(format_text(
+        "evolution.kind = cma-es: at most {} parameters, here are {}; take sep-cma-es or cr-fm-nes",
+        kLargestMatrix, dimension));
   }
   if (!std::all_of(mean.begin(), mean.end(), [](double value) { return std::isfinite(value); })) {
     throw ConfigError("evolution: the initial parameters are not all finite");

@@ -96,6 +96,8 @@ static void refuses(void) {
   CHECK_ERROR("n = 0");
   CHECK(namm_optimizer_new("", -3, mean, 1, 1) == NULL);
   CHECK_ERROR("n = -3");
+  CHECK(namm_optimizer_new("", INT64_MAX, mean, 1, 1) == NULL);
+  CHECK_ERROR("n = 9223372036854775807");
   CHECK(namm_optimizer_new("", 2, mean, 0, 1) == NULL);
   CHECK_ERROR("sigma = 0");
   CHECK(namm_optimizer_new("", 2, mean, NAN, 1) == NULL);

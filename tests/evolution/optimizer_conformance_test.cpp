@@ -252,6 +252,24 @@ TEST_P(EveryOptimizer, FlatFitnessStaysFinite) {
   }
 }
 
+/// Public report evolution-02: rounding must not make NaN of a state that cannot move.
+TEST_P(EveryOptimizer, FlatFitnessFarAwayStaysFinite) {
+  OptimizerConfig config = GetParam().config;
+  config.sigma = 1e-12;
+  config.population = 8;
+  config.reevaluations = std::min<int64_t>(config.reevaluations, 8);
+  const double far = config.parity ? 1e30 : 1e120;  // parity is float32
+  const auto optimizer = make_optimizer(config, std::vector<double>(4, far), 1);
+  for (int generation = 0; generation < 500; ++generation) {
+    for (const double value : optimizer->ask()) {
+      ASSERT_TRUE(std::isfinite(value)) << generation;
+    }
+    optimizer->tell(std::vector<double>(optimizer->population(), 1.0));
+    ASSERT_TRUE(std::isfinite(optimizer->sigma()) && optimizer->sigma() > 0) << generation;
+  }
+  EXPECT_NEAR(optimizer->mean()[0] / far, 1, 1e-6);
+}
+
 TEST_P(EveryOptimizer, RefusesForeignInput) {
   const auto optimizer = make();
   EXPECT_THROW(optimizer->tell(std::vector<double>(11, 1.0)), std::invalid_argument);

@@ -95,6 +95,9 @@ TEST(OptimizerList, RefusesCombinationsThatMakeNoSense) {
   EXPECT_THAT(error_of(config), HasSubstr("evolution.reevaluations = 11"));
   config = {};
   EXPECT_THAT(error_of(config, 0), HasSubstr("no parameter"));
+  config.kind = "cma-es";
+  EXPECT_THAT(error_of(config, 32001), HasSubstr("at most 32000 parameters, here are 32001"));
+  config = {};
   EXPECT_THROW(make_optimizer(config, std::vector<double>{0, NAN}, 1), ConfigError);
 }
 
