@@ -44,6 +44,7 @@ std::vector<Case> cases() {
   list.push_back({"cma-es, termination", around});
   around.restarts = "bipop";
   around.restart_radius = 2;
+  around.max_restarts = 3;
   list.push_back({"cma-es, bipop", around});
   around.kind = "cr-fm-nes";
   around.restarts = "ipop";
