@@ -73,7 +73,7 @@ install_debian_packages() {
 
 install_python_packages() {
   local lists=(configs/requirements/{program,export,dictionaries}.txt) start=$SECONDS list
-  [ $tests = yes ] && lists+=(configs/requirements/{tests,parquet,metrics}.txt)
+  [ $tests = yes ] && lists+=(configs/requirements/{tests,parquet,metrics,evolution}.txt)
   if [ ! -x .venv/bin/python ]; then
     say "Python environment: making .venv"
     /usr/bin/python3 -m venv .venv

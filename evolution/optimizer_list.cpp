@@ -9,16 +9,27 @@
 #include "core/text.h"
 #include "evolution/optimizers/cma_es.h"
 #include "evolution/optimizers/cr_fm_nes.h"
+#include "evolution/optimizers/lm_ma_es.h"
+#include "evolution/optimizers/mean_average.h"
+#include "evolution/optimizers/random_search.h"
+#include "evolution/optimizers/reevaluation.h"
+#include "evolution/optimizers/restarts.h"
+#include "evolution/optimizers/sep_cma_es.h"
+#include "evolution/optimizers/termination.h"
 
 namespace namm::evolution {
 namespace {
 
+/// Where `auto` changes over.
 constexpr int64_t kLargestFullCovariance = 1000;
+/// LAPACK counts its workspace, 2 n^2, in 32 bits.
+constexpr int64_t kLargestMatrix = 32000;
 
 struct Entry {
   std::string name;
   int64_t smallest_population;
   bool even_population;
+  bool adapts;  ///< has a step size and a mean that converge
   std::function<std::unique_ptr<Optimizer>(const OptimizerConfig&, std::span<const double>, uint64_t)> make;
 };
 
@@ -31,15 +42,20 @@ std::unique_ptr<Optimizer> make_cma_es(const OptimizerConfig& config, std::span<
   return std::make_unique<CmaEs<double>>(settings, mean, seed);
 }
 
-std::unique_ptr<Optimizer> make_cr_fm_nes(const OptimizerConfig& config, std::span<const double> mean,
-                                          uint64_t seed) {
-  return std::make_unique<CrFmNes>(config.population, config.sigma, mean, seed);
+/// For classes that need no more than population and step size.
+template <class T>
+std::unique_ptr<Optimizer> make_plain(const OptimizerConfig& config, std::span<const double> mean,
+                                      uint64_t seed) {
+  return std::make_unique<T>(config.population, config.sigma, mean, seed);
 }
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> list = {
-      {"cma-es", 2, false, make_cma_es},
-      {"cr-fm-nes", 4, true, make_cr_fm_nes},
+      {"cma-es", 2, false, true, make_cma_es},
+      {"sep-cma-es", 2, false, true, make_plain<SepCmaEs>},
+      {"cr-fm-nes", 4, true, true, make_plain<CrFmNes>},
+      {"lm-ma-es", 2, false, true, make_plain<LmMaEs>},
+      {"random-search", 2, false, false, make_plain<RandomSearch>},
   };
   return list;
 }
@@ -53,6 +69,33 @@ const Entry* find_entry(const std::string& name) {
 struct Fault {
   std::string key, value, allowed;
 };
+
+/// The same for what stands around an optimiser.
+std::optional<Fault> fault_of_options(const OptimizerConfig& config, const Entry& entry) {
+  std::string unfit;
+  if (!entry.adapts) {
+    unfit = format_text("not with {}, which adapts nothing", entry.name);
+  } else if (config.parity) {
+    unfit = "not with parity, which does what the published code does";
+  }
+  if (config.termination && !unfit.empty()) {
+    return Fault{"termination", "true", unfit};
+  }
+  if (config.restarts != "none" && !unfit.empty()) {
+    return Fault{"restarts", config.restarts, unfit};
+  }
+  if (config.average_mean > 0 && !entry.adapts) {
+    return Fault{"average_mean", std::to_string(config.average_mean), unfit};
+  }
+  if (config.reevaluations > 0 && !unfit.empty()) {
+    return Fault{"reevaluations", std::to_string(config.reevaluations), unfit};
+  }
+  if (config.reevaluations == 1 || (config.population > 0 && config.reevaluations > config.population)) {
+    return Fault{"reevaluations", std::to_string(config.reevaluations),
+                 "0, or from 2 (the order of members is looked at) to the population"};
+  }
+  return std::nullopt;
+}
 
 /// What is wrong with the combination of values once the kind is known.
 std::optional<Fault> fault(const OptimizerConfig& config, const Entry& entry) {
@@ -72,7 +115,39 @@ std::optional<Fault> fault(const OptimizerConfig& config, const Entry& entry) {
     return Fault{"elite_ratio", format_text("{}", config.elite_ratio),
                  format_text("only with kind: cma-es; {} has fixed weights", entry.name)};
   }
-  return std::nullopt;
+  return fault_of_options(config, entry);
+}
+
+/// One run: the optimiser with what belongs to it from its start to its end.
+std::unique_ptr<Optimizer> make_run(const OptimizerConfig& config, const Entry& entry,
+                                    std::span<const double> mean, uint64_t seed) {
+  std::unique_ptr<Optimizer> optimizer = entry.make(config, mean, seed);
+  if (config.termination || config.restarts != "none") {
+    optimizer = std::make_unique<TerminatingOptimizer>(std::move(optimizer));
+  }
+  if (config.average_mean > 0) {
+    optimizer = std::make_unique<MeanAverage>(std::move(optimizer), config.average_mean);
+  }
+  return optimizer;
+}
+
+std::unique_ptr<Optimizer> make_restarting(const OptimizerConfig& config, const Entry& entry,
+                                           std::span<const double> mean, uint64_t seed) {
+  RestartSettings settings;
+  settings.scheme = config.restarts == "bipop" ? RestartScheme::bipop : RestartScheme::ipop;
+  settings.population = config.population;
+  settings.even_population = entry.even_population;
+  settings.sigma = config.sigma;
+  settings.radius = config.restart_radius;
+  settings.restarts = config.max_restarts;
+  const auto factory = [config, entry](int64_t population, double sigma, std::span<const double> start,
+                                       uint64_t run_seed) {
+    OptimizerConfig run = config;
+    run.population = population;
+    run.sigma = sigma;
+    return make_run(run, entry, start, run_seed);
+  };
+  return std::make_unique<RestartingOptimizer>(settings, mean, seed, factory);
 }
 
 }  // namespace
@@ -127,6 +202,11 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::sp
   if (dimension < 1) {
     throw ConfigError("evolution: there is no parameter to evolve");
   }
+  if (entry->name == "cma-es" && dimension > kLargestMatrix) {
+    throw ConfigError(format_text(
+        "evolution.kind = cma-es: at most {} parameters, here are {}; take sep-cma-es or cr-fm-nes",
+        kLargestMatrix, dimension));
+  }
   if (!std::all_of(mean.begin(), mean.end(), [](double value) { return std::isfinite(value); })) {
     throw ConfigError("evolution: the initial parameters are not all finite");
   }
@@ -136,14 +216,19 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::sp
   if (!(resolved.elite_ratio > 0 && resolved.elite_ratio <= 0.5)) {
     throw ConfigError(format_text("evolution.elite_ratio = {}: above 0, at most 0.5", resolved.elite_ratio));
   }
-  if (const auto wrong = fault(resolved, *entry)) {
-    throw ConfigError(format_text("evolution.{} = {}: {}", wrong->key, wrong->value, wrong->allowed));
-  }
   if (resolved.population == 0) {
     resolved.population = 4 + static_cast<int64_t>(std::floor(3 * std::log(static_cast<double>(dimension))));
     resolved.population += entry->even_population ? resolved.population % 2 : 0;
   }
-  return entry->make(resolved, mean, seed);
+  if (const auto wrong = fault(resolved, *entry)) {
+    throw ConfigError(format_text("evolution.{} = {}: {}", wrong->key, wrong->value, wrong->allowed));
+  }
+  auto optimizer = resolved.restarts == "none" ? make_run(resolved, *entry, mean, seed)
+                                               : make_restarting(resolved, *entry, mean, seed);
+  if (resolved.reevaluations > 0) {
+    optimizer = std::make_unique<Reevaluation>(std::move(optimizer), resolved.reevaluations);
+  }
+  return optimizer;
 }
 
 }  // namespace namm::evolution

@@ -27,6 +27,13 @@ struct OptimizerConfig {
   bool parity =
       false;  ///< cma-es only: constants, order and float32 state of the published code (namm-semantics 7)
 
+  bool termination = false;       ///< end by the tolerances of TerminatingOptimizer
+  std::string restarts = "none";  ///< none, ipop or bipop (RestartingOptimizer); brings termination with it
+  double restart_radius = 0;      ///< later runs begin uniformly within this of the start, each parameter
+  int64_t max_restarts = 9;
+  int64_t average_mean = 0;   ///< generations of MeanAverage; 0: the answer is the mean itself
+  int64_t reevaluations = 0;  ///< members of Reevaluation; 0: none
+
   bool operator==(const OptimizerConfig&) const = default;
 
   template <class Self, class Visitor>
@@ -39,6 +46,17 @@ struct OptimizerConfig {
     visit("elite_ratio", self.elite_ratio, above(0) && at_most(0.5),
           "cma-es: share of members with a positive weight");
     visit("parity", self.parity, "cma-es: constants, order and float32 state of the published NAMM code");
+    visit("termination", self.termination, "end by tolerances; for noise-free fitness");
+    visit(
+        "restarts", self.restarts, one_of({"none", "ipop", "bipop"}),
+        "begin again at the end by tolerances, ipop: with twice the population, bipop: also with small ones");
+    visit("restart_radius", self.restart_radius, at_least(0),
+          "restarts begin uniformly within this distance of the start, each parameter");
+    visit("max_restarts", self.max_restarts, between(1, 1000), "restarts with a larger population");
+    visit("average_mean", self.average_mean, between(0, 1 << 20),
+          "the answer is the mean averaged over about so many generations; 0: not averaged");
+    visit("reevaluations", self.reevaluations, between(0, 1 << 20),
+          "members evaluated again a generation later, to notice noise and raise the step size; 0: none");
   }
   void check(const ConfigNode& node) const;
 };

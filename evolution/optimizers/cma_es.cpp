@@ -286,16 +286,12 @@ std::vector<Real> CmaEs<Real>::squared_lengths() const {
 
 template <class Real>
 TellReport CmaEs<Real>::tell(std::span<const double> fitness) {
-  if (static_cast<int64_t>(fitness.size()) != lambda_) {
-    throw std::invalid_argument(
-        format_text("CmaEs::tell: {} fitness values for a population of {}", fitness.size(), lambda_));
-  }
+  check_fitness_size("CmaEs", fitness, lambda_);
   if (!asked_) {
     ask();
   }
   TellReport report;
-  report.non_finite =
-      std::count_if(fitness.begin(), fitness.end(), [](double f) { return !std::isfinite(f); });
+  report.non_finite = count_non_finite(fitness);
   if (report.non_finite == lambda_ || !stop_.empty()) {
     report.updated = false;
     generation_ += stop_.empty() ? 1 : 0;
@@ -492,6 +488,29 @@ std::optional<std::string> CmaEs<Real>::stop() const {
 template <class Real>
 std::optional<std::string> CmaEs<Real>::alarm() const {
   return sigma_alarm(static_cast<double>(sigma_), settings_.sigma);
+}
+
+template <class Real>
+SearchDistribution CmaEs<Real>::distribution(int64_t axis) const {
+  SearchDistribution distribution;
+  const double step = static_cast<double>(sigma_);
+  const int64_t column = axis % n_;
+  for (int64_t i = 0; i < n_; ++i) {
+    distribution.deviations.push_back(step *
+                                      std::sqrt(std::max(0.0, static_cast<double>(covariance_[i * n_ + i]))));
+    distribution.path.push_back(step * static_cast<double>(path_c_[i]));
+    if (has_eigensystem_) {
+      distribution.axis.push_back(step *
+                                  static_cast<double>(roots_[column] * eigenvectors_[column * n_ + i]));
+    } else {
+      distribution.axis.push_back(i == column ? step : 0);
+    }
+  }
+  if (has_eigensystem_) {
+    const double ratio = static_cast<double>(roots_.back()) / static_cast<double>(roots_.front());
+    distribution.condition = ratio * ratio;
+  }
+  return distribution;
 }
 
 template <class Real>

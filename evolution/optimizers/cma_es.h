@@ -62,6 +62,8 @@ class CmaEs final : public Optimizer {
   void restore(const OptimizerState& state) override;
   std::optional<std::string> stop() const override;
   std::optional<std::string> alarm() const override;
+  SearchDistribution distribution(int64_t axis) const override;
+  void scale_sigma(double factor) override { sigma_ *= static_cast<Real>(factor); }
 
   /// As `ask`, from given draws u [lambda, n].
   std::vector<double> ask_from(std::span<const double> draws, Root root);

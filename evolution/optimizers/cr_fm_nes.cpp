@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
+#include <functional>
 
 #include "core/errors.h"
 #include "core/random.h"
@@ -22,10 +22,6 @@ double dot(const double* a, const double* b, int64_t count) {
 
 double length(const std::vector<double>& values) {
   return std::sqrt(dot(values.data(), values.data(), static_cast<int64_t>(values.size())));
-}
-
-bool all_finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }
 
 /// The root h of (1 + h^2) exp(h^2 / 2) / 0.24 = 10 + n. Bisection, because Newton steps overflow for large
@@ -158,16 +154,12 @@ void CrFmNes::gradient(const double* y, std::vector<double>& s, std::vector<doub
 }
 
 TellReport CrFmNes::tell(std::span<const double> fitness) {
-  if (static_cast<int64_t>(fitness.size()) != lambda_) {
-    throw std::invalid_argument(
-        format_text("CrFmNes::tell: {} fitness values for a population of {}", fitness.size(), lambda_));
-  }
+  check_fitness_size("CrFmNes", fitness, lambda_);
   if (!asked_) {
     ask();
   }
   TellReport report;
-  report.non_finite =
-      std::count_if(fitness.begin(), fitness.end(), [](double f) { return !std::isfinite(f); });
+  report.non_finite = count_non_finite(fitness);
   asked_ = false;
   if (report.non_finite == lambda_ || !stop_.empty()) {
     report.updated = false;
@@ -330,6 +322,17 @@ std::optional<std::string> CrFmNes::stop() const {
 
 std::optional<std::string> CrFmNes::alarm() const {
   return sigma_alarm(sigma_, sigma_0_);
+}
+
+SearchDistribution CrFmNes::distribution(int64_t) const {
+  SearchDistribution distribution;
+  for (int64_t i = 0; i < n_; ++i) {
+    distribution.deviations.push_back(sigma_ * d_[i] * std::sqrt(1 + v_[i] * v_[i]));
+    distribution.path.push_back(sigma_ * path_c_[i]);
+  }
+  const auto [smallest, largest] = std::minmax_element(d_.begin(), d_.end());
+  distribution.condition = *largest / *smallest * (*largest / *smallest);
+  return distribution;
 }
 
 }  // namespace namm::evolution

@@ -42,6 +42,8 @@ class CrFmNes final : public Optimizer {
   void restore(const OptimizerState& state) override;
   std::optional<std::string> stop() const override;
   std::optional<std::string> alarm() const override;
+  SearchDistribution distribution(int64_t axis) const override;
+  void scale_sigma(double factor) override { sigma_ *= factor; }
 
   const CrFmNesConstants& constants() const { return constants_; }
 

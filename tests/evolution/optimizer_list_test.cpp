@@ -78,7 +78,26 @@ TEST(OptimizerList, RefusesCombinationsThatMakeNoSense) {
   config.population = 1;
   EXPECT_THAT(error_of(config), HasSubstr("evolution.population"));
   config = {};
+  config.kind = "random-search";
+  config.termination = true;
+  EXPECT_THAT(error_of(config), HasSubstr("evolution.termination = true: not with random-search"));
+  config.termination = false;
+  config.average_mean = 3;
+  EXPECT_THAT(error_of(config), HasSubstr("evolution.average_mean"));
+  config = {};
+  config.parity = true;
+  config.restarts = "ipop";
+  EXPECT_THAT(error_of(config), HasSubstr("evolution.restarts = ipop: not with parity"));
+  config = {};
+  config.reevaluations = 1;
+  EXPECT_THAT(error_of(config), HasSubstr("evolution.reevaluations = 1"));
+  config.reevaluations = 11;  // the default population at n = 10 is 10
+  EXPECT_THAT(error_of(config), HasSubstr("evolution.reevaluations = 11"));
+  config = {};
   EXPECT_THAT(error_of(config, 0), HasSubstr("no parameter"));
+  config.kind = "cma-es";
+  EXPECT_THAT(error_of(config, 32001), HasSubstr("at most 32000 parameters, here are 32001"));
+  config = {};
   EXPECT_THROW(make_optimizer(config, std::vector<double>{0, NAN}, 1), ConfigError);
 }
 
@@ -99,6 +118,8 @@ TEST(EvolutionConfig, NamesPlaceKeyAndWhatIsAllowed) {
   EXPECT_THAT(read_error("elite_ratio: 0.7\n"), HasSubstr("elite_ratio"));
   EXPECT_THAT(read_error("kind: cr-fm-nes\npopulation: 7\n"), HasSubstr("run.yaml:2:"));
   EXPECT_THAT(read_error("kind: cr-fm-nes\nparity: true\n"), HasSubstr("parity"));
+  EXPECT_THAT(read_error("restarts: always\n"), HasSubstr("none, ipop, bipop"));
+  EXPECT_THAT(read_error("kind: cma-es\npopulation: 8\nreevaluations: 9\n"), HasSubstr("run.yaml:3:"));
   EXPECT_THAT(read_error("members_per_item: 0\n"), HasSubstr("members_per_item"));
 }
 

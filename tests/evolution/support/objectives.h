@@ -31,6 +31,24 @@ inline double ellipsoid(std::span<const double> x) {
   return sum;
 }
 
+/// One long axis, condition number 1e6.
+inline double cigar(std::span<const double> x) {
+  return x[0] * x[0] + 1e6 * sphere(x.subspan(1));
+}
+
+/// One short axis, condition number 1e6.
+inline double discus(std::span<const double> x) {
+  return 1e6 * x[0] * x[0] + sphere(x.subspan(1));
+}
+
+inline double different_powers(std::span<const double> x) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    sum += std::pow(std::abs(x[i]), 2 + 4 * static_cast<double>(i) / static_cast<double>(x.size() - 1));
+  }
+  return sum;
+}
+
 inline double rosenbrock(std::span<const double> x) {
   double sum = 0;
   for (std::size_t i = 0; i + 1 < x.size(); ++i) {
