@@ -35,7 +35,7 @@ struct KindTimes {
 /// The coordinator's own part. All of one machine.
 struct CoordinatorTimes {
   double update_seconds = 0;      ///< ask and tell of a generation, and the hash of the state
-  double checkpoint_seconds = 0;  ///< writing one
+  double checkpoint_seconds = 0;  ///< writing one, a row of the log, and beginning a journal
   int64_t checkpoint_bytes = 0;
   double result_seconds = 0;  ///< checking a result and appending it to the journal
 };
