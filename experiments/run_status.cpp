@@ -67,6 +67,7 @@ int64_t integer_of(const nlohmann::json& row, const char* key) {
 void read_rows(const std::vector<nlohmann::json>& rows, StageStatus& stage) {
   if (rows.empty()) return;
   stage.told = integer_of(rows.back(), "generation") - integer_of(rows.front(), "generation") + 1;
+  stage.next_generation = integer_of(rows.back(), "generation") + 1;
   stage.best = number_of(rows.back(), "best");
   stage.mean = number_of(rows.back(), "mean");
   stage.sigma = number_of(rows.back(), "sigma");
@@ -269,7 +270,8 @@ class Reader {
     if (stage.told == 0) return;
     double left = static_cast<double>(stage.generations - stage.told);
     for (const auto& batch : stage.batches) {
-      if (batch.purpose == "population" && batch.total && *batch.total > 0)
+      const bool next = batch.purpose == "population" && batch.generation == stage.next_generation;
+      if (next && batch.total && *batch.total > 0)
         left -= static_cast<double>(batch.done) / static_cast<double>(*batch.total);
     }
     stage.seconds_left = std::max(0.0, left) * stage.seconds_per_generation;

@@ -29,8 +29,9 @@ struct StageStatus {
   std::vector<BatchStatus> batches;
 
   // Evolve stages, from log.jsonl.
-  int64_t generations = 0;                                  ///< of the stage
-  int64_t told = 0;                                         ///< generations done
+  int64_t generations = 0;      ///< of the stage
+  int64_t told = 0;             ///< generations done
+  int64_t next_generation = 0;  ///< counted through all stages; 0 where none is told
   std::optional<double> best, mean, sigma, cache_fraction;  ///< of the last generation
   std::optional<double> validation;                         ///< the last one
   std::optional<double> best_validation;

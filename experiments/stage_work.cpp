@@ -98,13 +98,10 @@ ExpectedTasks open_or_expect_tasks(const ExperimentConfig& config, size_t index,
   if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
   ExpectedTasks opened;
   for (const auto& name : stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks) {
-    try {
-      opened.tasks.push_back(tasks::make_task(name, settings, data, max_positions));
-    } catch (const DataError&) {
-      if (has_records(name, settings, data)) throw;
-      opened.tasks.push_back(make_expected_task(name, settings));
-      opened.missing.push_back(name);
-    }
+    const bool there = has_records(name, settings, data);
+    opened.tasks.push_back(there ? tasks::make_task(name, settings, data, max_positions)
+                                 : make_expected_task(name, settings));
+    if (!there) opened.missing.push_back(name);
   }
   return opened;
 }

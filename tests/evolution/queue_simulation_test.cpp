@@ -6,10 +6,16 @@
 #include <limits>
 #include <numeric>
 #include <stdexcept>
+#include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "core/run_directory.h"
+#include "evolution/coordinator.h"
+#include "evolution/queues/threads.h"
+#include "tests/support/temporary_directory.h"
 
 namespace namm::evolution {
 namespace {
@@ -189,6 +195,44 @@ TEST(QueueSimulation, RefusesWhatIsNoTime) {
   QueueSimulation queue({.workers = 1});
   EXPECT_THROW(queue.wait(std::nan("")), std::invalid_argument);
   EXPECT_THROW(queue.run_batch(equal_items(1, -1)), std::invalid_argument);
+}
+
+TEST(QueueSimulation, AgreesWithTheQueueOfThreads) {
+  // Items that sleep need no processor: a busy machine computes them on time.
+  const auto seconds_of = [](const WorkItem& item) {
+    return 0.02 * (1 + static_cast<double>(item.samples.front().sample % 4));
+  };
+  std::vector<SampleId> samples;
+  for (int64_t i = 0; i < 40; ++i) samples.push_back({0, i});
+  const auto items = partition({}, nullptr, samples, 1, 1);
+  const testing::TemporaryDirectory folder;
+  const RunDirectory run = RunDirectory::create(folder / "run");
+  for (const int workers : {1, 3, 8}) {
+    ThreadQueue queue;
+    const WorkerThreads threads(
+        queue,
+        [&]() -> Evaluator {
+          return [&](const WorkItem& item) {
+            std::this_thread::sleep_for(std::chrono::duration<double>(seconds_of(item)));
+            WorkResult result;
+            result.records.resize(1);
+            return result;
+          };
+        },
+        workers);
+    Coordinator coordinator(CoordinatorOptions(), run, queue);
+    const auto begin = std::chrono::steady_clock::now();
+    coordinator.run_batch(items);
+    const double real = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    discard_journal(run, {});
+
+    std::vector<SimulatedItem> simulated;
+    for (const auto& item : items) simulated.push_back({seconds_of(item), -1, 0});
+    QueueSimulation simulation({.workers = workers, .prefetch = 0});
+    simulation.run_batch(simulated);
+    EXPECT_GE(real, 0.99 * simulation.totals().seconds) << workers;
+    EXPECT_LE(real, 1.5 * simulation.totals().seconds + 0.1) << workers;
+  }
 }
 
 TEST(QueueSimulation, AThousandWorkersForSixHundredAndSeventyGenerationsTakeSeconds) {
