@@ -5,6 +5,7 @@
 #include <charconv>
 #include <chrono>
 #include <ctime>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -33,7 +34,15 @@ int take_lock(const fs::path& directory) {
   if (descriptor < 0) {
     fail_system(path, "cannot be opened");
   }
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  // A reader that looks whether the lock is taken (in_use) holds it for an instant.
+  constexpr int most_tries = 10;
+  constexpr std::chrono::milliseconds between_tries{10};
+  int failed = ::flock(descriptor, LOCK_EX | LOCK_NB);
+  for (int tries = 1; failed != 0 && errno == EWOULDBLOCK && tries < most_tries; ++tries) {
+    std::this_thread::sleep_for(between_tries);
+    failed = ::flock(descriptor, LOCK_EX | LOCK_NB);
+  }
+  if (failed != 0) {
     const int code = errno;
     ::close(descriptor);
     if (code == EWOULDBLOCK) {
@@ -134,6 +143,16 @@ RunDirectory RunDirectory::open(const fs::path& path) {
 RunDirectory RunDirectory::open_to_read(const fs::path& path) {
   expect_run(path);
   return {path, -1};
+}
+
+bool RunDirectory::in_use(const fs::path& path) {
+  const int descriptor = ::open((path / "lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    return false;
+  }
+  const bool taken = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(descriptor);
+  return taken;
 }
 
 fs::path RunDirectory::next_free(const fs::path& path) {

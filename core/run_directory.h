@@ -31,6 +31,9 @@ class RunDirectory {
   static RunDirectory open(const std::filesystem::path& path);
   /// For readers (`namm table`, `namm status`): no lock is taken, nothing is written.
   static RunDirectory open_to_read(const std::filesystem::path& path);
+  /// Whether a process holds the lock of the run directory at `path` now; false where there is no such lock.
+  /// For readers: whoever works in it is not disturbed, whoever is about to gets the lock a moment later.
+  static bool in_use(const std::filesystem::path& path);
   /// `path`, or the first of path-2, path-3, ... that does not exist.
   static std::filesystem::path next_free(const std::filesystem::path& path);
 

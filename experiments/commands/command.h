@@ -48,6 +48,8 @@ void add_bench(CLI::App& app, const std::vector<std::string>& command_line, Acti
 void add_data(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_describe(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_worker(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
+void add_plan(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
+void add_status(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_doctor(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 
 }  // namespace namm::experiments

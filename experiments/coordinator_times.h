@@ -1,0 +1,14 @@
+#pragma once
+
+#include "experiments/experiment.h"
+#include "experiments/item_times.h"
+#include "experiments/stage_work.h"
+
+namespace namm::experiments {
+
+/// Measures the coordinator's own part of an evolve stage on this machine: one generation of the stage's
+/// optimiser at its full size, checkpoints, and a journal, both in a folder of the system's place for
+/// temporary files, which is removed. Throws InfrastructureError when that cannot be written.
+CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const StageWork& work);
+
+}  // namespace namm::experiments
