@@ -34,6 +34,8 @@ std::string journal_name(const ItemId& id) {
   throw DataError(text);
 }
 
+}  // namespace
+
 nlohmann::json to_json(const GenerationRow& row) {
   nlohmann::json json = {{"generation", row.generation},
                          {"stage", row.stage},
@@ -56,6 +58,8 @@ nlohmann::json to_json(const GenerationRow& row) {
   }
   return json;
 }
+
+namespace {
 
 void summarise(const std::vector<double>& fitness, GenerationRow& row) {
   std::vector<double> finite;
@@ -286,10 +290,12 @@ class BatchRun {
 /// One evolve stage from its first checkpoint to its last.
 class EvolveStage {
  public:
-  EvolveStage(const CoordinatorOptions& options, const RunDirectory& run, Coordinator& coordinator,
-              const EvolutionProblem& problem, Optimizer& optimizer, const EvolveSettings& settings)
+  EvolveStage(const CoordinatorOptions& options, const RunDirectory& run, Queue& queue,
+              Coordinator& coordinator, const EvolutionProblem& problem, Optimizer& optimizer,
+              const EvolveSettings& settings)
       : options_(options),
         run_(run),
+        queue_(queue),
         coordinator_(coordinator),
         problem_(problem),
         optimizer_(optimizer),
@@ -468,6 +474,7 @@ class EvolveStage {
     current_.log_row = to_json_text(json);
     write_checkpoint(run_.checkpoint(current_.generation), current_, row.state_sha256);
     run_.append_log_row(json);
+    queue_.report(current_.log_row);
     run_.remove_old_checkpoints(options_.schedule.keep_checkpoints);
     discard_journals(row.generation);
     if (options_.on_generation) {
@@ -564,6 +571,7 @@ class EvolveStage {
 
   const CoordinatorOptions& options_;
   const RunDirectory& run_;
+  Queue& queue_;
   Coordinator& coordinator_;
   const EvolutionProblem& problem_;
   Optimizer& optimizer_;
@@ -643,7 +651,7 @@ void discard_journal(const RunDirectory& run, const ItemId& batch) {
 
 StageOutcome Coordinator::evolve(const EvolutionProblem& problem, Optimizer& optimizer,
                                  const EvolveSettings& settings) {
-  EvolveStage stage(options_, run_, *this, problem, optimizer, settings);
+  EvolveStage stage(options_, run_, queue_, *this, problem, optimizer, settings);
   return stage.finish(counts_);
 }
 

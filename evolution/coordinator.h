@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "core/run_directory.h"
 #include "evolution/checkpoint.h"
 #include "evolution/evolution_config.h"
@@ -100,6 +102,9 @@ struct GenerationRow {
   std::optional<double> validation;  ///< of the mean after this generation, when it was due
   std::vector<std::pair<std::string, double>> extra;
 };
+
+/// The row as it stands in log.jsonl.
+nlohmann::json to_json(const GenerationRow& row);
 
 struct CoordinatorOptions {
   std::string config_sha256;  ///< a checkpoint or journal of another configuration is refused

@@ -26,6 +26,9 @@ class Queue {
 
   /// The batch of these items is complete and stored: whatever the queue still keeps of it may go.
   virtual void forget(const std::vector<WorkItem>& /*items*/) {}
+
+  /// The row of log.jsonl of a finished generation, for those who ask the queue how the run stands.
+  virtual void report(const std::string& /*row*/) {}
 };
 
 /// The worker's side of a queue.

@@ -69,9 +69,12 @@ std::shared_ptr<const CandidateMatrix> make_candidates(int64_t rows, int64_t dim
   return matrix;
 }
 
+std::string describe_batch(const ItemId& id) {
+  return format_text("stage {}, generation {}, {}", id.stage, id.generation, to_string(id.purpose));
+}
+
 std::string describe(const ItemId& id) {
-  std::string text = format_text("stage {}, generation {}, {} item {}", id.stage, id.generation,
-                                 to_string(id.purpose), id.index);
+  std::string text = format_text("{} item {}", describe_batch(id), id.index);
   if (id.variant != 0) {
     text += format_text(" of variant {}", id.variant);
   }

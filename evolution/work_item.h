@@ -48,6 +48,8 @@ struct ItemId {
 
 /// "stage 0, generation 3, population item 5", for messages.
 std::string describe(const ItemId& id);
+/// "stage 0, generation 3, population".
+std::string describe_batch(const ItemId& id);
 
 /// A fixed block: members x samples. The partition depends on the configuration only, so that a block is
 /// computed with the same batch shape wherever it runs.

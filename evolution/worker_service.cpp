@@ -11,6 +11,7 @@
 #include "core/text.h"
 #include "evolution/queues/nats_client.h"
 #include "evolution/queues/nats_names.h"
+#include "evolution/queues/nats_runs.h"
 #include "evolution/queues/nats_source.h"
 
 namespace namm::evolution {
@@ -21,26 +22,6 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kLook = 500ms;
-
-std::vector<RunAnnouncement> read_announcements(nats::NatsClient& client) {
-  const std::string prefix = nats::bucket_stream("");
-  std::vector<RunAnnouncement> runs;
-  for (const std::string& stream : client.stream_names()) {
-    if (!stream.starts_with(prefix)) continue;
-    const std::string run = stream.substr(prefix.size());
-    if (!is_run_id(run)) continue;
-    const auto value = client.get(nats::bucket(run), nats::kAnnouncementKey);
-    if (!value) continue;
-    try {
-      RunAnnouncement announcement = parse_announcement(value->bytes);
-      if (announcement.run == run) runs.push_back(std::move(announcement));
-    } catch (const DataError& error) {
-      log_debug(format_text("run {}: {}", run, error.what()));
-    }
-  }
-  std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.run < b.run; });
-  return runs;
-}
 
 /// An item source that counts what was posted.
 class CountingSource : public ItemSource {
@@ -94,7 +75,7 @@ class WorkerService {
 
   std::optional<RunAnnouncement> choose() {
     bool others = false;
-    for (RunAnnouncement& run : read_announcements(client_)) {
+    for (RunAnnouncement& run : nats::announced_runs(client_)) {
       if (!run.running() || (!options_.run.empty() && run.run != options_.run)) continue;
       // A run that was resumed with another configuration is another run.
       if (refused_.contains(run.run + run.config_sha256)) continue;
@@ -194,7 +175,7 @@ class WorkerService {
   }
 
   bool another_waits(const RunAnnouncement& run) {
-    const auto runs = read_announcements(client_);
+    const auto runs = nats::announced_runs(client_);
     return std::any_of(runs.begin(), runs.end(), [&](const RunAnnouncement& other) {
       return other.run != run.run && other.running() && !refused_.contains(other.run + other.config_sha256);
     });
@@ -213,11 +194,6 @@ class WorkerService {
 
 int64_t serve_runs(const WorkerServiceOptions& options, const OpenRun& open) {
   return WorkerService(options, open).serve();
-}
-
-std::vector<RunAnnouncement> announced_runs(const NatsAddress& address) {
-  nats::NatsClient client(address, "namm status", false, [] { return false; });
-  return read_announcements(client);
 }
 
 }  // namespace namm::evolution

@@ -29,7 +29,4 @@ using OpenRun = std::function<EvaluatorFactory(const RunAnnouncement&)>;
 /// in hand end. Returns the number of items evaluated.
 int64_t serve_runs(const WorkerServiceOptions& options, const OpenRun& open);
 
-/// Runs that a server knows, in alphabetical order; those that cannot be read are named in the log.
-std::vector<RunAnnouncement> announced_runs(const NatsAddress& address);
-
 }  // namespace namm::evolution

@@ -148,17 +148,10 @@ StageWork::Items short_calibration(const ExperimentConfig& config, const StageWo
 
 Measured measure_evolve_stage(const ExperimentConfig& config, const StageWork& work,
                               const std::shared_ptr<const StageTasks>& tasks,
-                              const std::shared_ptr<const Evaluation>& evaluation,
-                              const MeasureOptions& options, ItemTimes& times, Progress& progress) {
+                              const evolution::EvaluatorFactory& factory, const MeasureOptions& options,
+                              ItemTimes& times, Progress& progress) {
   const EvolveConfig& stage = *config.stages[static_cast<size_t>(work.index)].evolve;
-  auto context = std::make_shared<EvolveContext>();
-  context->evaluation = evaluation;
-  context->tasks = tasks;
-  context->memory = config.memory;
-  context->greedy_training = stage.fitness.score == "exact";
-  context->greedy_validation = stage.validation.score == "exact";
-  context->threads_per_item = config.threads_per_item;
-  Bench bench(work, make_evolve_evaluator(context), options, times, progress);
+  Bench bench(work, factory, options, times, progress);
 
   const auto calibrated = work.calibration.empty() ? bench.compute(short_calibration(config, work, *tasks))
                                                    : bench.measure({work.calibration});
@@ -175,44 +168,35 @@ Measured measure_evolve_stage(const ExperimentConfig& config, const StageWork& w
   return measured;
 }
 
-/// Gives an evaluate stage the memory that the run would give it, as far as it is there already.
-void set_memory(const ExperimentConfig& config, const std::optional<Measured>& evolved,
-                memory::PolicyArguments& arguments, const models::Archive& archive, ItemTimes& times) {
-  if (evolved) {
-    const auto n = config.memory.parameters();
-    std::vector<float> first(evolved->population.begin(), evolved->population.begin() + n);
-    arguments.parameters = at::tensor(first).reshape({1, n}).to(archive.device());
-    arguments.statistics = memory::FeatureStatistics::from_values(evolved->statistics);
-    const std::string text =
-        "Evaluate stages were measured with a member of generation 0 for a memory: one that has learned to "
-        "forget more is faster.";
-    if (std::ranges::find(times.assumptions, text) == times.assumptions.end())
-      times.assumptions.push_back(text);
-    return;
-  }
-  const auto memory = find_memory(config.memory);
-  arguments.parameters = memory.theta().to(archive.device());
-  arguments.statistics = memory.statistics;
+/// The memory that the run would give an evaluate stage, as far as it is there already.
+memory::MemoryFile memory_of(const ExperimentConfig& config, const std::optional<Measured>& evolved,
+                             ItemTimes& times) {
+  if (!evolved) return find_memory(config.memory);
+  memory::MemoryFile file;
+  file.config = config.memory;
+  file.parameters.assign(evolved->population.begin(),
+                         evolved->population.begin() + config.memory.parameters());
+  file.statistics = memory::FeatureStatistics::from_values(evolved->statistics);
+  const std::string text =
+      "Evaluate stages were measured with a member of generation 0 for a memory: one that has learned to "
+      "forget more is faster.";
+  if (std::ranges::find(times.assumptions, text) == times.assumptions.end())
+    times.assumptions.push_back(text);
+  return file;
 }
 
 void measure_evaluate_stage(const ExperimentConfig& config, const StageWork& work,
-                            const std::shared_ptr<const StageTasks>& tasks,
-                            const std::shared_ptr<const Evaluation>& evaluation,
+                            const evolution::EvaluatorFactory& factory,
                             const std::optional<Measured>& evolved, const MeasureOptions& options,
                             ItemTimes& times, Progress& progress) {
   const EvaluateConfig& stage = *config.stages[static_cast<size_t>(work.index)].evaluate;
-  auto context = std::make_shared<EvaluateContext>();
-  context->evaluation = evaluation;
-  context->tasks = tasks;
-  context->split = stage.split == "test" ? tasks::Split::test : tasks::Split::validation;
-  context->arguments.config = config.memory;
-  context->arguments.budget = stage.budget;
-  context->policies = stage.policies;
-  context->threads_per_item = config.threads_per_item;
-  if (std::ranges::any_of(stage.policies, memory::needs_memory))
-    set_memory(config, evolved, context->arguments, evaluation->archive(), times);
-  Bench bench(work, make_evaluate_evaluator(context), options, times, progress);
-  bench.measure({work.test});
+  std::string shared;
+  if (std::ranges::any_of(stage.policies, memory::needs_memory)) {
+    const memory::MemoryFile memory = memory_of(config, evolved, times);
+    shared = memory_bytes(&memory);
+  }
+  Bench bench(work, factory, options, times, progress);
+  bench.measure({with_candidates(work.test, {}, shared)});
 }
 
 }  // namespace
@@ -226,6 +210,7 @@ ItemTimes measure_items(const ExperimentConfig& config, const std::vector<StageW
                                  .positions = memory::position_mode(config.memory.positions),
                                  .backend = memory::backend(config.memory.backend),
                                  .protect = config.memory.protect});
+  const auto factory = make_run_evaluator(config, evaluation, tasks);
   ItemTimes times;
   times.device = archive->device().str();
   Progress progress("measure items", 0, "items");
@@ -233,9 +218,9 @@ ItemTimes measure_items(const ExperimentConfig& config, const std::vector<StageW
   for (const StageWork& work : works) {
     const auto& of_stage = tasks[static_cast<size_t>(work.index)];
     if (work.evolves) {
-      evolved = measure_evolve_stage(config, work, of_stage, evaluation, options, times, progress);
+      evolved = measure_evolve_stage(config, work, of_stage, factory, options, times, progress);
     } else {
-      measure_evaluate_stage(config, work, of_stage, evaluation, evolved, options, times, progress);
+      measure_evaluate_stage(config, work, factory, evolved, options, times, progress);
     }
   }
   progress.finish();

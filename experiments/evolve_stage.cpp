@@ -4,14 +4,19 @@
 #include <charconv>
 #include <cmath>
 
+#include <nlohmann/json.hpp>
+
 #include "core/build_info.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "core/progress.h"
+#include "core/terminal.h"
 #include "core/text.h"
 #include "evolution/coordinator.h"
 #include "experiments/fitness.h"
+#include "experiments/generation_line.h"
 #include "experiments/memory_source.h"
 
 namespace namm::experiments {
@@ -271,9 +276,12 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
     latest = format_text(", best {}, mean {}, cache {} %", rounded(row.best), rounded(row.mean),
                          std::round(row.cache_fraction * 1e3) / 10);
     if (row.validation) validated = format_text(", validation {}", rounded(*row.validation));
-    log_info(format_text("{} generation {}{}{}, sigma {}, {} s", name, row.generation, latest,
-                         row.validation ? validated : "", rounded(row.sigma),
-                         std::round(row.seconds * 10) / 10));
+    const int64_t left = stage.generations - (row.generation - first + 1);
+    if (context.json_progress) {
+      terminal_print_line(to_json_text(generation_json(row, left)));
+    } else {
+      log_info(generation_line(name, row, left));
+    }
   };
   evolution::Coordinator coordinator(options, directory, *context.queue);
   const evolution::EvolveSettings settings{stage.generations, stage.validation.every};

@@ -408,6 +408,7 @@ struct NatsQueue::Impl {
   int64_t results_created = 0;
   uint64_t seen_reconnections = 0;
   Clock::time_point last_sign_of_life;
+  bool told_no_workers = false;
   bool finished = false;
 };
 
@@ -442,6 +443,9 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
     }
   }
   if (begins) {
+    ItemId batch = items.front().id;
+    batch.index = 0;
+    impl_->put(nats::kBatchKey, format_text("{} ({} items)", describe_batch(batch), items.size()));
     present = impl_->client.subjects(nats::items_stream(impl_->run), nats::all_items(impl_->run))
                   .value_or(std::set<std::string>());
   }
@@ -470,6 +474,13 @@ std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
   impl_->fetch(found.empty() ? wait : 1ms, found);
   const auto now = Clock::now();
   if (!found.empty()) impl_->last_sign_of_life = now;
+  if (!found.empty()) impl_->told_no_workers = true;
+  if (!impl_->told_no_workers && now - impl_->last_sign_of_life > 5s) {
+    impl_->told_no_workers = true;
+    if (impl_->client.ask_all(nats::ping_subject(impl_->run), 1s).empty()) {
+      log_info(format_text("no worker yet; start some: namm worker --queue {}", impl_->client.shown()));
+    }
+  }
   const auto patience = milliseconds_of(impl_->announcement.lease_seconds) + 500ms;
   if (impl_->client.reconnections() != impl_->seen_reconnections ||
       now - impl_->last_sign_of_life > patience) {
@@ -516,8 +527,8 @@ void NatsQueue::finish() {
   impl_->client.delete_stream(nats::bucket_stream(impl_->run));
 }
 
-std::vector<std::string> NatsQueue::workers() {
-  return impl_->client.ask_all(nats::ping_subject(impl_->run), 200ms);
+void NatsQueue::report(const std::string& row) {
+  impl_->put(nats::kRowKey, row);
 }
 
 }  // namespace namm::evolution

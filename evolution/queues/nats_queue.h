@@ -37,11 +37,10 @@ class NatsQueue : public Queue {
   /// All open items: results of those in hand stay on the server and are read when the run is resumed.
   std::vector<ItemId> withdraw() override;
   void forget(const std::vector<WorkItem>& items) override;
+  void report(const std::string& row) override;
 
   /// The run is complete: removes everything of it from the server.
   void finish();
-  /// Workers that answer now, a line each.
-  std::vector<std::string> workers();
 
  private:
   struct Impl;

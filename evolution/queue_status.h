@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "evolution/queues/nats_address.h"
+#include "evolution/run_announcement.h"
+
+namespace namm::evolution {
+
+/// Where a run on a queue stands.
+struct QueuedRun {
+  RunAnnouncement announcement;
+  bool coordinated = false;          ///< a coordinator holds the run
+  std::string batch;                 ///< what is computed, in words; empty: nothing yet
+  std::string row;                   ///< row of log.jsonl of the last generation; empty: none yet
+  int64_t open_items = 0;            ///< published and not answered, those in hand included
+  int64_t items_in_hand = 0;         ///< of workers
+  std::vector<std::string> workers;  ///< that answer now, a line each
+};
+
+/// Only asks. Throws InfrastructureError without a server, ConfigError where it refuses us.
+std::vector<QueuedRun> queued_runs(const NatsAddress& address);
+
+}  // namespace namm::evolution
