@@ -34,6 +34,10 @@ void add_queue_options(CLI::App& command, QueueOptions& options) {
   command.add_option(
       "--queue", options.address.url,
       "NATS server: nats://TOKEN@host:port, or tls://...; the token may stand in NAMM_QUEUE_TOKEN");
+  add_queue_key_options(command, options);
+}
+
+void add_queue_key_options(CLI::App& command, QueueOptions& options) {
   command.add_option("--queue-ca", options.address.ca,
                      "TLS: certificates that the server's must come from (PEM)");
   command.add_option("--queue-cert", options.address.certificate, "TLS: certificate of this client (PEM)");

@@ -37,6 +37,8 @@ struct QueueOptions {
   std::optional<evolution::NatsAddress> checked() const;
 };
 void add_queue_options(CLI::App& command, QueueOptions& options);
+/// Without --queue itself.
+void add_queue_key_options(CLI::App& command, QueueOptions& options);
 
 /// Each adds its sub-command to `app`; `command_line` is what the program was started with.
 void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
