@@ -197,6 +197,48 @@ class Coordinators(QueueTest):
         self.assert_done(second)
 
 
+class Machines(QueueTest):
+    """Disk and clock."""
+
+    def test_full_disk_stops_the_run_and_room_lets_it_go_on(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("no right to mount a small disk: " + mounted.stderr.decode().strip())
+        self.addCleanup(subprocess.run, ["umount", "-l", str(disk)])
+        arguments = {"generations": 6, "out": disk / "run"}
+        coordinator = self.coordinator(queue="", step=1, **arguments)
+        self.assertIn("generation 0", coordinator.process.stdout.readline(), coordinator.log())
+        coordinator.answer()
+        self.assertIn("generation 1", coordinator.process.stdout.readline(), coordinator.log())
+        filler = disk / "filler"
+        with self.assertRaises(OSError), open(filler, "wb") as file:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        coordinator.answer()
+        self.assert_refused(coordinator, 4, "No space left on device")
+        filler.unlink()
+        self.assert_done(self.coordinator(queue="", **arguments), generations=6)
+
+    def test_clocks_that_differ_and_jump(self):
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+        self.assertIsNotNone(library, "faketime is not installed; ./setup.sh --tests brings it")
+        clock = self.folder / "clock"
+        clock.write_text("+0")
+        faked = {"LD_PRELOAD": str(library), "DONT_FAKE_MONOTONIC": "1"}
+        jumping = {**faked, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+        self.start("fake_worker", {**faked, "FAKETIME": "+40d"}, queue=self.server.url, milliseconds=20)
+        self.start("fake_worker", jumping, queue=self.server.url, milliseconds=20)
+        coordinator = self.start("fake_coordinator", jumping, queue=self.server.url, out=self.folder / "run")
+        for jump in ("+3d", "-2d", "+0"):
+            self.journaled(1)
+            clock.write_text(jump)
+            time.sleep(0.3)
+        self.assert_done(coordinator)
+
+
 class Servers(QueueTest):
     def test_killed_and_restarted_in_the_middle(self):
         self.worker(milliseconds=25, evaluations=self.folder / "evaluations")
@@ -225,8 +267,7 @@ class Servers(QueueTest):
             line = coordinator.process.stdout.readline()
             self.assertIn("generation", line, coordinator.log())
             counts.append(self.server.messages())
-            coordinator.process.stdin.write("\n")
-            coordinator.process.stdin.flush()
+            coordinator.answer()
         self.assert_done(coordinator)
         self.assertEqual(set(counts[0]), {"NAMM_fake_ITEMS", "NAMM_fake_RESULTS", "KV_namm-fake"})
         self.assertEqual(counts[0]["NAMM_fake_ITEMS"], 0)
