@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/build_info.h"
+#include "core/config_scalar.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
 #include "core/json_lines.h"
@@ -28,6 +29,7 @@ struct Start {
   std::vector<double> mean;
   evolution::NamedArrays statistics;
   std::optional<evolution::OptimizerState> optimizer;
+  std::optional<double> sigma;                      ///< handed over by the stage before
   EvolvedTasks tasks = std::vector<std::string>();  ///< that the mean was evolved on
 };
 
@@ -60,6 +62,18 @@ Start start_from_zero(const memory::NammConfig& wanted) {
   return start;
 }
 
+/// The step size at which the stage ended that gave this memory.
+std::optional<double> sigma_of(const memory::MemoryFile& file) {
+  const auto found = file.provenance.find("sigma");
+  double value = 0;
+  if (found == file.provenance.end()) return std::nullopt;
+  const std::string& text = found->second;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool good =
+      error == std::errc() && end == text.data() + text.size() && value > 0 && std::isfinite(value);
+  return good ? std::optional(value) : std::nullopt;
+}
+
 Start start_of(const RunContext& context, const EvolveConfig& stage) {
   const memory::MemoryConfig& memory = context.config.memory;
   if (stage.start.kind == "file") {
@@ -73,8 +87,11 @@ Start start_of(const RunContext& context, const EvolveConfig& stage) {
     if (is_checkpoint(path)) return start_from_checkpoint(path, memory);
     return start_from_memory(memory::MemoryFile::load(path), memory, path.string());
   }
-  if (stage.start.kind != "zero" && context.evolved)
-    return start_from_memory(*context.evolved, memory, "memory.h5");
+  if (stage.start.kind != "zero" && context.evolved) {
+    Start start = start_from_memory(*context.evolved, memory, "memory.h5");
+    start.sigma = sigma_of(*context.evolved);
+    return start;
+  }
   return start_from_zero(memory);
 }
 
@@ -94,8 +111,10 @@ uint64_t stage_seed(uint64_t seed, size_t index) {
 
 std::unique_ptr<evolution::Optimizer> make_optimizer(const RunContext& context, size_t index,
                                                      const Start& start) {
-  auto optimizer = evolution::make_optimizer(context.config.evolution.optimizer, start.mean,
-                                             stage_seed(context.config.seed, index));
+  const EvolveConfig& stage = *context.config.stages[index].evolve;
+  evolution::OptimizerConfig config = context.config.evolution.optimizer;
+  config.sigma = stage.sigma ? *stage.sigma : start.sigma.value_or(config.sigma);
+  auto optimizer = evolution::make_optimizer(config, start.mean, stage_seed(context.config.seed, index));
   if (start.optimizer) optimizer->restore(*start.optimizer);
   return optimizer;
 }
@@ -308,6 +327,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                      {"best_generation", std::to_string(outcome.best.generation)},
                      {"validation", format_text("{}", outcome.best.validation)},
                      {"bias_shift", format_text("{}", shift)},
+                     {"sigma", core_float_text(optimizer->sigma())},
                      {"state_sha256", outcome.state_sha256},
                      {"config_sha256", context.identity},
                      {"model_sha256", context.evaluation->archive().sha256()},

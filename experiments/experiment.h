@@ -134,6 +134,7 @@ struct EvolveConfig {
   int64_t contexts_per_task = 4;
   std::optional<int64_t> questions_per_context;
   std::optional<int64_t> context_tokens;
+  std::optional<double> sigma;
   FitnessConfig fitness;
   ValidationConfig validation;
   CalibrationConfig calibration;
@@ -156,6 +157,9 @@ struct EvolveConfig {
     visit("questions_per_context", self.questions_per_context, between(1, 64),
           "instead of task.questions_per_context");
     visit("context_tokens", self.context_tokens, between(16, 1 << 24), "instead of task.context_tokens");
+    visit(
+        "sigma", self.sigma, above(0),
+        "initial step size of this stage; none: where the stage before ended, for the first evolution.sigma");
     visit("fitness", self.fitness, "of a member");
     visit("validation", self.validation, "choice of the answer among the means");
     visit("calibration", self.calibration, "normalisation statistics");

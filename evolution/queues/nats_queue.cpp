@@ -338,13 +338,15 @@ struct NatsQueue::Impl {
   }
 
   /// Items that the server keeps and hands out no more. Either their deliveries are used up, of which the
-  /// server tells those who listen at that moment, or a restarted server has lost its count of them.
+  /// server tells those who listen at that moment; or a server that was killed has lost messages and counts
+  /// the new ones as delivered: a new consumer begins to count anew.
   void revive(const std::vector<const WorkItem*>& stuck, int64_t max_deliveries) {
+    if (stuck.empty()) return;
     read_advisories();
     constexpr int kMostRevivals = 3;
     for (const WorkItem* item : stuck) {
-      const std::string subject = nats::item_subject(run, item->id);
-      const auto message = client.last_message(nats::items_stream(run), subject);
+      const auto message =
+          client.last_message(nats::items_stream(run), nats::item_subject(run, item->id));
       const bool used_up = message && exhausted.contains(message->revision);
       if (used_up || ++revivals[item->id] > kMostRevivals) {
         throw InfrastructureError(format_text(
@@ -353,10 +355,10 @@ struct NatsQueue::Impl {
             "resume it",
             describe(item->id), max_deliveries, announcement.lease_seconds));
       }
-      log_warning(describe(item->id) + " is stuck on the queue and is published again");
-      client.purge(nats::items_stream(run), subject);
     }
-    publish_items(stuck);
+    log_warning(format_text("{} items are stuck on the queue; its consumer is made anew", stuck.size()));
+    client.delete_consumer(nats::items_stream(run), nats::kWorkersConsumer);
+    set_up();
   }
 
   void read_advisories() {

@@ -57,6 +57,8 @@ class Kills(QueueTest):
             rows = (self.folder / f"run{runs}" / "log.jsonl").read_text().splitlines()
             self.assertEqual(len(rows), GENERATIONS, "a generation is missing or stands twice in log.jsonl")
             coordinator.close()
+            if OPTIONS.kills > 100:
+                print(f"{sum(done.values())} kills, {time.monotonic() - begin:.0f} s", flush=True)
         seconds = time.monotonic() - begin
         print(f"{sum(done.values())} kills ({done}) in {runs} runs, {seconds:.0f} s, seed {OPTIONS.seed}")
 
