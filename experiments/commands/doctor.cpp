@@ -1,8 +1,11 @@
+#include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <ATen/Functions.h>
 #include <torch/version.h>
@@ -109,6 +112,20 @@ Check check_dictionary(const std::string& title, std::string (tasks::Segmenters:
   return check;
 }
 
+Check check_queue_server() {
+  Check check{"queue server for several machines", false, false, "nats-server",
+              "apt-get install nats-server, on the one machine that serves the queue"};
+  const char* path = std::getenv("PATH");
+  for (const auto& folder : split(path != nullptr ? path : "", ':')) {
+    const auto file = std::filesystem::path(folder) / "nats-server";
+    if (::access(file.c_str(), X_OK) != 0) continue;
+    check.there = true;
+    check.detail = file.string();
+    break;
+  }
+  return check;
+}
+
 void doctor(const Options& options) {
   options.common.apply();
   const BuildInfo& build = build_info();
@@ -125,6 +142,7 @@ void doctor(const Options& options) {
   checks.push_back(check_file("Python for the exporter", ".venv/bin/python", "./setup.sh"));
   checks.push_back(check_dictionary("Chinese words", &tasks::Segmenters::chinese_name));
   checks.push_back(check_dictionary("Japanese words", &tasks::Segmenters::japanese_name));
+  checks.push_back(check_queue_server());
   bool ready = true;
   nlohmann::ordered_json document{{"checks", nlohmann::ordered_json::array()}};
   for (const auto& check : checks) {
