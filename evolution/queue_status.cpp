@@ -7,7 +7,6 @@
 namespace namm::evolution {
 
 std::vector<QueuedRun> queued_runs(const NatsAddress& address) {
-  constexpr std::chrono::milliseconds kAnswers{1000};
   nats::NatsClient client(address, "namm status", false, [] { return false; });
   std::vector<QueuedRun> runs;
   for (RunAnnouncement& announcement : nats::announced_runs(client)) {
@@ -27,7 +26,7 @@ std::vector<QueuedRun> queued_runs(const NatsAddress& address) {
     if (const auto consumer = client.consumer_state(nats::items_stream(name), nats::kWorkersConsumer)) {
       run.items_in_hand = consumer->ack_pending;
     }
-    run.workers = client.ask_all(nats::ping_subject(name), kAnswers);
+    run.workers = nats::ask_workers(client, name);
     runs.push_back(std::move(run));
   }
   return runs;

@@ -9,15 +9,22 @@
 
 namespace namm::evolution {
 
+/// What a worker says of itself.
+struct WorkerPresence {
+  std::string name;
+  int64_t items = 0;    ///< evaluated for the run
+  int64_t in_hand = 0;  ///< being evaluated now
+};
+
 /// Where a run on a queue stands.
 struct QueuedRun {
   RunAnnouncement announcement;
-  bool coordinated = false;          ///< a coordinator holds the run
-  std::string batch;                 ///< what is computed, in words; empty: nothing yet
-  std::string row;                   ///< row of log.jsonl of the last generation; empty: none yet
-  int64_t open_items = 0;            ///< published and not answered, those in hand included
-  int64_t items_in_hand = 0;         ///< of workers
-  std::vector<std::string> workers;  ///< that answer now, a line each
+  bool coordinated = false;             ///< a coordinator holds the run
+  std::string batch;                    ///< what is computed, in words; empty: nothing yet
+  std::string row;                      ///< row of log.jsonl of the last generation; empty: none yet
+  int64_t open_items = 0;               ///< published and not answered, those in hand included
+  int64_t items_in_hand = 0;            ///< of workers
+  std::vector<WorkerPresence> workers;  ///< that answer now
 };
 
 /// Only asks. Throws InfrastructureError without a server, ConfigError where it refuses us.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -20,6 +22,9 @@ struct RunAnnouncement {
   double item_limit_seconds = 0;  ///< a worker gives up the lease of an item that takes longer; 0: never
   int64_t max_deliveries = 20;
 
+  std::chrono::milliseconds lease() const {
+    return std::chrono::milliseconds(static_cast<int64_t>(lease_seconds * 1000));
+  }
   bool running() const { return state == "running"; }
 };
 

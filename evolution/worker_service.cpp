@@ -23,22 +23,32 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kLook = 500ms;
 
-/// An item source that counts what was posted.
+struct Counts {
+  std::atomic<int64_t> items{0};
+  std::atomic<int64_t> in_hand{0};
+};
+
+/// An item source that counts what is in hand and what was posted.
 class CountingSource : public ItemSource {
  public:
-  CountingSource(ItemSource& source, std::atomic<int64_t>& count) : source_(source), count_(count) {}
-  std::optional<WorkItem> claim(std::chrono::milliseconds wait) override { return source_.claim(wait); }
+  CountingSource(ItemSource& source, Counts& counts) : source_(source), counts_(counts) {}
+  std::optional<WorkItem> claim(std::chrono::milliseconds wait) override {
+    auto item = source_.claim(wait);
+    if (item) ++counts_.in_hand;
+    return item;
+  }
   bool renew(const WorkItem& item) override { return source_.renew(item); }
   std::chrono::milliseconds renew_interval() const override { return source_.renew_interval(); }
   void post(WorkResult result) override {
     source_.post(std::move(result));
-    ++count_;
+    --counts_.in_hand;
+    ++counts_.items;
   }
   bool closed() const override { return source_.closed(); }
 
  private:
   ItemSource& source_;
-  std::atomic<int64_t>& count_;
+  Counts& counts_;
 };
 
 class WorkerService {
@@ -110,24 +120,24 @@ class WorkerService {
     }
     log_info(format_text("serving run {} ({})", run.run, run.name));
     std::atomic<bool> over{false};
-    std::atomic<int64_t> items{0};
+    Counts counts;
     {
       std::vector<std::thread> threads;
       for (int i = 0; i < options_.items_at_once; ++i) {
-        threads.emplace_back([&, i] { work(run, factory, i, over, items); });
+        threads.emplace_back([&, i] { work(run, factory, i, over, counts); });
       }
-      watch(run, over, items);
+      watch(run, over, counts);
       for (std::thread& thread : threads) thread.join();
     }
-    total_ += items;
-    log_info(format_text("run {}: {} items evaluated here", run.run, items.load()));
+    total_ += counts.items;
+    log_info(format_text("run {}: {} items evaluated here", run.run, counts.items.load()));
   }
 
   void work(const RunAnnouncement& run, const EvaluatorFactory& factory, int index, std::atomic<bool>& over,
-            std::atomic<int64_t>& items) {
+            Counts& counts) {
     try {
       NatsSource source(client_, run, [&] { return over || stopping(); });
-      CountingSource counting(source, items);
+      CountingSource counting(source, counts);
       run_worker(counting, factory,
                  options_.items_at_once == 1 ? options_.name : format_text("{}/{}", options_.name, index));
     } catch (const std::exception& error) {
@@ -137,21 +147,21 @@ class WorkerService {
   }
 
   /// Until the run is over, or has no items for this worker while another run waits.
-  void watch(const RunAnnouncement& run, std::atomic<bool>& over, const std::atomic<int64_t>& items) {
+  void watch(const RunAnnouncement& run, std::atomic<bool>& over, const Counts& counts) {
     constexpr auto kPatience = 30s;
     int64_t seen = 0;
     auto busy = Clock::now();
     const nats::Subscription pings = client_.listen(nats::ping_subject(run.run));
     while (!over && !stopping()) {
-      answer_pings(pings, items);
+      answer_pings(pings, counts);
       if (!client_.connected()) continue;
       try {
         const auto value = client_.get(nats::bucket(run.run), nats::kAnnouncementKey);
         const bool same = value && parse_announcement(value->bytes).running() &&
                           parse_announcement(value->bytes).config_sha256 == run.config_sha256;
         if (!same) over = true;
-        if (items != seen) busy = Clock::now();
-        seen = items;
+        if (counts.items != seen || counts.in_hand > 0) busy = Clock::now();
+        seen = counts.items;
         if (options_.run.empty() && Clock::now() - busy > kPatience && another_waits(run)) {
           left_idle_ = run.run;
           over = true;
@@ -164,12 +174,12 @@ class WorkerService {
   }
 
   /// Waits as long for one.
-  void answer_pings(const nats::Subscription& pings, const std::atomic<int64_t>& items) {
+  void answer_pings(const nats::Subscription& pings, const Counts& counts) {
     const auto end = Clock::now() + kLook;
     for (auto left = kLook; left > 0ms;
          left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now())) {
       if (const auto reply_to = client_.next_question(pings, left)) {
-        client_.send(*reply_to, format_text("{}, {} items", options_.name, items.load()));
+        client_.send(*reply_to, nats::to_json_text({options_.name, counts.items, counts.in_hand}));
       }
     }
   }

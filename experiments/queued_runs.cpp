@@ -48,10 +48,13 @@ std::string state_of(const evolution::QueuedRun& run) {
 nlohmann::ordered_json to_json(const std::vector<evolution::QueuedRun>& runs) {
   auto list = nlohmann::ordered_json::array();
   for (const auto& run : runs) {
+    auto workers = nlohmann::ordered_json::array();
+    for (const auto& worker : run.workers)
+      workers.push_back({{"name", worker.name}, {"items", worker.items}, {"in_hand", worker.in_hand}});
     nlohmann::ordered_json entry = {{"run", run.announcement.run},  {"name", run.announcement.name},
                                     {"state", state_of(run)},       {"batch", run.batch},
                                     {"open_items", run.open_items}, {"items_in_hand", run.items_in_hand},
-                                    {"workers", run.workers},       {"last_generation", row_of(run)}};
+                                    {"workers", workers},           {"last_generation", row_of(run)}};
     if (const auto generations = generations_of(run.announcement)) entry["generations"] = *generations;
     list.push_back(std::move(entry));
   }
@@ -86,7 +89,8 @@ std::string to_text(const std::vector<evolution::QueuedRun>& runs) {
       text += "\n";
     }
     text += format_text("  {} workers\n", run.workers.size());
-    for (const auto& worker : run.workers) text += "    " + worker + "\n";
+    for (const auto& worker : run.workers)
+      text += format_text("    {}: {} items, {} in hand\n", worker.name, worker.items, worker.in_hand);
   }
   return text;
 }

@@ -480,8 +480,8 @@ std::optional<ConsumerState> NatsClient::consumer_state(const std::string& strea
       &code);
   if (status != NATS_OK) return std::nullopt;
   const ConsumerInfo info(raw);
-  return ConsumerState{info->NumPending, info->NumAckPending, info->Config->AckWait,
-                       info->Config->MaxDeliver};
+  return ConsumerState{info->NumPending, info->NumAckPending, info->Config->AckWait, info->Config->MaxDeliver,
+                       info->Delivered.Stream};
 }
 
 Subscription NatsClient::pull(const std::string& stream, const std::string& consumer,

@@ -59,6 +59,7 @@ struct ConsumerState {
   int64_t ack_pending = 0;  ///< delivered, neither acknowledged nor given up
   int64_t ack_wait_nanoseconds = 0;
   int64_t max_deliveries = 0;
+  uint64_t delivered_sequence = 0;  ///< of the stream, the last one handed out
 };
 
 /// A connection that comes back by itself. Calls that reach the server wait while it is away and throw

@@ -1,23 +1,21 @@
 #include "evolution/queues/nats_queue.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <utility>
 
 #include <nlohmann/json.hpp>
-#include <signal.h>
-#include <unistd.h>
 
 #include "core/errors.h"
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "evolution/queues/nats_client.h"
+#include "evolution/queues/nats_lease.h"
 #include "evolution/queues/nats_names.h"
+#include "evolution/queues/nats_runs.h"
 #include "evolution/queues/wire.h"
 
 namespace namm::evolution {
@@ -29,119 +27,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostFetched = 64;
 constexpr std::chrono::nanoseconds kResultsAckWait = 30s;
-
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
-}
-
-std::chrono::milliseconds milliseconds_of(double seconds) {
-  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-}
-
-/// Holds a run on the server: an entry of its bucket that only its holder can prolong.
-class CoordinatorLease {
- public:
-  CoordinatorLease(nats::NatsClient& client, const RunAnnouncement& announcement,
-                   const std::function<bool()>& stop_requested)
-      : client_(client), bucket_(nats::bucket(announcement.run)), run_(announcement.run) {
-    const auto lease = milliseconds_of(announcement.lease_seconds);
-    std::optional<nats::BucketValue> held = client_.get(bucket_, nats::kCoordinatorKey);
-    if (held && !holder_is_dead(held->bytes)) {
-      log_info(format_text("run {} has a coordinator ({}); waiting whether it is alive", run_, held->bytes));
-      const auto end = Clock::now() + lease + 500ms;
-      while (held && Clock::now() < end) {
-        if (stop_requested()) throw Interrupted("stopped while waiting for another coordinator's lease");
-        std::this_thread::sleep_for(100ms);
-        const auto now = client_.get(bucket_, nats::kCoordinatorKey);
-        if (now && now->revision != held->revision) refuse(now->bytes);
-        if (!now) held = now;
-      }
-    }
-    const auto revision = client_.put_if(bucket_, nats::kCoordinatorKey, value(), held ? held->revision : 0);
-    if (!revision) refuse("it came first");
-    revision_ = *revision;
-    thread_ = std::thread([this, interval = lease / 3] { prolong(interval); });
-  }
-  ~CoordinatorLease() {
-    {
-      const std::lock_guard lock(mutex_);
-      done_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-    try {
-      if (!lost_ && client_.connected()) client_.purge_key(bucket_, nats::kCoordinatorKey);
-    } catch (const std::exception&) {
-      // Its lease runs out.
-    }
-  }
-  bool lost() const { return lost_; }
-
- private:
-  std::string value() {
-    return namm::to_json_text(
-        {{"host", host_name()}, {"process", ::getpid()}, {"name", name_}, {"beat", beat_++}});
-  }
-
-  static bool holder_is_dead(const std::string& bytes) {
-    try {
-      const nlohmann::json holder = parse_json(bytes, "coordinator");
-      return holder.at("host") == host_name() && ::kill(holder.at("process").get<pid_t>(), 0) != 0 &&
-             errno == ESRCH;
-    } catch (const std::exception&) {
-      return false;
-    }
-  }
-
-  [[noreturn]] void refuse(const std::string& holder) const {
-    throw ConfigError(
-        format_text("run {} on {} has a coordinator that is alive ({}); stop it first, or start a new run",
-                    run_, client_.shown(), holder));
-  }
-
-  void prolong(std::chrono::milliseconds interval) {
-    std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, interval, [this] { return done_; })) {
-      if (!client_.connected()) continue;
-      lock.unlock();
-      try {
-        std::optional<uint64_t> revision = client_.put_if(bucket_, nats::kCoordinatorKey, value(), revision_);
-        if (!revision) revision = take_back();
-        if (revision) {
-          revision_ = *revision;
-        } else {
-          lost_ = true;
-        }
-      } catch (const std::exception&) {
-        // The server is away: what matters is whose entry it holds when it is back.
-      }
-      lock.lock();
-      if (lost_) return;
-    }
-  }
-
-  /// After an update whose answer got lost the entry is ours all the same; after a server lost its data there
-  /// is none.
-  std::optional<uint64_t> take_back() {
-    const auto now = client_.get(bucket_, nats::kCoordinatorKey);
-    if (now && parse_json(now->bytes, "coordinator").value("name", "") != name_) return std::nullopt;
-    client_.ensure_bucket(bucket_);
-    return client_.put_if(bucket_, nats::kCoordinatorKey, value(), now ? now->revision : 0);
-  }
-
-  nats::NatsClient& client_;
-  std::string bucket_;
-  std::string run_;
-  std::string name_ = nats::random_name();
-  int64_t beat_ = 0;
-  uint64_t revision_ = 0;
-  std::atomic<bool> lost_{false};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool done_ = false;
-  std::thread thread_;
-};
 
 }  // namespace
 
@@ -171,10 +56,22 @@ struct NatsQueue::Impl {
     client.ensure_bucket(nats::bucket(run));
     client.ensure_stream(nats::items_stream(run), nats::all_items(run), true);
     client.ensure_stream(nats::results_stream(run), nats::all_results(run), false);
-    client.ensure_consumer(nats::items_stream(run), nats::kWorkersConsumer, nats::all_items(run),
-                           milliseconds_of(announcement.lease_seconds), announcement.max_deliveries);
+    ensure_workers_consumer();
+    // A server that was killed may have lost the sequence of its messages but not the consumer's count, and
+    // then hands out nothing that is new.
+    const auto items = client.stream_state(nats::items_stream(run));
+    const auto consumer = client.consumer_state(nats::items_stream(run), nats::kWorkersConsumer);
+    if (items && consumer && consumer->delivered_sequence > items->last_sequence) {
+      client.delete_consumer(nats::items_stream(run), nats::kWorkersConsumer);
+      ensure_workers_consumer();
+    }
     announce();
     read_results_anew();
+  }
+
+  void ensure_workers_consumer() {
+    client.ensure_consumer(nats::items_stream(run), nats::kWorkersConsumer, nats::all_items(run),
+                           announcement.lease(), announcement.max_deliveries);
   }
 
   void put(const std::string& key, std::string_view bytes) {
@@ -306,7 +203,8 @@ struct NatsQueue::Impl {
     if (client.reconnections() != seen_reconnections || !client.stream_state(nats::results_stream(run))) {
       seen_reconnections = client.reconnections();
       const auto state = client.stream_state(nats::results_stream(run));
-      if (!state || state->created_nanoseconds != results_created) {
+      const uint64_t newest = read_sequences.empty() ? old_results : *read_sequences.rbegin();
+      if (!state || state->created_nanoseconds != results_created || state->last_sequence < newest) {
         read_sequences.clear();
         old_results = 0;
       }
@@ -332,9 +230,19 @@ struct NatsQueue::Impl {
       log_warning(describe(item->id) + " is no longer on the queue and is published again");
     }
     publish_items(lost);
-    if (lost.empty() && consumer->pending == 0 && consumer->ack_pending == 0 && found.empty()) {
+    const bool none_to_come = lost.empty() && found.empty() && consumer->pending == 0;
+    if (none_to_come && (consumer->ack_pending == 0 || workers_stay_idle())) {
       revive(there, consumer->max_deliveries);
     }
+  }
+
+  /// Whether workers answer, and again, that none of them holds an item.
+  bool workers_stay_idle() {
+    const auto workers = nats::ask_workers(client, run);
+    const bool idle = !workers.empty() &&
+                      std::ranges::all_of(workers, [](const auto& worker) { return worker.in_hand == 0; });
+    idle_observations = idle ? idle_observations + 1 : 0;
+    return idle_observations >= 2;
   }
 
   /// Items that the server keeps and hands out no more. Either their deliveries are used up, of which the
@@ -345,8 +253,7 @@ struct NatsQueue::Impl {
     read_advisories();
     constexpr int kMostRevivals = 3;
     for (const WorkItem* item : stuck) {
-      const auto message =
-          client.last_message(nats::items_stream(run), nats::item_subject(run, item->id));
+      const auto message = client.last_message(nats::items_stream(run), nats::item_subject(run, item->id));
       const bool used_up = message && exhausted.contains(message->revision);
       if (used_up || ++revivals[item->id] > kMostRevivals) {
         throw InfrastructureError(format_text(
@@ -357,6 +264,7 @@ struct NatsQueue::Impl {
       }
     }
     log_warning(format_text("{} items are stuck on the queue; its consumer is made anew", stuck.size()));
+    idle_observations = 0;
     client.delete_consumer(nats::items_stream(run), nats::kWorkersConsumer);
     set_up();
   }
@@ -393,7 +301,7 @@ struct NatsQueue::Impl {
   std::string run;
   std::function<bool()> stop_requested;
   nats::NatsClient client;
-  std::optional<CoordinatorLease> lease;
+  std::optional<nats::CoordinatorLease> lease;
   nats::Subscription results;
   nats::Subscription notices;
   nats::Subscription advisories;
@@ -406,6 +314,7 @@ struct NatsQueue::Impl {
   std::set<uint64_t> read_sequences;        ///< of results that were read
   std::set<uint64_t> exhausted;             ///< sequences of items whose deliveries are used up
   std::map<ItemId, int> revivals;
+  int idle_observations = 0;
   uint64_t old_results = 0;  ///< last sequence that an earlier coordinator left
   int64_t results_created = 0;
   uint64_t seen_reconnections = 0;
@@ -479,11 +388,11 @@ std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
   if (!found.empty()) impl_->told_no_workers = true;
   if (!impl_->told_no_workers && now - impl_->last_sign_of_life > 5s) {
     impl_->told_no_workers = true;
-    if (impl_->client.ask_all(nats::ping_subject(impl_->run), 1s).empty()) {
+    if (nats::ask_workers(impl_->client, impl_->run).empty()) {
       log_info(format_text("no worker yet; start some: namm worker --queue {}", impl_->client.shown()));
     }
   }
-  const auto patience = milliseconds_of(impl_->announcement.lease_seconds) + 500ms;
+  const auto patience = impl_->announcement.lease() + 500ms;
   if (impl_->client.reconnections() != impl_->seen_reconnections ||
       now - impl_->last_sign_of_life > patience) {
     impl_->last_sign_of_life = now;

@@ -2,12 +2,19 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include "core/errors.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "evolution/queues/nats_names.h"
 
-namespace namm::evolution::nats {
+namespace namm::evolution {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPresence, name, items, in_hand)
+
+namespace nats {
 
 std::vector<RunAnnouncement> announced_runs(NatsClient& client) {
   const std::string prefix = bucket_stream("");
@@ -29,4 +36,23 @@ std::vector<RunAnnouncement> announced_runs(NatsClient& client) {
   return runs;
 }
 
-}  // namespace namm::evolution::nats
+std::string to_json_text(const WorkerPresence& presence) {
+  return namm::to_json_text(nlohmann::json(presence));
+}
+
+std::vector<WorkerPresence> ask_workers(NatsClient& client, const std::string& run) {
+  constexpr std::chrono::milliseconds kAnswers{1000};
+  std::vector<WorkerPresence> workers;
+  for (const std::string& answer : client.ask_all(ping_subject(run), kAnswers)) {
+    try {
+      workers.push_back(parse_json(answer, "a worker's answer").get<WorkerPresence>());
+    } catch (const std::exception& error) {
+      log_debug(format_text("run {}: {}", run, error.what()));
+    }
+  }
+  std::ranges::sort(workers, {}, &WorkerPresence::name);
+  return workers;
+}
+
+}  // namespace nats
+}  // namespace namm::evolution

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "evolution/queue_status.h"
 #include "evolution/queues/nats_client.h"
 #include "evolution/run_announcement.h"
 
@@ -9,5 +10,10 @@ namespace namm::evolution::nats {
 
 /// Runs that a server knows, in alphabetical order; announcements that are none are passed over.
 std::vector<RunAnnouncement> announced_runs(NatsClient& client);
+
+std::string to_json_text(const WorkerPresence& presence);
+
+/// Asks all workers of a run; those that answer within a second.
+std::vector<WorkerPresence> ask_workers(NatsClient& client, const std::string& run);
 
 }  // namespace namm::evolution::nats
