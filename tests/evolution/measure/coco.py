@@ -1,12 +1,13 @@
 """Our optimisers, through build/libnamm_evolution.so, against pycma on functions of COCO in one process: evaluations to 1e-8.
 
-    PYTHONPATH=. .venv/bin/python tests/evolution/measure/coco.py                    # the table of evolution/RESULTS.md
-    ... coco.py --dimensions 5,10 --instances 1-5 --check loose                      # what ctest runs
+    PYTHONPATH=. .venv/bin/python tests/evolution/measure/coco.py      # the table of evolution/RESULTS.md
+    ... coco.py --dimensions 5,10 --instances 1-5 --check loose        # what ctest runs
     ... coco.py --suite bbob-largescale --functions 2 --dimensions 160,320 --kind sep-cma-es --alone
 
-Both start at the same point, uniform in [-4, 4]^n, with step size 2 and default population, and restart by BIPOP uniformly within 4 of
-it. A run ends at the target or after --budget times n evaluations. The median counts a missed target as infinite; ERT is the
-evaluations of all runs over the number of successes; p is Fisher's exact probability that success is as rare as ours or rarer.
+Both start at the same point, uniform in [-4, 4]^n, with step size 2 and default population, and restart by BIPOP uniformly
+within 4 of it. A run ends at the target or after --budget times n evaluations. The median counts a missed target as infinite;
+ERT is the evaluations of all runs over the number of successes; p is Fisher's exact probability that success is as rare as
+ours or rarer.
 """
 
 from __future__ import annotations
@@ -120,9 +121,8 @@ def summary(runs: list[tuple[int, bool]]) -> dict:
 def fisher_lower(ours: dict, theirs: dict) -> float:
     """Probability of at most our successes, when all successes are dealt to both sides by chance."""
     total, hits, runs = ours["runs"] + theirs["runs"], ours["successes"] + theirs["successes"], ours["runs"]
-    ways = [math.comb(hits, k) * math.comb(total - hits, runs - k) for k in range(min(hits, runs) + 1) if runs - k <= total - hits]
-    low = max(0, runs - (total - hits))
-    return sum(ways[: ours["successes"] - low + 1]) / sum(ways)
+    ways = {k: math.comb(hits, k) * math.comb(total - hits, runs - k) for k in range(min(hits, runs) + 1)}
+    return sum(count for k, count in ways.items() if k <= ours["successes"]) / sum(ways.values())
 
 
 def numbers(text: str) -> list[int]:
@@ -149,34 +149,44 @@ def main() -> int:
 
     begin = time.monotonic()
     rows, failures, logarithms = [], [], []
-    print(f"pycma {cma.__version__}, cocoex {cocoex.__version__}, suite {arguments.suite}, {arguments.kind}, {arguments.restarts}")
+    print(f"pycma {cma.__version__}, cocoex {cocoex.__version__}")
+    print(f"suite {arguments.suite}, {arguments.kind}, restarts {arguments.restarts}")
     print("| n | f | median ours | pycma | ratio | successes ours | pycma | p | ERT ours | pycma |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for dimension in arguments.dimensions:
         for function in arguments.functions:
             counts = {}
             for name, optimiser in (("ours", run_ours), ("pycma", run_pycma))[: 1 if arguments.alone else 2]:
+                budget = int(arguments.budget * dimension)
                 counts[name] = [
-                    evaluations_of(problem, optimiser, int(arguments.budget * dimension), arguments.kind, arguments.restarts)
+                    evaluations_of(problem, optimiser, budget, arguments.kind, arguments.restarts)
                     for problem in problems_of(arguments.suite, function, dimension, arguments.instances)
                 ]
             rows.append({"dimension": dimension, "function": function, **counts})
             ours = summary(counts["ours"])
             if arguments.alone:
-                print(f"| {dimension} | f{function} | {show(ours['median'])} | | | {ours['successes']}/{ours['runs']} | | |"
-                      f" {show(ours['ert'])} | |", flush=True)
+                print(
+                    f"| {dimension} | f{function} | {show(ours['median'])} | | | {ours['successes']}/{ours['runs']} | | |"
+                    f" {show(ours['ert'])} | |",
+                    flush=True,
+                )
                 continue
             theirs = summary(counts["pycma"])
-            ratio, p = ours["median"] / theirs["median"], fisher_lower(ours, theirs)
-            print(f"| {dimension} | f{function} | {show(ours['median'])} | {show(theirs['median'])} | {ratio:.2f} |"
-                  f" {ours['successes']}/{ours['runs']} | {theirs['successes']}/{theirs['runs']} | {p:.2f} |"
-                  f" {show(ours['ert'])} | {show(theirs['ert'])} |", flush=True)
+            # Neither reached it in half of its runs: nothing to compare but the successes.
+            equal = math.isinf(ours["median"]) and math.isinf(theirs["median"])
+            ratio, p = 1.0 if equal else ours["median"] / theirs["median"], fisher_lower(ours, theirs)
+            print(
+                f"| {dimension} | f{function} | {show(ours['median'])} | {show(theirs['median'])} | {ratio:.2f} |"
+                f" {ours['successes']}/{ours['runs']} | {theirs['successes']}/{theirs['runs']} | {p:.2f} |"
+                f" {show(ours['ert'])} | {show(theirs['ert'])} |",
+                flush=True,
+            )
             low, high = FAIR if arguments.check != "loose" else LOOSE
             if not low <= ratio <= high:
                 failures.append(f"n {dimension}, f{function}: median ratio {ratio:.2f} outside {low} to {high}")
             if p <= 0.05:
                 failures.append(f"n {dimension}, f{function}: {ours['successes']} successes against {theirs['successes']}")
-            logarithms.append(math.log(ratio) if math.isfinite(ratio) and ratio > 0 else math.inf)
+            logarithms.append(math.log(ratio) if ratio > 0 else -math.inf)
     if logarithms:
         together = math.exp(statistics.fmean(logarithms))
         print(f"geometric mean of the ratios {together:.3f}; {time.monotonic() - begin:.0f} s")

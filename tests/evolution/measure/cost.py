@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 PYTHONPATH=. .venv/bin/python tests/evolution/measure/cost.py
 
-Memory is the growth of the peak resident set over what Python, NumPy and the library take, the members that ask hands out included.
+Memory is the growth of the peak resident set over what Python, NumPy and the library take, the members that ask hands out
+included.
 """
 
 from __future__ import annotations
@@ -78,8 +79,11 @@ def main() -> None:
         name = case[1]["kind"]
         if case[1].get("decompositions"):
             name += f", to its first decomposition (generation {result['generations'] - 1})"
-        print(f"| {case[0]:,} | {name} | {result['population']} | {1e3 * result['median']:.1f} ms |"
-              f" {1e3 * result['longest']:,.0f} ms | {result['mib']:,.1f} MiB |", flush=True)
+        print(
+            f"| {case[0]:,} | {name} | {result['population']} | {1e3 * result['median']:.1f} ms |"
+            f" {1e3 * result['longest']:,.0f} ms | {result['mib']:,.1f} MiB |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What averaging of the mean and re-evaluation do under noise: the sphere at n = 10 plus normal noise on every value, start (1, ..., 1),
-step size 1, population 10. Prints log10 of the squared distance of the answer, mean of the seeds, as a Markdown table.
+"""What averaging of the mean and re-evaluation do under noise: the sphere at n = 10 plus normal noise on every value, start
+(1, ..., 1), step size 1, population 10. Prints log10 of the squared distance of the answer, mean of the seeds, as a Markdown
+table.
 
     PYTHONPATH=. .venv/bin/python tests/evolution/measure/noise.py
 """
