@@ -28,6 +28,7 @@ void add_json_option(CLI::App& command, bool& json);
 
 /// Each adds its sub-command to `app`; `command_line` is what the program was started with.
 void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
+void add_warm_start(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_generate(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_score(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_table(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
