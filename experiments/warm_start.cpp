@@ -177,6 +177,7 @@ struct Tracer {
   int64_t chunk_tokens = 0;
   int64_t threads_per_item = 1;
   LabelUse labels = LabelUse::none;
+  RankWithin rank = RankWithin::update;
   double keep_fraction = 0;
   uint64_t seed = 0;
 
@@ -195,12 +196,11 @@ struct Tracer {
       for (const auto& question : sample.questions) traced.tokens += std::ssize(answering_ids(question));
     }
     const auto choice = choose_heads(session.shape, std::ssize(ids) / memory.period_tokens, seed, id);
-    for (auto& head : trace_context(archive, session, chunk_tokens, memory, statistics, ids, sample.questions,
-                                    labels, choice)) {
-      at::Tensor useful =
-          later_attention(head, labels == LabelUse::questions, /*least_queries=*/memory.period_tokens);
-      if (useful.defined()) traced.examples.push_back(make_example(std::move(head), useful, keep_fraction));
-    }
+    int64_t group = 0;
+    traced.examples = make_examples(trace_context(archive, session, chunk_tokens, memory, statistics, ids,
+                                                  sample.questions, labels, choice),
+                                    labels == LabelUse::questions, /*least_queries=*/memory.period_tokens,
+                                    rank, keep_fraction, group);
     return traced;
   }
 
@@ -220,20 +220,17 @@ struct Tracer {
     for (auto& worker : workers) worker.wait();
     for (auto& worker : workers) worker.get();
     Traced all;
+    int64_t groups = 0;
     for (Traced& one : each) {
       all.tokens += one.tokens;
+      // Groups of different contexts are different.
+      for (FitExample& example : one.examples) example.group += groups;
+      if (!one.examples.empty()) groups = one.examples.back().group;
       std::ranges::move(one.examples, std::back_inserter(all.examples));
     }
     return all;
   }
 };
-
-/// Normal scores of the ranks of a rule's evidence, so that its loss compares.
-ScoreRule as_normal_scores(double keep_fraction, at::Tensor memory::TracedHead::*evidence) {
-  return [keep_fraction, evidence](const FitExample& example) {
-    return target_scores(example.head.*evidence, keep_fraction);
-  };
-}
 
 ScoreRule scores_of(const memory::NammConfig& config, const std::vector<float>& parameters) {
   return [&config, theta = at::tensor(parameters)](const FitExample& example) {
@@ -275,7 +272,8 @@ WarmStart warm_start(const ExperimentConfig& config, const WarmStartOptions& opt
   tracer.chunk_tokens = config.model.chunk_tokens;
   tracer.threads_per_item = config.threads_per_item;
   tracer.labels = options.labels;
-  tracer.keep_fraction = options.fit.keep_fraction;
+  tracer.rank = options.rank;
+  tracer.keep_fraction = options.keep_fraction;
   tracer.seed = options.fit.seed;
 
   const SamplePlan plan(config.seed, tracer.tasks);
@@ -308,16 +306,19 @@ WarmStart warm_start(const ExperimentConfig& config, const WarmStartOptions& opt
   result.training_heads = std::ssize(fitted.examples);
   result.held_out_heads = std::ssize(held_out.examples);
   result.tokens_read = fitted.tokens + held_out.tokens;
-  const auto quality = [&](const std::vector<FitExample>& examples, const ScoreRule& rule) {
-    return fit_quality(examples, options.fit.keep_fraction, options.fit.threads, rule);
+  const auto quality = [&](const std::vector<FitExample>& examples, const ScoreRule& rule, bool by_rank) {
+    return fit_quality(examples, options.keep_fraction, options.fit.threads, rule, by_rank);
   };
   const ScoreRule warm = scores_of(result.file.config, result.file.parameters);
-  const double keep = options.fit.keep_fraction;
-  result.training = quality(fitted.examples, warm);
-  result.held_out = quality(held_out.examples, warm);
-  result.zero = quality(held_out.examples, [](const FitExample& e) { return at::zeros_like(e.target); });
-  result.received = quality(held_out.examples, as_normal_scores(keep, &memory::TracedHead::received));
-  result.recent = quality(held_out.examples, as_normal_scores(keep, &memory::TracedHead::recent));
+  const auto& unseen = held_out.examples;
+  result.training = quality(fitted.examples, warm, false);
+  result.held_out = quality(unseen, warm, false);
+  result.zero = quality(
+      unseen, [](const FitExample& e) { return at::zeros_like(e.target); }, false);
+  result.received = quality(
+      unseen, [](const FitExample& e) { return e.head.received; }, true);
+  result.recent = quality(
+      unseen, [](const FitExample& e) { return e.head.recent; }, true);
 
   result.file.provenance = {
       {"origin", "warm start from attention traces"},
@@ -327,7 +328,8 @@ WarmStart warm_start(const ExperimentConfig& config, const WarmStartOptions& opt
       {"labels", to_string(options.labels)},
       {"contexts_per_task", std::to_string(options.contexts)},
       {"steps", std::to_string(options.fit.steps)},
-      {"keep_fraction", format_text("{}", keep)},
+      {"rank_within", options.rank == RankWithin::update ? "update" : "head"},
+      {"keep_fraction", format_text("{}", options.keep_fraction)},
       {"seed", std::to_string(options.fit.seed)},
       {"held_out_rank_correlation", format_text("{}", result.held_out.rank_correlation)},
       {"held_out_recall", format_text("{}", result.held_out.recall)},

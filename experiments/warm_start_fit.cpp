@@ -10,6 +10,7 @@
 #include <ATen/Parallel.h>
 #include <torch/optim/adam.h>
 
+#include "core/errors.h"
 #include "core/random.h"
 
 namespace namm::experiments {
@@ -58,11 +59,27 @@ int64_t best_tokens(int64_t tokens, double keep_fraction) {
   return std::clamp<int64_t>(std::llround(keep_fraction * static_cast<double>(tokens)), 1, tokens);
 }
 
+/// [begin, end) of the examples that were ranked together.
+std::vector<std::pair<size_t, size_t>> groups_of(const std::vector<FitExample>& examples) {
+  std::vector<std::pair<size_t, size_t>> groups;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    if (i == 0 || examples[i].group != examples[i - 1].group) groups.emplace_back(i, i);
+    groups.back().second = i + 1;
+  }
+  return groups;
+}
+
 bool is_last_map(const std::string& block) {
   return block.ends_with("score.weight") || block.ends_with("out.weight");
 }
 
 }  // namespace
+
+RankWithin rank_within(const std::string& name) {
+  if (name == "update") return RankWithin::update;
+  if (name == "head") return RankWithin::head;
+  throw ConfigError("rank = " + name + ": one of update, head");
+}
 
 at::Tensor later_attention(const memory::TracedHead& head, bool labels, int64_t least_queries) {
   const auto mean = [](const at::Tensor& sum, int64_t queries) {
@@ -105,9 +122,29 @@ at::Tensor target_scores(const at::Tensor& useful, double keep_fraction) {
   return scores;
 }
 
-FitExample make_example(memory::TracedHead head, at::Tensor useful, double keep_fraction) {
-  at::Tensor target = target_scores(useful, keep_fraction);
-  return {std::move(head), std::move(useful), std::move(target)};
+std::vector<FitExample> make_examples(std::vector<memory::TracedHead> heads, bool labels,
+                                      int64_t least_queries, RankWithin within, double keep_fraction,
+                                      int64_t& group) {
+  std::vector<FitExample> examples;
+  for (memory::TracedHead& head : heads) {
+    at::Tensor useful = later_attention(head, labels, least_queries);
+    if (!useful.defined()) continue;
+    const bool together =
+        within == RankWithin::update && !examples.empty() && examples.back().head.update == head.update;
+    if (!together) ++group;
+    examples.push_back({std::move(head), std::move(useful), {}, group});
+  }
+  for (const auto& [begin, end] : groups_of(examples)) {
+    std::vector<at::Tensor> useful;
+    std::vector<int64_t> lengths;
+    for (size_t i = begin; i < end; ++i) {
+      useful.push_back(examples[i].useful);
+      lengths.push_back(examples[i].head.tokens());
+    }
+    const auto targets = target_scores(at::cat(useful), keep_fraction).split_with_sizes(lengths);
+    for (size_t i = begin; i < end; ++i) examples[i].target = targets[i - begin].clone();
+  }
+  return examples;
 }
 
 at::Tensor differentiable_scores(const memory::NammConfig& config, const at::Tensor& theta,
@@ -187,30 +224,37 @@ std::vector<float> fit_scorer(const memory::NammConfig& config, const std::vecto
   const std::vector<int64_t> biases = config.score_biases();
   for (size_t s = 0; s < biases.size(); ++s) {
     std::vector<at::Tensor> own;
+    int64_t kept = 0;
     for (size_t i = 0; i < examples.size(); ++i) {
       const memory::TracedHead& head = examples[i].head;
-      if (config.scorer_of(head.layer, head.kv_head) == static_cast<int64_t>(s)) own.push_back(scores[i]);
+      if (config.scorer_of(head.layer, head.kv_head) != static_cast<int64_t>(s)) continue;
+      own.push_back(scores[i]);
+      kept += (examples[i].target >= 0).sum().item<int64_t>();
     }
-    if (own.empty()) continue;
-    const at::Tensor all = at::cat(own);
-    const int64_t k = best_tokens(all.size(0), options.keep_fraction);
-    parameters[static_cast<size_t>(biases[s])] -= kth_best(all, k).item<float>();
+    if (kept == 0) continue;
+    parameters[static_cast<size_t>(biases[s])] -= kth_best(at::cat(own), kept).item<float>();
   }
   return parameters;
 }
 
 FitQuality fit_quality(const std::vector<FitExample>& examples, double keep_fraction, int threads,
-                       const ScoreRule& rule) {
-  std::vector<FitQuality> each(examples.size());
-  share(static_cast<int64_t>(examples.size()), threads, [&](int64_t i) {
+                       const ScoreRule& rule, bool by_rank) {
+  const auto groups = groups_of(examples);
+  std::vector<FitQuality> each(groups.size());
+  share(std::ssize(groups), threads, [&](int64_t g) {
     const at::NoGradGuard no_gradient;
-    const FitExample& example = examples[static_cast<size_t>(i)];
-    const at::Tensor scores = rule(example);
-    FitQuality& quality = each[static_cast<size_t>(i)];
-    quality.loss = fit_loss(scores.to(at::kFloat), example.target).item<double>();
-    quality.rank_correlation = correlation(mean_ranks(scores), mean_ranks(example.useful));
-    quality.recall =
-        recall_of(scores.to(at::kDouble), example.useful, best_tokens(scores.size(0), keep_fraction));
+    std::vector<at::Tensor> parts, useful_parts, target_parts;
+    for (size_t i = groups[static_cast<size_t>(g)].first; i < groups[static_cast<size_t>(g)].second; ++i) {
+      parts.push_back(rule(examples[i]));
+      useful_parts.push_back(examples[i].useful);
+      target_parts.push_back(examples[i].target);
+    }
+    const at::Tensor useful = at::cat(useful_parts), ruled = at::cat(parts);
+    const at::Tensor scores = by_rank ? target_scores(ruled, keep_fraction) : ruled;
+    FitQuality& quality = each[static_cast<size_t>(g)];
+    quality.loss = fit_loss(scores.to(at::kFloat), at::cat(target_parts)).item<double>();
+    quality.rank_correlation = correlation(mean_ranks(scores), mean_ranks(useful));
+    quality.recall = recall_of(scores.to(at::kDouble), useful, best_tokens(scores.size(0), keep_fraction));
     quality.kept = (scores >= 0).sum().item<double>();
   });
   FitQuality mean;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -11,11 +12,20 @@
 
 namespace namm::experiments {
 
+/// Among which tokens one is ranked by the attention that it receives later. `update`: those of all heads at
+/// one update of a context, so that what is kept holds as much attention as so many tokens can, and a head
+/// that needs few keeps few. `head`: those of its own head, so that every head keeps the same share.
+enum class RankWithin : uint8_t { update, head };
+
+/// "update" or "head"; throws ConfigError for anything else.
+RankWithin rank_within(const std::string& name);
+
 /// One KV head at one update, and the scores that its tokens should get.
 struct FitExample {
   memory::TracedHead head;
   at::Tensor useful;  ///< float64 [n], what the tokens are ranked by: attention received later, a query
   at::Tensor target;  ///< float32 [n], see target_scores
+  int64_t group = 0;  ///< examples with the same one were ranked together; they stand side by side
 };
 
 /// Attention that the tokens receive later, mean over queries, float64 [n]. With `labels` half of it is from
@@ -27,13 +37,17 @@ at::Tensor later_attention(const memory::TracedHead& head, bool labels, int64_t 
 at::Tensor mean_ranks(const at::Tensor& values);
 
 /// Scores with the order of `useful`, of which a share of `keep_fraction` is at least 0: the normal score of
-/// a token's rank among the n of its head, Phi^-1((rank + 1/2) / n) - Phi^-1(1 - keep_fraction). Ranks,
+/// a token's rank among the n, Phi^-1((rank + 1/2) / n) - Phi^-1(1 - keep_fraction). Ranks,
 /// because attention is heavy-tailed and shrinks as contexts grow, and a decision needs the order alone;
 /// normal scores, because they have the unit spread of the features, so that the optimiser's steps keep their
 /// meaning. float32 [n].
 at::Tensor target_scores(const at::Tensor& useful, double keep_fraction);
 
-FitExample make_example(memory::TracedHead head, at::Tensor useful, double keep_fraction);
+/// Examples of the heads of one context, in the order of update, layer, head; those without later_attention
+/// are left out. `group` is raised to the next free one.
+std::vector<FitExample> make_examples(std::vector<memory::TracedHead> heads, bool labels,
+                                      int64_t least_queries, RankWithin within, double keep_fraction,
+                                      int64_t& group);
 
 /// Scores of one example's tokens by plain tensor operations, so that autograd sees them all: float32 [n].
 /// theta float32 [config.parameters()]. Scorers bam, mlp and linear.
@@ -48,7 +62,6 @@ struct FitOptions {
   int64_t steps = 400;
   int64_t examples_per_step = 16;
   double learning_rate = 0.01;  ///< of Adam; falls to 0 in a straight line
-  double keep_fraction = 0.5;
   uint64_t seed = 1;
   int threads = 1;  ///< decide speed alone
 };
@@ -60,12 +73,12 @@ using FitProgress = std::function<void(int64_t step, double loss)>;
 std::vector<float> initial_parameters(const memory::NammConfig& config, uint64_t seed);
 
 /// Parameters by gradient descent (Adam, Kingma and Ba, arXiv 1412.6980) on the mean loss of the examples,
-/// drawn by the seed; the biases of the scores are then moved so that `keep_fraction` of the examples' tokens
-/// have a score of at least 0. The same examples and seed give the same bits.
+/// drawn by the seed; the bias of every scorer is then moved so that as many of its tokens score at least 0
+/// as have such a target. The same examples and seed give the same bits.
 std::vector<float> fit_scorer(const memory::NammConfig& config, const std::vector<FitExample>& examples,
                               const FitOptions& options, const FitProgress& progress = {});
 
-/// How well scores tell what is attended to later; means over examples, of `kept` over all their tokens.
+/// How well scores tell what is attended to later; means over groups, of `kept` over all tokens.
 struct FitQuality {
   double loss = 0;
   double rank_correlation = 0;  ///< Spearman's, of scores and `useful`; 0 where either is constant
@@ -76,7 +89,8 @@ struct FitQuality {
 
 /// Which scores are judged.
 using ScoreRule = std::function<at::Tensor(const FitExample&)>;
+/// `by_rank`: the rule's numbers give an order alone; their loss is that of normal scores.
 FitQuality fit_quality(const std::vector<FitExample>& examples, double keep_fraction, int threads,
-                       const ScoreRule& rule);
+                       const ScoreRule& rule, bool by_rank = false);
 
 }  // namespace namm::experiments

@@ -24,6 +24,7 @@ struct Options {
   std::vector<std::string> overrides;
   std::string out;
   std::string labels = "none";
+  std::string rank = "update";
   WarmStartOptions warm_start;
   bool json = false;
 };
@@ -46,7 +47,8 @@ nlohmann::ordered_json to_json(const WarmStart& result, const Options& options) 
   nlohmann::ordered_json document{{"memory", options.out},
                                   {"sha256", result.file.sha256()},
                                   {"labels", options.labels},
-                                  {"keep_fraction", options.warm_start.fit.keep_fraction},
+                                  {"rank_within", options.rank},
+                                  {"keep_fraction", options.warm_start.keep_fraction},
                                   {"training_heads", result.training_heads},
                                   {"held_out_heads", result.held_out_heads},
                                   {"tokens_read", result.tokens_read},
@@ -81,6 +83,7 @@ void run(Options options) {
   options.common.apply();
   WarmStartOptions& warm = options.warm_start;
   warm.labels = label_use(options.labels);
+  warm.rank = rank_within(options.rank);
   warm.device = models::parse_device(options.common.device);
   warm.fit.threads = options.common.threads > 0 ? options.common.threads : default_threads();
   const std::filesystem::path folder = std::filesystem::absolute(options.out).parent_path();
@@ -119,7 +122,7 @@ void add_warm_start(CLI::App& app, const std::vector<std::string>&, Action& acti
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();
   command
-      ->add_option("--keep-fraction", options->warm_start.fit.keep_fraction,
+      ->add_option("--keep-fraction", options->warm_start.keep_fraction,
                    "Share of the tokens that shall score 0 or more, in (0, 1)")
       ->check(CLI::Range(0.001, 0.999))
       ->capture_default_str();
@@ -128,6 +131,12 @@ void add_warm_start(CLI::App& app, const std::vector<std::string>&, Action& acti
                    "none: attention from the contexts' own tokens; questions: half of it from questions and "
                    "answers")
       ->check(CLI::IsMember({"none", "questions"}))
+      ->capture_default_str();
+  command
+      ->add_option("--rank", options->rank,
+                   "Among which tokens one is ranked, update: of all heads at an update, so that a head that "
+                   "needs few keeps few; head: of its own head, so that all keep the same share")
+      ->check(CLI::IsMember({"update", "head"}))
       ->capture_default_str();
   add_json_option(*command, options->json);
   add_common_options(*command, options->common);
