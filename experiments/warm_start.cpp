@@ -306,19 +306,16 @@ WarmStart warm_start(const ExperimentConfig& config, const WarmStartOptions& opt
   result.training_heads = std::ssize(fitted.examples);
   result.held_out_heads = std::ssize(held_out.examples);
   result.tokens_read = fitted.tokens + held_out.tokens;
-  const auto quality = [&](const std::vector<FitExample>& examples, const ScoreRule& rule, bool by_rank) {
-    return fit_quality(examples, options.keep_fraction, options.fit.threads, rule, by_rank);
-  };
   const ScoreRule warm = scores_of(result.file.config, result.file.parameters);
   const auto& unseen = held_out.examples;
-  result.training = quality(fitted.examples, warm, false);
-  result.held_out = quality(unseen, warm, false);
-  result.zero = quality(
-      unseen, [](const FitExample& e) { return at::zeros_like(e.target); }, false);
-  result.received = quality(
-      unseen, [](const FitExample& e) { return e.head.received; }, true);
-  result.recent = quality(
-      unseen, [](const FitExample& e) { return e.head.recent; }, true);
+  const int threads = options.fit.threads;
+  result.training = fit_quality(fitted.examples, threads, warm);
+  result.held_out = fit_quality(unseen, threads, warm);
+  result.zero = fit_quality(unseen, threads, [](const FitExample& e) { return at::zeros_like(e.target); });
+  result.received = rank_quality(unseen, options.keep_fraction, threads,
+                                 [](const FitExample& e) { return e.head.received; });
+  result.recent =
+      rank_quality(unseen, options.keep_fraction, threads, [](const FitExample& e) { return e.head.recent; });
 
   result.file.provenance = {
       {"origin", "warm start from attention traces"},
@@ -328,6 +325,7 @@ WarmStart warm_start(const ExperimentConfig& config, const WarmStartOptions& opt
       {"labels", to_string(options.labels)},
       {"contexts_per_task", std::to_string(options.contexts)},
       {"steps", std::to_string(options.fit.steps)},
+      {"learning_rate", format_text("{}", options.fit.learning_rate)},
       {"rank_within", options.rank == RankWithin::update ? "update" : "head"},
       {"keep_fraction", format_text("{}", options.keep_fraction)},
       {"seed", std::to_string(options.fit.seed)},

@@ -27,7 +27,7 @@ struct WarmStartOptions {
   int64_t contexts = 8;  ///< a task, to fit to; a quarter more, at least one, to judge the fit by
   LabelUse labels = LabelUse::none;
   RankWithin rank = RankWithin::update;
-  double keep_fraction = 0.5;  ///< share of the tokens whose score shall be at least 0
+  double keep_fraction = 0.8;  ///< share of the tokens whose score shall be at least 0, at each update
   FitOptions fit;              ///< `seed` and `threads` included
   c10::Device device = c10::kCPU;
 };

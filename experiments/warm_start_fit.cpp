@@ -55,10 +55,6 @@ double correlation(const at::Tensor& a, const at::Tensor& b) {
   return scale > 0 ? x.dot(y).item<double>() / scale : 0;
 }
 
-int64_t best_tokens(int64_t tokens, double keep_fraction) {
-  return std::clamp<int64_t>(std::llround(keep_fraction * static_cast<double>(tokens)), 1, tokens);
-}
-
 /// [begin, end) of the examples that were ranked together.
 std::vector<std::pair<size_t, size_t>> groups_of(const std::vector<FitExample>& examples) {
   std::vector<std::pair<size_t, size_t>> groups;
@@ -71,6 +67,40 @@ std::vector<std::pair<size_t, size_t>> groups_of(const std::vector<FitExample>& 
 
 bool is_last_map(const std::string& block) {
   return block.ends_with("score.weight") || block.ends_with("out.weight");
+}
+
+/// `scale` makes scores of a group's numbers.
+FitQuality quality_of(const std::vector<FitExample>& examples, int threads, const ScoreRule& rule,
+                      const std::function<at::Tensor(const at::Tensor&)>& scale) {
+  const auto groups = groups_of(examples);
+  std::vector<FitQuality> each(groups.size());
+  share(std::ssize(groups), threads, [&](int64_t g) {
+    const at::NoGradGuard no_gradient;
+    const auto [begin, end] = groups[static_cast<size_t>(g)];
+    std::vector<at::Tensor> numbers, useful_parts, targets;
+    for (size_t i = begin; i < end; ++i) {
+      numbers.push_back(rule(examples[i]));
+      useful_parts.push_back(examples[i].useful);
+      targets.push_back(examples[i].target);
+    }
+    const at::Tensor useful = at::cat(useful_parts), scores = scale(at::cat(numbers));
+    FitQuality& quality = each[static_cast<size_t>(g)];
+    quality.loss = fit_loss(scores, at::cat(targets)).item<double>();
+    quality.rank_correlation = correlation(mean_ranks(scores), mean_ranks(useful));
+    quality.recall = recall_of(scores, useful, (useful.size(0) + 1) / 2);
+    quality.kept = (scores >= 0).sum().item<double>();
+  });
+  FitQuality mean;
+  double tokens = 0;
+  for (const FitExample& example : examples) tokens += static_cast<double>(example.head.tokens());
+  for (const FitQuality& quality : each) {
+    const auto n = static_cast<double>(each.size());
+    mean.loss += quality.loss / n;
+    mean.rank_correlation += quality.rank_correlation / n;
+    mean.recall += quality.recall / n;
+    mean.kept += quality.kept / tokens;
+  }
+  return mean;
 }
 
 }  // namespace
@@ -237,37 +267,15 @@ std::vector<float> fit_scorer(const memory::NammConfig& config, const std::vecto
   return parameters;
 }
 
-FitQuality fit_quality(const std::vector<FitExample>& examples, double keep_fraction, int threads,
-                       const ScoreRule& rule, bool by_rank) {
-  const auto groups = groups_of(examples);
-  std::vector<FitQuality> each(groups.size());
-  share(std::ssize(groups), threads, [&](int64_t g) {
-    const at::NoGradGuard no_gradient;
-    std::vector<at::Tensor> parts, useful_parts, target_parts;
-    for (size_t i = groups[static_cast<size_t>(g)].first; i < groups[static_cast<size_t>(g)].second; ++i) {
-      parts.push_back(rule(examples[i]));
-      useful_parts.push_back(examples[i].useful);
-      target_parts.push_back(examples[i].target);
-    }
-    const at::Tensor useful = at::cat(useful_parts), ruled = at::cat(parts);
-    const at::Tensor scores = by_rank ? target_scores(ruled, keep_fraction) : ruled;
-    FitQuality& quality = each[static_cast<size_t>(g)];
-    quality.loss = fit_loss(scores.to(at::kFloat), at::cat(target_parts)).item<double>();
-    quality.rank_correlation = correlation(mean_ranks(scores), mean_ranks(useful));
-    quality.recall = recall_of(scores.to(at::kDouble), useful, best_tokens(scores.size(0), keep_fraction));
-    quality.kept = (scores >= 0).sum().item<double>();
+FitQuality fit_quality(const std::vector<FitExample>& examples, int threads, const ScoreRule& rule) {
+  return quality_of(examples, threads, rule, [](const at::Tensor& numbers) { return numbers; });
+}
+
+FitQuality rank_quality(const std::vector<FitExample>& examples, double keep_fraction, int threads,
+                        const ScoreRule& rule) {
+  return quality_of(examples, threads, rule, [keep_fraction](const at::Tensor& numbers) {
+    return target_scores(numbers, keep_fraction);
   });
-  FitQuality mean;
-  double tokens = 0;
-  for (const FitExample& example : examples) tokens += static_cast<double>(example.head.tokens());
-  for (const FitQuality& quality : each) {
-    const auto n = static_cast<double>(each.size());
-    mean.loss += quality.loss / n;
-    mean.rank_correlation += quality.rank_correlation / n;
-    mean.recall += quality.recall / n;
-    mean.kept += quality.kept / tokens;
-  }
-  return mean;
 }
 
 }  // namespace namm::experiments

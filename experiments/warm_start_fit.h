@@ -59,9 +59,9 @@ at::Tensor differentiable_scores(const memory::NammConfig& config, const at::Ten
 at::Tensor fit_loss(const at::Tensor& scores, const at::Tensor& target);
 
 struct FitOptions {
-  int64_t steps = 400;
+  int64_t steps = 200;
   int64_t examples_per_step = 16;
-  double learning_rate = 0.01;  ///< of Adam; falls to 0 in a straight line
+  double learning_rate = 0.03;  ///< of Adam; falls to 0 in a straight line
   uint64_t seed = 1;
   int threads = 1;  ///< decide speed alone
 };
@@ -82,15 +82,16 @@ std::vector<float> fit_scorer(const memory::NammConfig& config, const std::vecto
 struct FitQuality {
   double loss = 0;
   double rank_correlation = 0;  ///< Spearman's, of scores and `useful`; 0 where either is constant
-  double recall = 0;            ///< of the keep_fraction most useful tokens, the share that is among as many
-                                ///< best scores; equal scores as a draw would have it
-  double kept = 0;              ///< share of the tokens whose score is at least 0
+  double recall = 0;  ///< of the more useful half of the tokens, the share that is in the half of the
+                      ///< best scores; equal scores as a draw would have it
+  double kept = 0;    ///< share of the tokens whose score is at least 0
 };
 
 /// Which scores are judged.
 using ScoreRule = std::function<at::Tensor(const FitExample&)>;
-/// `by_rank`: the rule's numbers give an order alone; their loss is that of normal scores.
-FitQuality fit_quality(const std::vector<FitExample>& examples, double keep_fraction, int threads,
-                       const ScoreRule& rule, bool by_rank = false);
+FitQuality fit_quality(const std::vector<FitExample>& examples, int threads, const ScoreRule& rule);
+/// Of a rule whose numbers give an order alone: its scores are target_scores of them.
+FitQuality rank_quality(const std::vector<FitExample>& examples, double keep_fraction, int threads,
+                        const ScoreRule& rule);
 
 }  // namespace namm::experiments

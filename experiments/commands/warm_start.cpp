@@ -122,8 +122,14 @@ void add_warm_start(CLI::App& app, const std::vector<std::string>&, Action& acti
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();
   command
-      ->add_option("--keep-fraction", options->warm_start.keep_fraction,
-                   "Share of the tokens that shall score 0 or more, in (0, 1)")
+      ->add_option("--learning-rate", options->warm_start.fit.learning_rate, "Of the first step; falls to 0")
+      ->check(CLI::Range(1e-6, 1.0))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--keep-fraction", options->warm_start.keep_fraction,
+          "Share of the tokens that shall score 0 or more at an update, in (0, 1); an old token has to "
+          "pass every update")
       ->check(CLI::Range(0.001, 0.999))
       ->capture_default_str();
   command

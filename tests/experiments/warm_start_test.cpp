@@ -78,20 +78,18 @@ TEST(WarmStartTarget, LabelsAreUsedOnlyWhereAskedFor) {
 
 TEST(WarmStartQuality, OfKnownScores) {
   const std::vector<FitExample> examples = synthetic_examples(4, 7);
-  const auto quality = [&](double fraction, const ScoreRule& rule) {
-    return fit_quality(examples, fraction, 2, rule);
-  };
-  const FitQuality best = quality(0.5, [](const FitExample& e) { return e.target; });
+  const auto quality = [&](const ScoreRule& rule) { return fit_quality(examples, 2, rule); };
+  const FitQuality best = quality([](const FitExample& e) { return e.target; });
   EXPECT_EQ(best.loss, 0);
   EXPECT_NEAR(best.rank_correlation, 1, 1e-12);
   EXPECT_NEAR(best.recall, 1, 1e-12);
   EXPECT_EQ(best.kept, 0.5);
-  const FitQuality worst = quality(0.5, [](const FitExample& e) { return -e.target; });
+  const FitQuality worst = quality([](const FitExample& e) { return -e.target; });
   EXPECT_NEAR(worst.rank_correlation, -1, 1e-12);
   EXPECT_NEAR(worst.recall, 0, 1e-12);
-  const FitQuality none = quality(0.25, [](const FitExample& e) { return at::zeros_like(e.target); });
+  const FitQuality none = quality([](const FitExample& e) { return at::zeros_like(e.target); });
   EXPECT_EQ(none.rank_correlation, 0);
-  EXPECT_NEAR(none.recall, 0.25, 0.01) << "as a draw";
+  EXPECT_NEAR(none.recall, 0.5, 1e-12) << "as a draw";
   EXPECT_EQ(none.kept, 1);
 }
 
@@ -125,13 +123,10 @@ TEST(WarmStartExamples, RankedWithinAnUpdateOrAHead) {
   EXPECT_EQ(make_examples(heads, false, 3, RankWithin::head, 0.5, group).size(), 2u) << "too few queries";
   EXPECT_THROW(rank_within("layer"), ConfigError);
 
-  const auto quality = [&](const std::vector<FitExample>& examples, bool by_rank) {
-    return fit_quality(
-        examples, 0.5, 1, [](const FitExample& e) { return 3 * e.head.later; }, by_rank);
-  };
-  EXPECT_NEAR(quality(together, true).loss, 0, 1e-12) << "the same order";
-  EXPECT_GT(quality(together, false).loss, 0.1);
-  EXPECT_NEAR(quality(apart, true).recall, 1, 1e-12);
+  const ScoreRule same_order = [](const FitExample& e) { return 3 * e.head.later; };
+  EXPECT_NEAR(rank_quality(together, 0.5, 1, same_order).loss, 0, 1e-12);
+  EXPECT_GT(fit_quality(together, 1, same_order).loss, 0.1);
+  EXPECT_NEAR(rank_quality(apart, 0.5, 1, same_order).recall, 1, 1e-12);
 }
 
 class Scorers : public ::testing::TestWithParam<std::string> {};
@@ -178,7 +173,7 @@ TEST_P(Scorers, LossFallsAndHeldOutContextsAreTold) {
   };
   EXPECT_LT(mean(losses.end() - 10, losses.end()), 0.3 * mean(losses.begin(), losses.begin() + 3));
   const at::Tensor theta = at::tensor(parameters);
-  const FitQuality quality = fit_quality(others, 0.5, 1, [&](const FitExample& example) {
+  const FitQuality quality = fit_quality(others, 1, [&](const FitExample& example) {
     return differentiable_scores(config, theta, example.head);
   });
   EXPECT_GT(quality.rank_correlation, 0.9);
@@ -212,7 +207,7 @@ TEST(WarmStartFit, BiasKeepsTheFractionAskedFor) {
   for (uint64_t i = 0; i < 6; ++i) examples.push_back(synthetic_example(50, 20 + i, 0.3));
   const auto parameters = fit_scorer(config, examples, {.steps = 20, .examples_per_step = 4});
   const at::Tensor theta = at::tensor(parameters);
-  const FitQuality quality = fit_quality(examples, 0.3, 1, [&](const FitExample& example) {
+  const FitQuality quality = fit_quality(examples, 1, [&](const FitExample& example) {
     return differentiable_scores(config, theta, example.head);
   });
   EXPECT_NEAR(quality.kept, 0.3, 1.5 / 300);
@@ -232,7 +227,7 @@ TEST(WarmStartFit, EveryLayersScorerHasItsOwnExamples) {
   }
   const at::Tensor theta = at::tensor(
       fit_scorer(config, examples, {.steps = 100, .examples_per_step = 12, .learning_rate = 0.05}));
-  const FitQuality quality = fit_quality(examples, 0.5, 1, [&](const FitExample& example) {
+  const FitQuality quality = fit_quality(examples, 1, [&](const FitExample& example) {
     return differentiable_scores(config, theta, example.head);
   });
   EXPECT_GT(quality.rank_correlation, 0.9);
