@@ -1,10 +1,9 @@
 #include "experiments/warm_start.h"
 
 #include <algorithm>
-#include <atomic>
-#include <future>
+#include <iterator>
 #include <set>
-#include <tuple>
+#include <span>
 #include <utility>
 
 #include <ATen/Parallel.h>
@@ -12,7 +11,6 @@
 
 #include "core/build_info.h"
 #include "core/errors.h"
-#include "core/log.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "core/text.h"
@@ -22,6 +20,7 @@
 #include "experiments/model_check.h"
 #include "experiments/places.h"
 #include "experiments/stage_evaluator.h"
+#include "experiments/warm_start_threads.h"
 #include "memory/backend.h"
 #include "models/generator.h"
 
@@ -207,18 +206,10 @@ struct Tracer {
   /// Of all samples, in their order.
   Traced trace(const std::vector<evolution::SampleId>& ids, int threads, Progress& progress) const {
     std::vector<Traced> each(ids.size());
-    std::atomic<size_t> next = 0;
-    const auto work = [&] {
-      at::set_num_threads(static_cast<int>(threads_per_item));
-      for (size_t i = next++; i < ids.size(); i = next++) {
-        each[i] = trace(ids[i]);
-        progress.advance();
-      }
-    };
-    std::vector<std::future<void>> workers;
-    for (int t = 0; t < threads; ++t) workers.push_back(std::async(std::launch::async, work));
-    for (auto& worker : workers) worker.wait();
-    for (auto& worker : workers) worker.get();
+    share_among_threads(std::ssize(ids), threads, static_cast<int>(threads_per_item), [&](int64_t i) {
+      each[static_cast<size_t>(i)] = trace(ids[static_cast<size_t>(i)]);
+      progress.advance();
+    });
     Traced all;
     int64_t groups = 0;
     for (Traced& one : each) {

@@ -1,35 +1,18 @@
 #include "experiments/warm_start_fit.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <future>
 #include <numeric>
 #include <utility>
 
-#include <ATen/Parallel.h>
 #include <torch/optim/adam.h>
 
 #include "core/errors.h"
 #include "core/random.h"
+#include "experiments/warm_start_threads.h"
 
 namespace namm::experiments {
 namespace {
-
-/// body(i) for i in [0, count) on `threads` threads, each with one of LibTorch's: no result depends on how
-/// many.
-void share(int64_t count, int threads, const std::function<void(int64_t)>& body) {
-  std::atomic<int64_t> next = 0;
-  const auto work = [&] {
-    at::set_num_threads(1);
-    for (int64_t i = next++; i < count; i = next++) body(i);
-  };
-  std::vector<std::future<void>> workers;
-  for (int t = 0; t < std::min<int64_t>(threads, count); ++t)
-    workers.push_back(std::async(std::launch::async, work));
-  for (auto& worker : workers) worker.wait();
-  for (auto& worker : workers) worker.get();
-}
 
 at::Tensor kth_best(const at::Tensor& values, int64_t k) {
   return std::get<0>(values.kthvalue(values.size(0) - k + 1));
@@ -74,7 +57,7 @@ FitQuality quality_of(const std::vector<FitExample>& examples, int threads, cons
                       const std::function<at::Tensor(const at::Tensor&)>& scale) {
   const auto groups = groups_of(examples);
   std::vector<FitQuality> each(groups.size());
-  share(std::ssize(groups), threads, [&](int64_t g) {
+  share_among_threads(std::ssize(groups), threads, 1, [&](int64_t g) {
     const at::NoGradGuard no_gradient;
     const auto [begin, end] = groups[static_cast<size_t>(g)];
     std::vector<at::Tensor> numbers, useful_parts, targets;
@@ -225,7 +208,7 @@ std::vector<float> fit_scorer(const memory::NammConfig& config, const std::vecto
     RandomStream stream({options.seed, "warm_start/examples", static_cast<uint64_t>(step)});
     const std::vector<int64_t> drawn = stream.sample_without_replacement(count, batch);
     // Every example has a graph of its own; their gradients are added in one order.
-    share(batch, options.threads, [&](int64_t i) {
+    share_among_threads(batch, options.threads, 1, [&](int64_t i) {
       const auto place = static_cast<size_t>(i);
       const FitExample& example = examples[static_cast<size_t>(drawn[place])];
       at::Tensor own = theta.detach().clone().requires_grad_();
@@ -245,7 +228,7 @@ std::vector<float> fit_scorer(const memory::NammConfig& config, const std::vecto
 
   const at::Tensor fitted = theta.detach().contiguous();
   std::vector<at::Tensor> scores(examples.size());
-  share(count, options.threads, [&](int64_t i) {
+  share_among_threads(count, options.threads, 1, [&](int64_t i) {
     const auto place = static_cast<size_t>(i);
     scores[place] = differentiable_scores(config, fitted, examples[place].head);
   });

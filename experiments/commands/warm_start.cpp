@@ -149,10 +149,9 @@ void add_warm_start(CLI::App& app, const std::vector<std::string>&, Action& acti
   command->footer(
       "Labels: by default none are used. The model reads training contexts under the full cache, and a "
       "token's "
-      "target is the rank, among the tokens of its head, of the attention that the context's own later "
-      "tokens "
-      "pay to it. With --labels questions the questions and gold answers of these training contexts are read "
-      "as well. Validation and test contexts never are.\n"
+      "target is its rank by the attention that the context's own later tokens pay to it. With --labels "
+      "questions the questions and gold answers of these training contexts give half of that attention. "
+      "Validation and test contexts are never read.\n"
       "Example: namm warm-start configs/run/quickstart.yaml --out warm.h5\n"
       "         namm run configs/run/quickstart.yaml stages.0.evolve.start=warm.h5");
   command->callback([options, &action] { action = [options] { run(*options); }; });
