@@ -66,8 +66,8 @@ int run_program(int argc, char** argv) {
       "interrupted with state saved.\n`namm COMMAND --help` tells more.");
   std::vector<std::string> command_line(argv, argv + argc);
   Action action;
-  for (const auto add : {add_run, add_worker, add_generate, add_score, add_table, add_export, add_describe,
-                         add_plan, add_status, add_data, add_bench, add_doctor}) {
+  for (const auto add : {add_run, add_worker, add_warm_start, add_generate, add_score, add_table, add_export,
+                         add_describe, add_plan, add_status, add_data, add_bench, add_doctor}) {
     add(app, command_line, action);
   }
   try {

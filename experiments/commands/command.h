@@ -42,6 +42,7 @@ void add_queue_key_options(CLI::App& command, QueueOptions& options);
 
 /// Each adds its sub-command to `app`; `command_line` is what the program was started with.
 void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
+void add_warm_start(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_generate(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_score(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
 void add_table(CLI::App& app, const std::vector<std::string>& command_line, Action& action);
