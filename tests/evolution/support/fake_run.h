@@ -34,6 +34,9 @@ struct FakeRun {
   void make_directory() const {
     if (!std::filesystem::exists(directory)) {
       RunDirectory::create(directory);
+    }
+    // Of its own, since a process may be killed in between.
+    if (!std::filesystem::exists(directory / "config.yaml")) {
       write_atomically(directory / "config.yaml", "name: fake\n");
     }
   }
