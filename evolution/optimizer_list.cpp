@@ -70,7 +70,7 @@ struct Fault {
   std::string key, value, allowed;
 };
 
-/// The same for what stands around an optimiser.
+/// What is wrong with what stands around an optimiser.
 std::optional<Fault> fault_of_options(const OptimizerConfig& config, const Entry& entry) {
   std::string unfit;
   if (!entry.adapts) {
