@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "experiments/experiment.h"
 #include "experiments/item_times.h"
 #include "experiments/stage_work.h"
@@ -7,8 +9,10 @@
 namespace namm::experiments {
 
 /// Measures the coordinator's own part of an evolve stage on this machine: one generation of the stage's
-/// optimiser at its full size, checkpoints, and a journal, both in a folder of the system's place for
-/// temporary files, which is removed. Throws InfrastructureError when that cannot be written.
-CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const StageWork& work);
+/// optimiser at its full size (unless `update_seconds` says what that takes), checkpoints, and a journal, the
+/// latter in a folder of the system's place for temporary files, which is removed. Throws InfrastructureError
+/// when that cannot be written.
+CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const StageWork& work,
+                                     const std::optional<double>& update_seconds = {});
 
 }  // namespace namm::experiments

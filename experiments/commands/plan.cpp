@@ -56,11 +56,12 @@ void add_coordinator(const ExperimentConfig& config, const std::vector<StageWork
                      const Options& options, ItemTimes& times) {
   for (const auto& work : works) {
     if (!work.evolves) continue;
-    times.coordinator = measure_coordinator(config, work);
-    times.assumptions.emplace_back("The coordinator's part was measured on this machine.");
+    times.coordinator = measure_coordinator(config, work, options.update_seconds);
+    times.assumptions.push_back(
+        format_text("The coordinator's part was measured on this machine{}.",
+                    options.update_seconds ? ", but for the optimiser's (--update-seconds)" : ""));
     break;
   }
-  if (options.update_seconds) times.coordinator.update_seconds = *options.update_seconds;
 }
 
 /// Positions of the model that a chat wrapper leaves; 0 where the model names no limit.
