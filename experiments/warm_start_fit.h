@@ -75,6 +75,8 @@ std::vector<float> initial_parameters(const memory::NammConfig& config, uint64_t
 /// Parameters by gradient descent (Adam, Kingma and Ba, arXiv 1412.6980) on the mean loss of the examples,
 /// drawn by the seed; the bias of every scorer is then moved so that as many of its tokens score at least 0
 /// as have such a target. The same examples and seed give the same bits.
+/// With the scorer bam, memory and time of an example grow with the square of its tokens
+/// (bam_scores_reference).
 std::vector<float> fit_scorer(const memory::NammConfig& config, const std::vector<FitExample>& examples,
                               const FitOptions& options, const FitProgress& progress = {});
 
