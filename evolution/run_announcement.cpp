@@ -14,6 +14,23 @@ namespace {
 
 constexpr int kProtocol = 1;
 
+/// What a configuration may hold, in steps that clocks can count: a worker sleeps and waits by these numbers.
+void check_numbers(const RunAnnouncement& announcement, const nlohmann::json& json) {
+  constexpr double kLongestLease = 86400;
+  constexpr double kLongestItem = 1e7;
+  constexpr int64_t kMostDeliveries = 1000;
+  const auto within = [](double value, double least, double most) { return value >= least && value <= most; };
+  const bool lease = within(announcement.lease_seconds, 1e-3, kLongestLease);
+  const bool limit = within(announcement.item_limit_seconds, 0, kLongestItem);
+  const nlohmann::json& deliveries = json.at("max_deliveries");
+  const bool count = deliveries.is_number_integer() && deliveries >= 1 && deliveries <= kMostDeliveries;
+  if (!lease || !limit || !count) {
+    throw DataError(
+        "announcement of a run: lease_seconds, item_limit_seconds or max_deliveries is none that a "
+        "configuration may have");
+  }
+}
+
 }  // namespace
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunAnnouncement, run, name, state, config, config_sha256, requirements,
@@ -33,6 +50,7 @@ RunAnnouncement parse_announcement(std::string_view text) {
                                   json.at("protocol").dump(), kProtocol));
     }
     auto announcement = json.get<RunAnnouncement>();
+    check_numbers(announcement, json);
     if (!is_run_id(announcement.run)) {
       throw DataError("announcement of a run: no name that a run may have");
     }

@@ -1,5 +1,6 @@
 #include "evolution/queues/wire.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/sha256.h"
@@ -102,9 +103,9 @@ ItemMessage decode_item(std::string_view body) {
     reader.fail("it has no samples, or no hash");
   }
   message.has_shared = shared == 1;
-  const bool sizes_fit =
-      message.candidate_rows >= 0 && message.candidate_rows <= kMostRows && message.dimension >= 0 &&
-      (message.candidate_rows == 0 || message.dimension <= kMostNumbers / message.candidate_rows);
+  const bool sizes_fit = message.candidate_rows >= 0 && message.candidate_rows <= kMostRows &&
+                         message.dimension >= 0 &&
+                         message.dimension <= kMostNumbers / std::max<int64_t>(message.candidate_rows, 1);
   if (!sizes_fit) {
     reader.fail("its candidates have an impossible size");
   }
@@ -121,7 +122,8 @@ std::string encode_candidate(std::span<const float> values) {
 }
 
 std::vector<float> decode_candidate(std::string_view body, int64_t dimension) {
-  if (body.size() != static_cast<std::size_t>(dimension) * sizeof(float)) {
+  if (dimension < 0 || body.size() % sizeof(float) != 0 ||
+      body.size() / sizeof(float) != static_cast<std::size_t>(dimension)) {
     throw DataError("candidate: it has another number of parameters than its item says");
   }
   std::vector<float> values(static_cast<std::size_t>(dimension));

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "evolution/queues/nats_address.h"
+
+extern char** environ;
+
+namespace namm::testing {
+
+/// nats-server with JetStream on loopback and a token, its store in `folder`; may be killed and started
+/// again.
+class NatsServer {
+ public:
+  explicit NatsServer(const std::filesystem::path& folder) : config_(folder / "server.conf") {
+    port_ = free_port();
+    std::ofstream(config_) << "listen: 127.0.0.1:" << port_ << "\njetstream { store_dir: \""
+                           << (folder / "store").string() << "\" }\nauthorization { token: a-token }\n"
+                           << "log_file: \"" << (folder / "server.log").string() << "\"\n";
+    start();
+  }
+  ~NatsServer() { kill(); }
+  NatsServer(const NatsServer&) = delete;
+  NatsServer& operator=(const NatsServer&) = delete;
+
+  static bool installed() { return !program().empty(); }
+
+  /// Throws std::runtime_error when it does not answer within 20 s.
+  void start() {
+    const std::string path = program(), config = config_.string();
+    const char* words[] = {path.c_str(), "-c", config.c_str(), nullptr};
+    if (::posix_spawn(&process_, path.c_str(), nullptr, nullptr, const_cast<char**>(words), environ) != 0) {
+      throw std::runtime_error("nats-server cannot be started");
+    }
+    for (int i = 0; i < 400 && !answers(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (!answers()) throw std::runtime_error("nats-server does not answer");
+  }
+
+  /// kill -9
+  void kill() {
+    if (process_ <= 0) return;
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+    process_ = 0;
+  }
+
+  evolution::NatsAddress address() const {
+    evolution::NatsAddress address;
+    address.url = "nats://a-token@127.0.0.1:" + std::to_string(port_);
+    return address;
+  }
+
+ private:
+  static std::string program() {
+    for (const char* folder : {"/usr/sbin/", "/usr/bin/", "/usr/local/bin/"}) {
+      const std::string path = std::string(folder) + "nats-server";
+      if (::access(path.c_str(), X_OK) == 0) return path;
+    }
+    return "";
+  }
+
+  static sockaddr_in loopback(uint16_t port) {
+    sockaddr_in place{};
+    place.sin_family = AF_INET;
+    place.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+    place.sin_port = ::htons(port);
+    return place;
+  }
+
+  static uint16_t free_port() {
+    const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in place = loopback(0);
+    socklen_t size = sizeof place;
+    ::bind(probe, reinterpret_cast<const sockaddr*>(&place), size);
+    ::getsockname(probe, reinterpret_cast<sockaddr*>(&place), &size);
+    ::close(probe);
+    return ::ntohs(place.sin_port);
+  }
+
+  bool answers() const {
+    const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in place = loopback(port_);
+    const bool connected = ::connect(probe, reinterpret_cast<const sockaddr*>(&place), sizeof place) == 0;
+    ::close(probe);
+    return connected;
+  }
+
+  std::filesystem::path config_;
+  uint16_t port_ = 0;
+  pid_t process_ = 0;
+};
+
+}  // namespace namm::testing
