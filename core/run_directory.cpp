@@ -17,6 +17,7 @@
 #include "core/file_descriptor.h"
 #include "core/files.h"
 #include "core/hdf5.h"
+#include "core/host.h"
 #include "core/json_lines.h"
 #include "core/text.h"
 
@@ -70,11 +71,6 @@ std::string utc_now() {
   ::gmtime_r(&now, &parts);
   char text[32];
   return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
-
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
 /// Whether the path leads to something; what cannot be looked at counts as absent, and opening it tells why.

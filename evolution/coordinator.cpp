@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -123,7 +124,9 @@ class BatchRun {
           missing.push_back(items_[i]);
         }
       }
-      open_ = missing.size();
+      for (const WorkItem& item : missing) {
+        open_.insert(positions_.at(item.id));
+      }
       queue_.publish(std::move(missing));
       try {
         gather();
@@ -164,10 +167,12 @@ class BatchRun {
 
   void gather() {
     bool stopping = false;
-    while (open_ > 0) {
+    while (!open_.empty()) {
       if (!stopping && stop_requested()) {
         stopping = true;
-        open_ -= std::min<std::size_t>(open_, queue_.withdraw().size());
+        for (const ItemId& id : queue_.withdraw()) {
+          open_.erase(positions_.at(id));
+        }
         continue;
       }
       std::vector<WorkResult> results = queue_.gather(kGatherWait);
@@ -221,7 +226,7 @@ class BatchRun {
     counts_.workers.insert(result.worker);
     results_[position] = std::move(result);
     ++done_;
-    --open_;
+    open_.erase(position);
   }
 
   /// What came in together is written together: a wait for the disk can take longer than an item.
@@ -239,7 +244,7 @@ class BatchRun {
       rethrow(result);
     }
     if (stopping || result.failure_code == ExitCode::interrupted) {
-      --open_;
+      open_.erase(position);
       return;
     }
     const int failures = ++failures_[position];
@@ -284,7 +289,7 @@ class BatchRun {
   std::filesystem::path journal_path_;
   Journal journal_;
   std::size_t done_ = 0;
-  std::size_t open_ = 0;  ///< published and not yet back
+  std::set<std::size_t> open_;  ///< published and not yet back
 };
 
 /// One evolve stage from its first checkpoint to its last.

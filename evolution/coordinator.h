@@ -146,8 +146,9 @@ class Coordinator {
   /// Has all `items` computed and returns their results in the order of `items` (ids unique, not necessarily
   /// of one purpose). Results already in the journal, which is named after the first item, are taken from
   /// there when their content hash fits; new ones are appended to it before they count. Throws Interrupted
-  /// (items in hand are journalled first), InfrastructureError (an item failed `attempts` times: named, with
-  /// the last reason), ConfigError or DataError as the evaluator threw it.
+  /// (on a queue inside the process items in hand are journalled first; on one between machines their results
+  /// wait there), InfrastructureError (an item failed `attempts` times: named, with the last reason),
+  /// ConfigError or DataError as the evaluator threw it.
   std::vector<WorkResult> run_batch(std::vector<WorkItem> items);
 
   /// Runs, or resumes, an evolve stage: newest complete checkpoint, journal of the running generation, log

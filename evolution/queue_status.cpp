@@ -1,5 +1,8 @@
 #include "evolution/queue_status.h"
 
+#include <algorithm>
+#include <thread>
+
 #include "evolution/queues/nats_client.h"
 #include "evolution/queues/nats_names.h"
 #include "evolution/queues/nats_runs.h"
@@ -9,6 +12,8 @@ namespace namm::evolution {
 std::vector<QueuedRun> queued_runs(const NatsAddress& address) {
   nats::NatsClient client(address, "namm status", false, [] { return false; });
   std::vector<QueuedRun> runs;
+  std::vector<uint64_t> held;  ///< revision of each run's coordinator entry
+  std::chrono::milliseconds longest_lease{0};
   for (RunAnnouncement& announcement : nats::announced_runs(client)) {
     const std::string name = announcement.run;
     const auto text = [&](const char* key) {
@@ -17,7 +22,6 @@ std::vector<QueuedRun> queued_runs(const NatsAddress& address) {
     };
     QueuedRun run;
     run.announcement = std::move(announcement);
-    run.coordinated = !text(nats::kCoordinatorKey).empty();
     run.batch = text(nats::kBatchKey);
     run.row = text(nats::kRowKey);
     if (const auto items = client.stream_state(nats::items_stream(name))) {
@@ -27,7 +31,18 @@ std::vector<QueuedRun> queued_runs(const NatsAddress& address) {
       run.items_in_hand = consumer->ack_pending;
     }
     run.workers = nats::ask_workers(client, name);
+    const auto holder = client.get(nats::bucket(name), nats::kCoordinatorKey);
+    held.push_back(holder ? holder->revision : 0);
+    longest_lease = std::max(longest_lease, run.announcement.lease());
     runs.push_back(std::move(run));
+  }
+  // A coordinator that is alive prolongs its entry three times a lease.
+  if (std::ranges::any_of(held, [](uint64_t revision) { return revision > 0; })) {
+    std::this_thread::sleep_for(longest_lease / 2);
+  }
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto holder = client.get(nats::bucket(runs[i].announcement.run), nats::kCoordinatorKey);
+    runs[i].coordinated = holder && holder->revision != held[i];
   }
   return runs;
 }

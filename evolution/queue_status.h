@@ -27,7 +27,8 @@ struct QueuedRun {
   std::vector<WorkerPresence> workers;  ///< that answer now
 };
 
-/// Only asks. Throws InfrastructureError without a server, ConfigError where it refuses us.
+/// Only asks; looks twice, half a lease apart, to tell a coordinator that is alive from one that was killed.
+/// Throws InfrastructureError without a server, ConfigError where it refuses us.
 std::vector<QueuedRun> queued_runs(const NatsAddress& address);
 
 }  // namespace namm::evolution

@@ -26,7 +26,9 @@ using OpenRun = std::function<EvaluatorFactory(const RunAnnouncement&)>;
 /// Waits for announced runs and evaluates their items, one run after another, until told to stop: workers may
 /// start before the server and before the run. A run that `open` refuses is left to others, the reason told
 /// here and to the run's coordinator; where `options.run` names it the error is thrown. A stop lets the items
-/// in hand end. Returns the number of items evaluated.
+/// in hand end. An item that takes longer than the run's limit is handed in as failed and ends the process
+/// with status 4. Throws InfrastructureError when the server takes us back no more. Returns the number of
+/// items evaluated.
 int64_t serve_runs(const WorkerServiceOptions& options, const OpenRun& open);
 
 }  // namespace namm::evolution

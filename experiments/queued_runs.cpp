@@ -74,7 +74,7 @@ std::string to_text(const std::vector<evolution::QueuedRun>& runs) {
     const auto generation = number(row, "generation");
     const auto generations = generations_of(run.announcement);
     if (generation) {
-      text += format_text("  generation {}{} done", *generation,
+      text += format_text("  {}{} generations done", *generation + 1,
                           generations ? format_text(" of {}", *generations) : "");
       for (const char* key : {"best", "mean", "sigma", "validation"}) {
         if (const auto value = number(row, key))

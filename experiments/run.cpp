@@ -134,6 +134,13 @@ evolution::RunAnnouncement announcement_of(const RunContext& context, const RunD
   return announcement;
 }
 
+void write_table(const RunDirectory& directory) {
+  std::error_code error;
+  if (!std::filesystem::exists(directory.results(), error)) return;
+  const Table table = make_table({{directory.name(), read_results(directory.results())}});
+  write_atomically(directory.table(), to_markdown(table));
+}
+
 void run_stages_on(evolution::Queue& queue, RunContext& context, const RunDirectory& directory) {
   context.queue = &queue;
   for (size_t i = 0; i < context.config.stages.size(); ++i) {
@@ -144,6 +151,7 @@ void run_stages_on(evolution::Queue& queue, RunContext& context, const RunDirect
       run_evaluate_stage(context, directory, i);
     }
   }
+  write_table(directory);
 }
 
 void run_stages(RunContext& context, const RunDirectory& directory, const RunOptions& options) {
@@ -160,11 +168,6 @@ void run_stages(RunContext& context, const RunDirectory& directory, const RunOpt
     const evolution::WorkerThreads workers(
         queue, make_run_evaluator(context.config, context.evaluation, context.stage_tasks), context.threads);
     run_stages_on(queue, context, directory);
-  }
-  std::error_code error;
-  if (std::filesystem::exists(directory.results(), error)) {
-    const Table table = make_table({{directory.name(), read_results(directory.results())}});
-    write_atomically(directory.table(), to_markdown(table));
   }
 }
 
@@ -253,13 +256,15 @@ std::filesystem::path start_run(const ExperimentConfig& config, const RunOptions
 std::filesystem::path resume_run(const std::filesystem::path& path,
                                  const std::optional<ExperimentConfig>& expected, const RunOptions& options) {
   RunDirectory directory = RunDirectory::open(path);
-  const auto config = read_config<ExperimentConfig>(ConfigDocument::load(directory.config()));
+  auto config = read_config<ExperimentConfig>(ConfigDocument::load(directory.config()));
   if (expected && identity_of(*expected, "", "") != identity_of(config, "", "")) {
     throw ConfigError(format_text(
         "{} belongs to another configuration than the one given: leave the configuration out to go "
         "on with what the run began with, or start a new run with another --out",
         path.string()));
   }
+  // Leases and limits belong to the machines, not to the run.
+  if (expected) config.queue = expected->queue;
   check_same_machine(directory, options);
   RunContext context = prepare(config, options, &directory);
   directory.write_provenance(build_info(), provenance(context, options), shown(options.command_line));

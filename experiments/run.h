@@ -28,7 +28,8 @@ struct RunOptions {
 std::filesystem::path start_run(const ExperimentConfig& config, const RunOptions& options);
 
 /// Goes on with a run, exactly as if it had never stopped; a complete run is left as it is. `expected`: the
-/// config that the directory must belong to, where the user named one (ConfigError else).
+/// config that the directory must belong to, where the user named one (ConfigError else); its `queue`
+/// settings are those that the run goes on with.
 std::filesystem::path resume_run(const std::filesystem::path& directory,
                                  const std::optional<ExperimentConfig>& expected, const RunOptions& options);
 

@@ -6,6 +6,7 @@
 
 #include "core/build_info.h"
 #include "core/log.h"
+#include "core/sha256.h"
 #include "core/text.h"
 #include "experiments/model_check.h"
 #include "experiments/places.h"
@@ -34,6 +35,13 @@ int64_t positions_for_prompts(const models::Archive& archive) {
   const int64_t positions = archive.contract().max_positions;
   if (positions == 0 || !archive.contract().has_chat()) return positions;
   return std::max<int64_t>(1, positions - std::ssize(archive.encode_prompt("", true)));
+}
+
+/// Two modified trees are hardly the same.
+std::string modification(const BuildInfo& build) {
+  if (!build.git_dirty && build.git_revision != "unknown") return "";
+  constexpr size_t kShown = 16;
+  return " (modified, program " + sha256_file("/proc/self/exe").substr(0, kShown) + ")";
 }
 
 }  // namespace
@@ -69,8 +77,8 @@ std::map<std::string, std::string> run_requirements(const RunContext& context, c
   const BuildInfo& build = build_info();
   const std::string& model = context.evaluation->archive().sha256();
   std::map<std::string, std::string> facts = {
-      {"build", format_text("{}{}, {}, {}", build.git_revision, build.git_dirty ? " (modified)" : "",
-                            build.build_type, build.compiler)},
+      {"build", format_text("{}{}, {}, {}", build.git_revision, modification(build), build.build_type,
+                            build.compiler)},
       {"libtorch", TORCH_VERSION},
       {"device", c10::DeviceTypeName(device.type(), true)},
       {"model", model},

@@ -33,7 +33,9 @@ std::string without_secrets(const std::string& text) {
 }
 
 std::string NatsAddress::shown() const {
-  return without_secrets(url);
+  // A scheme may have been forgotten.
+  const std::size_t at = url.find("://") == std::string::npos ? url.rfind('@') : std::string::npos;
+  return at == std::string::npos ? without_secrets(url) : "***" + url.substr(at);
 }
 
 void NatsAddress::check() const {

@@ -5,11 +5,15 @@
 #include <cstdlib>
 #include <random>
 #include <thread>
+#include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "evolution/queues/nats_names.h"
 
 namespace namm::evolution::nats {
 
@@ -19,6 +23,7 @@ using namespace std::chrono_literals;
 
 constexpr int64_t kCallMilliseconds = 2000;
 constexpr auto kRetry = 200ms;
+constexpr std::size_t kHeaderBytes = 4096;
 constexpr auto kFirstReconnect = 500ms;
 constexpr auto kLongestReconnect = 30s;
 constexpr const char* kTokenVariable = "NAMM_QUEUE_TOKEN";
@@ -45,11 +50,6 @@ bool is_transient(natsStatus status) {
 bool is_transient(jsErrCode code) {
   constexpr jsErrCode kTransient[] = {JSClusterNotAvailErr, JSClusterNoPeersErr, JSStreamOfflineErr};
   return std::find(std::begin(kTransient), std::end(kTransient), code) != std::end(kTransient);
-}
-
-/// A key of a bucket as a subject of the stream behind it.
-std::string bucket_subject(const std::string& bucket, const std::string& key) {
-  return format_text("$KV.{}.{}", bucket, key);
 }
 
 struct NkeyPair {
@@ -163,6 +163,7 @@ NatsClient::NatsClient(const NatsAddress& address, const std::string& name, bool
     options.Wait = kCallMilliseconds;
     jsErrCode code{};
     expect("JetStream", natsConnection_JetStream(&jetstream_, connection_, &options), code);
+    expect_jetstream(wait_for_server);
   } catch (...) {
     close();
     throw;
@@ -187,8 +188,43 @@ void NatsClient::close() {
   natsOptions_Destroy(options_);
 }
 
+void NatsClient::expect_open() const {
+  if (closed()) fail("connection", NATS_CONNECTION_CLOSED, jsErrCode{});
+}
+
+/// A server that is still starting answers late; one without JetStream never.
+void NatsClient::expect_jetstream(bool wait) {
+  constexpr auto kStart = 5s;
+  bool told = false;
+  for (auto waited = 0ms;; waited += kRetry) {
+    jsErrCode code{};
+    jsAccountInfo* info = nullptr;
+    const natsStatus status = js_GetAccountInfo(&info, jetstream_, nullptr, &code);
+    jsAccountInfo_Destroy(info);
+    if (status == NATS_OK) return;
+    if (give_up_()) throw Interrupted("stopped while waiting for the queue");
+    if (!is_transient(status) || (!wait && waited >= kStart)) fail("JetStream", status, code);
+    if (waited >= kStart && !std::exchange(told, true)) {
+      log_info(format_text("waiting for JetStream at {}: is it a nats-server with -js?", shown()));
+    }
+    std::this_thread::sleep_for(kRetry);
+  }
+}
+
 bool NatsClient::connected() const {
   return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED;
+}
+
+bool NatsClient::fits(std::size_t bytes) const {
+  const int64_t most = natsConnection_GetMaxPayload(connection_);
+  return static_cast<int64_t>(bytes + kHeaderBytes) <= most;
+}
+
+std::string NatsClient::too_large(const std::string& what, std::size_t bytes) const {
+  return format_text(
+      "{} takes {} bytes and the queue's messages hold {} (with {} for headers): raise max_payload in the "
+      "server's configuration, or evaluate fewer members and samples an item",
+      what, bytes, natsConnection_GetMaxPayload(connection_), kHeaderBytes);
 }
 
 void NatsClient::on_disconnected(natsConnection*, void* self) {
@@ -219,10 +255,13 @@ int64_t NatsClient::reconnect_delay(natsConnection*, int attempts, void*) {
 }
 
 natsStatus NatsClient::persist(const std::function<natsStatus(jsErrCode*)>& call, jsErrCode* code) const {
-  for (auto waited = 0ms;; waited += kRetry) {
+  constexpr int kMostUnanswered = 150;  // half a minute: JetStream reads its store before it answers
+  for (int unanswered = 0;;) {
     *code = jsErrCode{};
     const natsStatus status = call(code);
     if (!is_transient(status) && !is_transient(*code)) return status;
+    unanswered = status == NATS_NO_RESPONDERS ? unanswered + 1 : 0;
+    if (unanswered > kMostUnanswered) return status;
     if (natsConnection_IsClosed(connection_)) return NATS_CONNECTION_CLOSED;
     if (give_up_()) throw Interrupted("stopped while the queue was away");
     std::this_thread::sleep_for(kRetry);
@@ -235,7 +274,7 @@ void NatsClient::fail(const std::string& what, natsStatus status, jsErrCode code
   if (status == NATS_CONNECTION_CLOSED) {
     reason = "the connection is closed; has the server's token or certificate changed?";
   }
-  if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr) {
+  if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr || status == NATS_NO_RESPONDERS) {
     reason = "the server has no JetStream; start it with: nats-server -js";
   }
   throw InfrastructureError(format_text("queue at {}: {}: {}", shown(), what, reason));
@@ -316,7 +355,8 @@ bool NatsClient::publish_all(const std::vector<Publication>& messages) {
     const std::string_view subject = natsMsg_GetSubject(raw);
     std::size_t place = messages.size();
     std::from_chars(subject.data() + prefix.size(), subject.data() + subject.size(), place);
-    const bool good = !natsMsg_IsNoResponders(raw) && data_of(raw).find("\"seq\"") != std::string_view::npos;
+    const auto told = nlohmann::json::parse(data_of(raw), nullptr, false);
+    const bool good = told.is_object() && !told.contains("error") && told.value("seq", 0) > 0;
     if (good && place < messages.size()) stored[place] = true;
   }
   for (std::size_t i = 0; i < messages.size(); ++i) {
@@ -480,7 +520,7 @@ std::optional<ConsumerState> NatsClient::consumer_state(const std::string& strea
       &code);
   if (status != NATS_OK) return std::nullopt;
   const ConsumerInfo info(raw);
-  return ConsumerState{info->NumPending, info->NumAckPending, info->Config->AckWait, info->Config->MaxDeliver,
+  return ConsumerState{info->NumPending, info->NumAckPending, info->Config->MaxDeliver,
                        info->Delivered.Stream};
 }
 
@@ -502,16 +542,6 @@ Subscription NatsClient::pull(const std::string& stream, const std::string& cons
   return Subscription(raw);
 }
 
-Bucket NatsClient::bucket_of(const std::string& bucket) {
-  kvStore* raw = nullptr;
-  jsErrCode code{};
-  const natsStatus status =
-      persist([&](jsErrCode*) { return js_KeyValue(&raw, jetstream_, bucket.c_str()); }, &code);
-  if (status == NATS_NOT_FOUND) return nullptr;
-  expect("bucket " + bucket, status, code);
-  return Bucket(raw);
-}
-
 void NatsClient::ensure_bucket(const std::string& bucket) {
   if (stream_state("KV_" + bucket)) return;
   kvConfig config;
@@ -527,31 +557,40 @@ void NatsClient::ensure_bucket(const std::string& bucket) {
 }
 
 bool NatsClient::put(const std::string& bucket, const std::string& key, std::string_view bytes) {
-  return publish(bucket_subject(bucket, key), bytes, "");
+  return publish(key_subject(bucket, key), bytes, "");
 }
 
 std::optional<uint64_t> NatsClient::put_if(const std::string& bucket, const std::string& key,
                                            std::string_view bytes, uint64_t revision) {
-  const Bucket store = bucket_of(bucket);
-  if (!store) return std::nullopt;
+  const std::string subject = key_subject(bucket, key);
+  jsPubOptions options;
+  jsPubOptions_Init(&options);
+  options.MaxWait = kCallMilliseconds;
+  options.ExpectLastSubjectSeq = revision;
+  options.ExpectNoMessage = revision == 0;
   uint64_t now = 0;
-  const auto size = static_cast<int>(bytes.size());
   jsErrCode code{};
   const natsStatus status = persist(
-      [&](jsErrCode*) {
-        return revision == 0 ? kvStore_Create(&now, store.get(), key.c_str(), bytes.data(), size)
-                             : kvStore_Update(&now, store.get(), key.c_str(), bytes.data(), size, revision);
+      [&](jsErrCode* failure) {
+        jsPubAck* ack = nullptr;
+        const natsStatus result = js_Publish(&ack, jetstream_, subject.c_str(), bytes.data(),
+                                             static_cast<int>(bytes.size()), &options, failure);
+        if (result == NATS_OK) now = ack->Sequence;
+        jsPubAck_Destroy(ack);
+        return result;
       },
       &code);
-  return status == NATS_OK ? std::optional(now) : std::nullopt;
+  if (code == JSStreamWrongLastSequenceErr) return std::nullopt;
+  expect("key " + key, status, code);
+  return now;
 }
 
 std::optional<BucketValue> NatsClient::get(const std::string& bucket, const std::string& key) {
-  return last_message("KV_" + bucket, bucket_subject(bucket, key));
+  return last_message("KV_" + bucket, key_subject(bucket, key));
 }
 
 void NatsClient::purge_key(const std::string& bucket, const std::string& key) {
-  purge("KV_" + bucket, bucket_subject(bucket, key));
+  purge("KV_" + bucket, key_subject(bucket, key));
 }
 
 void NatsClient::send(const std::string& subject, std::string_view bytes) {

@@ -30,7 +30,6 @@ struct Destroy {
 };
 using Message = std::unique_ptr<natsMsg, Destroy<natsMsg_Destroy>>;
 using Subscription = std::unique_ptr<natsSubscription, Destroy<natsSubscription_Destroy>>;
-using Bucket = std::unique_ptr<kvStore, Destroy<kvStore_Destroy>>;
 
 inline std::string_view data_of(const natsMsg* message) {
   return {natsMsg_GetData(message), static_cast<std::size_t>(natsMsg_GetDataLength(message))};
@@ -57,7 +56,6 @@ struct BucketValue {
 struct ConsumerState {
   uint64_t pending = 0;     ///< messages never delivered yet
   int64_t ack_pending = 0;  ///< delivered, neither acknowledged nor given up
-  int64_t ack_wait_nanoseconds = 0;
   int64_t max_deliveries = 0;
   uint64_t delivered_sequence = 0;  ///< of the stream, the last one handed out
 };
@@ -76,13 +74,16 @@ class NatsClient {
   NatsClient(const NatsClient&) = delete;
   NatsClient& operator=(const NatsClient&) = delete;
 
-  natsConnection* connection() const { return connection_; }
-  jsCtx* jetstream() const { return jetstream_; }
   bool connected() const;
+  /// For good: the server has refused to take us back.
+  bool closed() const { return natsConnection_IsClosed(connection_); }
+  /// Throws InfrastructureError when the connection is closed.
+  void expect_open() const;
   /// Goes up with every connection after the first.
   uint64_t reconnections() const { return reconnections_; }
-  /// Largest message that the server takes.
-  int64_t max_payload_bytes() const { return natsConnection_GetMaxPayload(connection_); }
+  /// Whether the server takes messages of so many bytes, and the sentence for those that it does not.
+  bool fits(std::size_t bytes) const;
+  std::string too_large(const std::string& what, std::size_t bytes) const;
   std::string shown() const { return address_.shown(); }
 
   /// Publishes into a stream and waits until the server has stored it. False: there is no stream for the
@@ -143,6 +144,7 @@ class NatsClient {
   std::vector<std::string> ask_all(const std::string& subject, std::chrono::milliseconds wait);
 
  private:
+  void expect_jetstream(bool wait);
   void close();
   /// Repeats `call` while the connection is away; returns the status that is no matter of the connection.
   natsStatus persist(const std::function<natsStatus(jsErrCode*)>& call, jsErrCode* code) const;
@@ -151,7 +153,6 @@ class NatsClient {
   bool publish(const std::string& subject, std::string_view bytes, const std::string& message_id,
                bool sent_before);
   bool publish_again(const Publication& message);
-  Bucket bucket_of(const std::string& bucket);
 
   NatsAddress address_;
   GiveUp give_up_;

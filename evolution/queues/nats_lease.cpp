@@ -1,12 +1,15 @@
 #include "evolution/queues/nats_lease.h"
 
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 
 #include <nlohmann/json.hpp>
 #include <signal.h>
 #include <unistd.h>
 
 #include "core/errors.h"
+#include "core/host.h"
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -19,17 +22,21 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+/// Names where process numbers mean the same: this boot of this machine, and this namespace of processes.
+std::string process_space() {
+  std::error_code error;
+  const auto space = std::filesystem::read_symlink("/proc/self/ns/pid", error);
+  std::string boot;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+  return boot + " " + space.string();
 }
 
 /// On this machine its process can be asked for.
 bool holder_is_dead(const std::string& bytes) {
   try {
     const nlohmann::json holder = parse_json(bytes, "coordinator");
-    return holder.at("host") == host_name() && ::kill(holder.at("process").get<pid_t>(), 0) != 0 &&
-           errno == ESRCH;
+    return holder.at("process_space") == process_space() &&
+           ::kill(holder.at("process").get<pid_t>(), 0) != 0 && errno == ESRCH;
   } catch (const std::exception&) {
     return false;
   }
@@ -53,7 +60,9 @@ CoordinatorLease::CoordinatorLease(NatsClient& client, const RunAnnouncement& an
       if (!now) held = now;
     }
   }
-  const auto revision = client_.put_if(bucket_, kCoordinatorKey, value(), held ? held->revision : 0);
+  auto revision = client_.put_if(bucket_, kCoordinatorKey, value(), held ? held->revision : 0);
+  // The answer to a first attempt may have got lost.
+  if (!revision) revision = take_back();
   if (!revision) refuse("it came first");
   revision_ = *revision;
   thread_ = std::thread([this, interval = lease / 3] { prolong(interval); });
@@ -74,8 +83,11 @@ CoordinatorLease::~CoordinatorLease() {
 }
 
 std::string CoordinatorLease::value() {
-  return namm::to_json_text(
-      {{"host", host_name()}, {"process", ::getpid()}, {"name", name_}, {"beat", beat_++}});
+  return namm::to_json_text({{"host", host_name()},
+                             {"process_space", process_space()},
+                             {"process", ::getpid()},
+                             {"name", name_},
+                             {"beat", beat_++}});
 }
 
 void CoordinatorLease::refuse(const std::string& holder) const {

@@ -43,8 +43,8 @@ std::string candidate_key(const ItemId& id, int64_t row) {
 std::string shared_key(const ItemId& id) {
   return format_text("g.{}.shared", batch_name(id));
 }
-std::string bucket_subject(std::string_view run, std::string_view key) {
-  return format_text("$KV.{}.{}", bucket(run), key);
+std::string key_subject(std::string_view bucket, std::string_view key) {
+  return format_text("$KV.{}.{}", bucket, key);
 }
 std::string bucket_subjects(std::string_view run, const ItemId& id) {
   return format_text("$KV.{}.g.{}.>", bucket(run), batch_name(id));

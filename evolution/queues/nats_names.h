@@ -29,7 +29,7 @@ std::string batch_name(const ItemId& id);
 
 std::string item_subject(std::string_view run, const ItemId& id);
 std::string result_subject(std::string_view run, const ItemId& id);
-/// All items, or results, of the batch that `id` belongs to; of all batches without one.
+/// All items, or results, of the batch that `id` belongs to.
 std::string items_of_batch(std::string_view run, const ItemId& id);
 std::string results_of_batch(std::string_view run, const ItemId& id);
 std::string all_items(std::string_view run);
@@ -38,7 +38,8 @@ std::string all_results(std::string_view run);
 /// Keys of the bucket: a candidate's numbers, and the bytes that a batch shares.
 std::string candidate_key(const ItemId& id, int64_t row);
 std::string shared_key(const ItemId& id);
-std::string bucket_subject(std::string_view run, std::string_view key);
+/// A key of a bucket as a subject of the stream behind it.
+std::string key_subject(std::string_view bucket, std::string_view key);
 /// Everything of a batch in the bucket, as a subject of the stream behind it.
 std::string bucket_subjects(std::string_view run, const ItemId& id);
 std::string bucket_stream(std::string_view run);

@@ -40,13 +40,14 @@ struct NatsQueue::Impl {
     announcement.state = "running";
     client.ensure_bucket(nats::bucket(run));
     lease.emplace(client, announcement, stop_requested);
+    // Before workers can see the run: they tell a refusal once.
+    notices = client.listen(nats::notice_subject(run));
+    advisories = client.listen(nats::max_deliveries_subject(run));
     set_up();
     if (const auto state = client.stream_state(nats::results_stream(run))) {
       old_results = state->last_sequence;
       results_created = state->created_nanoseconds;
     }
-    notices = client.listen(nats::notice_subject(run));
-    advisories = client.listen(nats::max_deliveries_subject(run));
     seen_reconnections = client.reconnections();
     last_sign_of_life = Clock::now();
   }
@@ -105,7 +106,7 @@ struct NatsQueue::Impl {
     const auto add = [&](const std::string& key, wire::Kind kind, std::string_view body, const char* what) {
       std::string sealed = wire::seal(kind, announcement.config_sha256, body);
       expect_size(sealed.size(), what);
-      messages.push_back({nats::bucket_subject(run, key), std::move(sealed), ""});
+      messages.push_back({nats::key_subject(nats::bucket(run), key), std::move(sealed), ""});
     };
     if (item.candidates) {
       for (int64_t row = 0; row < item.candidates->rows; ++row) {
@@ -119,16 +120,8 @@ struct NatsQueue::Impl {
     publish_all(messages);
   }
 
-  void expect_size(std::size_t bytes, const char* what) const {
-    constexpr std::size_t kHeaders = 4096;
-    const auto most = static_cast<std::size_t>(std::max<int64_t>(client.max_payload_bytes(), 0));
-    if (bytes + kHeaders > most) {
-      throw ConfigError(
-          format_text("{} takes {} bytes and the queue's messages hold {} (with {} for headers): raise "
-                      "max_payload in the "
-                      "server's configuration, or evaluate fewer members and samples an item",
-                      what, bytes, most, kHeaders));
-    }
+  void expect_size(std::size_t bytes, const std::string& what) const {
+    if (!client.fits(bytes)) throw ConfigError(client.too_large(what, bytes));
   }
 
   /// Every publication has an id of its own, so that the server takes none for a repetition.
@@ -200,32 +193,38 @@ struct NatsQueue::Impl {
   /// Publishes again what the server has lost, and finds items whose deliveries are used up. Appends the
   /// results that arrive meanwhile.
   void reconcile(std::vector<WorkResult>& found) {
-    if (client.reconnections() != seen_reconnections || !client.stream_state(nats::results_stream(run))) {
+    auto consumer = client.consumer_state(nats::items_stream(run), nats::kWorkersConsumer);
+    auto state = client.stream_state(nats::results_stream(run));
+    if (client.reconnections() != seen_reconnections || !consumer || !state) {
       seen_reconnections = client.reconnections();
-      const auto state = client.stream_state(nats::results_stream(run));
       const uint64_t newest = read_sequences.empty() ? old_results : *read_sequences.rbegin();
       if (!state || state->created_nanoseconds != results_created || state->last_sequence < newest) {
+        // Sequences begin anew.
         read_sequences.clear();
+        exhausted.clear();
         old_results = 0;
       }
       set_up();
-      if (const auto now = client.stream_state(nats::results_stream(run))) {
-        results_created = now->created_nanoseconds;
-      }
+      state = client.stream_state(nats::results_stream(run));
+      if (state) results_created = state->created_nanoseconds;
       for (const auto& [name, item] : batches) resend_batch_data(item);
+      consumer = client.consumer_state(nats::items_stream(run), nats::kWorkersConsumer);
     }
     // A worker posts before it acknowledges: an item that is no longer there has its result on the server,
     // unless it got lost.
-    const auto consumer = client.consumer_state(nats::items_stream(run), nats::kWorkersConsumer);
     const auto present = client.subjects(nats::items_stream(run), nats::all_items(run));
     while (fetch(100ms, found)) {
     }
     if (!present || !consumer) return;
     std::vector<const WorkItem*> lost;
     std::vector<const WorkItem*> there;
+    std::set<ItemId> answered;  // a failure leaves its item open
+    for (const WorkResult& result : found) answered.insert(result.id);
     for (const auto& [id, item] : open) {
+      if (answered.contains(id)) continue;
       (present->contains(nats::item_subject(run, id)) ? there : lost).push_back(&item);
     }
+    if (!found.empty()) idle_observations = 0;
     for (const WorkItem* item : lost) {
       log_warning(describe(item->id) + " is no longer on the queue and is published again");
     }
@@ -250,6 +249,7 @@ struct NatsQueue::Impl {
   /// the new ones as delivered: a new consumer begins to count anew.
   void revive(const std::vector<const WorkItem*>& stuck, int64_t max_deliveries) {
     if (stuck.empty()) return;
+    for (const auto& [name, item] : batches) resend_batch_data(item);
     read_advisories();
     constexpr int kMostRevivals = 3;
     for (const WorkItem* item : stuck) {
@@ -287,6 +287,14 @@ struct NatsQueue::Impl {
         (!item.candidates ||
          client.get(nats::bucket(run), nats::candidate_key(item.id, item.candidates->rows - 1)));
     if (!complete) send_batch_data(item);
+  }
+
+  /// Once for every stretch without results and without a worker that answers.
+  void tell_missing_workers(bool nothing_came) {
+    if (!nothing_came) told_no_workers = false;
+    if (!nothing_came || told_no_workers || !nats::ask_workers(client, run).empty()) return;
+    told_no_workers = true;
+    log_info(format_text("no worker answers; start some: namm worker --queue {}", client.shown()));
   }
 
   void read_notices() {
@@ -376,6 +384,7 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
 
 std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
   impl_->check_lease();
+  impl_->client.expect_open();
   impl_->read_notices();
   if (!impl_->client.connected()) {
     std::this_thread::sleep_for(wait);
@@ -384,19 +393,16 @@ std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
   std::vector<WorkResult> found = std::exchange(impl_->waiting, {});
   impl_->fetch(found.empty() ? wait : 1ms, found);
   const auto now = Clock::now();
-  if (!found.empty()) impl_->last_sign_of_life = now;
-  if (!found.empty()) impl_->told_no_workers = true;
-  if (!impl_->told_no_workers && now - impl_->last_sign_of_life > 5s) {
-    impl_->told_no_workers = true;
-    if (nats::ask_workers(impl_->client, impl_->run).empty()) {
-      log_info(format_text("no worker yet; start some: namm worker --queue {}", impl_->client.shown()));
-    }
+  if (!found.empty()) {
+    impl_->last_sign_of_life = now;
+    impl_->told_no_workers = false;
   }
   const auto patience = impl_->announcement.lease() + 500ms;
   if (impl_->client.reconnections() != impl_->seen_reconnections ||
       now - impl_->last_sign_of_life > patience) {
     impl_->last_sign_of_life = now;
     impl_->reconcile(found);
+    impl_->tell_missing_workers(found.empty());
   }
   return found;
 }
@@ -405,7 +411,7 @@ std::vector<ItemId> NatsQueue::withdraw() {
   std::vector<ItemId> ids;
   for (const auto& [id, item] : impl_->open) ids.push_back(id);
   impl_->open.clear();
-  if (impl_->client.connected()) {
+  if (impl_->client.connected() && !impl_->lease->lost()) {
     try {
       for (const auto& [batch, item] : impl_->batches) {
         impl_->client.purge(nats::items_stream(impl_->run), nats::items_of_batch(impl_->run, item.id));
@@ -418,6 +424,7 @@ std::vector<ItemId> NatsQueue::withdraw() {
 }
 
 void NatsQueue::forget(const std::vector<WorkItem>& items) {
+  impl_->check_lease();
   std::set<std::string> done;
   for (const WorkItem& item : items) {
     impl_->open.erase(item.id);
@@ -427,18 +434,28 @@ void NatsQueue::forget(const std::vector<WorkItem>& items) {
     impl_->client.purge(nats::bucket_stream(impl_->run), nats::bucket_subjects(impl_->run, item.id));
     impl_->batches.erase(nats::batch_name(item.id));
   }
+  impl_->revivals.clear();
 }
 
 void NatsQueue::finish() {
-  impl_->finished = true;
+  impl_->check_lease();
   impl_->results.reset();
-  impl_->lease.reset();
-  impl_->client.delete_stream(nats::items_stream(impl_->run));
-  impl_->client.delete_stream(nats::results_stream(impl_->run));
-  impl_->client.delete_stream(nats::bucket_stream(impl_->run));
+  try {
+    // The announcement first: workers must not open a run whose streams are gone.
+    impl_->client.purge_key(nats::bucket(impl_->run), nats::kAnnouncementKey);
+    impl_->lease.reset();
+    impl_->client.delete_stream(nats::items_stream(impl_->run));
+    impl_->client.delete_stream(nats::results_stream(impl_->run));
+    impl_->client.delete_stream(nats::bucket_stream(impl_->run));
+  } catch (const Error& error) {
+    log_warning(format_text("run {} is complete, but something of it stays on the queue: {}", impl_->run,
+                            error.what()));
+  }
+  impl_->finished = true;
 }
 
 void NatsQueue::report(const std::string& row) {
+  impl_->check_lease();
   impl_->put(nats::kRowKey, row);
 }
 

@@ -39,7 +39,7 @@ class NatsQueue : public Queue {
   void forget(const std::vector<WorkItem>& items) override;
   void report(const std::string& row) override;
 
-  /// The run is complete: removes everything of it from the server.
+  /// The run is complete: removes everything of it from the server. What cannot be removed is told only.
   void finish();
 
  private:

@@ -1,9 +1,11 @@
 #include "evolution/queues/nats_source.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -45,22 +47,36 @@ struct PostedResult {
 /// Two threads beside the worker's: one brings items, one hands results in, so that short items do not wait
 /// for the server.
 struct NatsSource::Impl {
-  Impl(nats::NatsClient& the_client, RunAnnouncement the_announcement, std::function<bool()> closed)
-      : client(the_client), announcement(std::move(the_announcement)), is_closed(std::move(closed)) {
+  Impl(nats::NatsClient& the_client, RunAnnouncement the_announcement, std::function<bool()> closed,
+       std::function<void()> hang)
+      : client(the_client),
+        announcement(std::move(the_announcement)),
+        is_closed(std::move(closed)),
+        on_hang(std::move(hang)) {
     subscription = client.pull(nats::items_stream(announcement.run), nats::kWorkersConsumer,
                                nats::all_items(announcement.run));
-    fetcher = std::thread([this] { fetch_items(); });
-    poster = std::thread([this] { post_results(); });
+    try {
+      fetcher = std::thread([this] { fetch_items(); });
+      poster = std::thread([this] { post_results(); });
+    } catch (const std::system_error& error) {
+      end();
+      throw InfrastructureError(
+          format_text("a thread cannot be made ({}): choose fewer with --threads", error.what()));
+    }
   }
   ~Impl() {
+    end();
+    give_back_ready();
+  }
+
+  void end() {
     {
       const std::lock_guard lock(mutex);
       ending = true;
     }
     changed.notify_all();
-    fetcher.join();
-    poster.join();
-    give_back_ready();
+    if (fetcher.joinable()) fetcher.join();
+    if (poster.joinable()) poster.join();
   }
 
   /// Others get at once what was only held in readiness.
@@ -72,10 +88,11 @@ struct NatsSource::Impl {
   nats::NatsClient& client;
   RunAnnouncement announcement;
   std::function<bool()> is_closed;
+  std::function<void()> on_hang;
   nats::Subscription subscription;
   BatchData data;  ///< of the fetching thread
   std::string name = nats::random_name();
-  uint64_t posts = 0;
+  std::atomic<uint64_t> posts{0};
 
   std::mutex mutex;  ///< of all below
   std::condition_variable changed;
@@ -85,7 +102,6 @@ struct NatsSource::Impl {
   std::optional<HeldItem> ready;
   nats::Message in_hand;
   Clock::time_point claimed;
-  bool limit_reported = false;
   std::deque<PostedResult> posted;
   std::thread fetcher;
   std::thread poster;
@@ -123,8 +139,10 @@ struct NatsSource::Impl {
       auto item = open(message.get());
       if (!item) return std::nullopt;
       return HeldItem{std::move(*item), std::move(message)};
-    } catch (const Error&) {
-      return std::nullopt;  // stopped, or the server is away: the lease runs out
+    } catch (const std::exception& error) {
+      // Stopped, or out of memory: the lease runs out.
+      log_debug(format_text("an item is left to others: {}", error.what()));
+      return std::nullopt;
     }
   }
 
@@ -146,18 +164,12 @@ struct NatsSource::Impl {
     WorkResult& result = next.result;
     const RunAnnouncement& run = announcement;
     std::string sealed = wire::seal(wire::Kind::result, run.config_sha256, encode(result));
-    constexpr std::size_t kHeaders = 4096;
-    const auto most = static_cast<std::size_t>(std::max<int64_t>(client.max_payload_bytes(), 0));
-    if (sealed.size() + kHeaders > most) {
-      const std::size_t size = sealed.size();
+    if (!client.fits(sealed.size())) {
+      result.failure_code = ExitCode::config;
+      result.failure = client.too_large("the result of " + describe(result.id), sealed.size());
       result.records.clear();
       result.bytes.clear();
       result.timings.clear();
-      result.failure_code = ExitCode::config;
-      result.failure = format_text(
-          "the result of {} takes {} bytes and the queue's messages hold {}: raise max_payload in the "
-          "server's configuration, or evaluate fewer members and samples an item",
-          describe(result.id), size, most);
       sealed = wire::seal(wire::Kind::result, run.config_sha256, encode(result));
     }
     const std::string subject = nats::result_subject(run.run, result.id);
@@ -168,7 +180,7 @@ struct NatsSource::Impl {
         log_warning(format_text("run {} is gone; the result of {} is dropped", run.run, describe(result.id)));
         return;
       }
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       log_warning(format_text("the result of {} is dropped, the item stays on the queue: {}",
                               describe(result.id), error.what()));
       return;
@@ -233,6 +245,8 @@ struct NatsSource::Impl {
       auto item = complete(
           wire::decode_item(wire::unseal(wire::Kind::item, announcement.config_sha256, nats::data_of(raw))));
       if (!item) {
+        log_warning(format_text("{}: what its batch shares is not on the queue; the item is handed back",
+                                natsMsg_GetSubject(raw)));
         natsMsg_NakWithDelay(raw, 1000, nullptr);
         return std::nullopt;
       }
@@ -248,8 +262,8 @@ struct NatsSource::Impl {
 };
 
 NatsSource::NatsSource(nats::NatsClient& client, const RunAnnouncement& announcement,
-                       std::function<bool()> closed)
-    : impl_(std::make_unique<Impl>(client, announcement, std::move(closed))) {}
+                       std::function<bool()> closed, std::function<void()> on_hang)
+    : impl_(std::make_unique<Impl>(client, announcement, std::move(closed), std::move(on_hang))) {}
 
 NatsSource::~NatsSource() = default;
 
@@ -264,23 +278,32 @@ std::optional<WorkItem> NatsSource::claim(std::chrono::milliseconds wait) {
   impl_->in_hand = std::move(impl_->ready->message);
   impl_->ready.reset();
   impl_->claimed = Clock::now();
-  impl_->limit_reported = false;
   impl_->changed.notify_all();
   return item;
 }
 
 bool NatsSource::renew(const WorkItem& item) {
-  const std::lock_guard lock(impl_->mutex);
+  std::unique_lock lock(impl_->mutex);
   if (!impl_->in_hand) return false;
   const double limit = impl_->announcement.item_limit_seconds;
   const double held = std::chrono::duration<double>(Clock::now() - impl_->claimed).count();
   if (limit > 0 && held > limit) {
-    if (!std::exchange(impl_->limit_reported, true)) {
-      log_warning(format_text("{} takes longer than queue.item_limit_seconds ({} s): its lease is given up",
-                              describe(item.id), limit));
-      impl_->give_back_ready();
-      impl_->short_items = false;
-    }
+    // It may never end: told as a failure, and nobody waits for it.
+    WorkResult result;
+    result.id = item.id;
+    result.attempt = item.attempt;
+    result.delivery = item.delivery;
+    result.content_hash = item.content_hash();
+    result.seconds = held;
+    result.worker = impl_->announcement.run;
+    result.failure = format_text("it took longer than queue.item_limit_seconds ({} s)", limit);
+    impl_->give_back_ready();
+    PostedResult posted{std::move(result), std::move(impl_->in_hand)};
+    lock.unlock();
+    log_error(format_text("{} takes longer than queue.item_limit_seconds ({} s): it is given up",
+                          describe(item.id), limit));
+    impl_->hand_in(std::move(posted));
+    impl_->on_hang();
     return false;
   }
   if (impl_->ready) natsMsg_InProgress(impl_->ready->message.get(), nullptr);
@@ -297,6 +320,7 @@ void NatsSource::post(WorkResult result) {
   constexpr auto kShort = 250ms;  // an item ahead is then no loss at the end of a generation
   constexpr std::size_t kMostPosted = 4;
   std::unique_lock lock(impl_->mutex);
+  if (!impl_->in_hand) return;  // given up meanwhile
   impl_->short_items = Clock::now() - impl_->claimed < kShort;
   impl_->changed.wait(lock, [this] { return impl_->posted.size() < kMostPosted; });
   impl_->posted.push_back({std::move(result), std::move(impl_->in_hand)});

@@ -17,9 +17,11 @@ class NatsClient;
 /// to one thread; `renew` may come from another.
 class NatsSource : public ItemSource {
  public:
-  /// `client` outlives the source; `closed` says when the worker is to end. Throws InfrastructureError when
-  /// the run is gone.
-  NatsSource(nats::NatsClient& client, const RunAnnouncement& announcement, std::function<bool()> closed);
+  /// `client` outlives the source; `closed` says when the worker is to end. `on_hang` is called, from the
+  /// thread that renews, when an item has taken longer than the run's limit and has been handed in as failed:
+  /// its evaluation may never end. Throws InfrastructureError when the run is gone.
+  NatsSource(nats::NatsClient& client, const RunAnnouncement& announcement, std::function<bool()> closed,
+             std::function<void()> on_hang);
   ~NatsSource() override;
 
   std::optional<WorkItem> claim(std::chrono::milliseconds wait) override;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/errors.h"
+#include "core/host.h"
 #include "core/interrupt.h"
 #include "core/text.h"
 #include "evolution/worker_service.h"
@@ -28,9 +29,7 @@ struct Options {
 };
 
 std::string worker_name() {
-  char host[256] = {};
-  const bool named = ::gethostname(host, sizeof host - 1) == 0;
-  return format_text("{}:{}", named ? host : "unknown", ::getpid());
+  return format_text("{}:{}", host_name(), ::getpid());
 }
 
 evolution::EvaluatorFactory open(const evolution::RunAnnouncement& announcement, c10::Device device,

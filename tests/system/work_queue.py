@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 
-from program import ENVIRONMENT, PROGRAM, ROOT, SMOKE, Checks, Scratch, log_rows, namm, states, wait_for
+from program import ARCHIVE, ENVIRONMENT, PROGRAM, ROOT, SMOKE, Checks, Scratch, log_rows, namm, states, wait_for
 
 sys.path.insert(0, str(ROOT))
 from tests.evolution.queue.processes import TOKEN, Server  # noqa: E402
@@ -91,6 +92,12 @@ def main() -> int:
             run_id = json.loads(namm("status", server.url, "--json").out)[0]["run"]
             refused = namm("worker", "--queue", server.url, "--run", run_id, "seed=99")
             checks.refused(refused, 2, "settings and data")
+            other = folder / "other.pt"
+            shutil.copy(ARCHIVE, other)
+            with zipfile.ZipFile(other, "a") as archive:
+                archive.comment = b"other bytes, the same model"
+            refused = namm("worker", "--queue", server.url, "--run", run_id, f"model.archive={other}")
+            checks.refused(refused, 2, "the run needs model")
             wait_for(lambda: "cannot serve run" in (folder / "waiting.log").read_text())
             checks.that(waiting.process.wait(120) == 0, "the refused worker harms no run", (folder / "waiting.log").read_text())
             for worker in workers:

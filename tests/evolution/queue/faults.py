@@ -141,9 +141,27 @@ class Leases(QueueTest):
     def test_hanging_item_is_given_up_and_ends_elsewhere(self):
         hanging = self.worker(hang=3)
         coordinator = self.coordinator(generations=1, item_limit=1)
-        wait_until(lambda: "item_limit_seconds" in hanging.log(), what="the end of the hanging item's lease")
+        self.assert_refused(hanging, 4, "longer than queue.item_limit_seconds")
         self.worker()
         self.assertGreaterEqual(self.assert_done(coordinator, generations=1), 1)
+
+    def test_item_that_hangs_everywhere_stops_the_run(self):
+        for _ in range(3):
+            self.worker(hang=3)
+        self.assert_refused(
+            self.coordinator(generations=1, item_limit=1), 4, "population item 3 failed 3 times", "item_limit_seconds"
+        )
+
+    def test_item_of_a_worker_that_is_told_to_stop_is_not_given_away(self):
+        stopping = self.worker(milliseconds=6000, evaluations=self.folder / "evaluations")
+        arguments = {"generations": 1, "population": 2, "members_per_item": 1, "samples_per_item": 6}
+        coordinator = self.coordinator(lease=0.5, **arguments)
+        wait_until(self.evaluations, what="an evaluation")
+        self.worker(evaluations=self.folder / "evaluations")
+        stopping.signal(signal.SIGTERM)
+        self.assert_done(coordinator, **arguments)
+        counts = collections.Counter(self.evaluations())
+        self.assertEqual(set(counts.values()), {1}, counts)
 
 
 class Coordinators(QueueTest):
@@ -259,6 +277,30 @@ class Servers(QueueTest):
         self.server.start()
         self.assert_done(coordinator, 90)
 
+    def test_another_token_ends_both_sides(self):
+        worker = self.worker(milliseconds=25)
+        coordinator = self.coordinator()
+        self.journaled(1)
+        self.server.kill()
+        self.server.config.write_text(self.server.config.read_text().replace(TOKEN, "another-token"))
+        self.server.start()
+        self.assert_refused(coordinator, 4, "the connection is closed", seconds=60)
+        self.assert_refused(worker, 4, "the connection is closed", seconds=60)
+
+    def test_streams_and_candidates_that_somebody_deletes(self):
+        self.worker(milliseconds=150)
+        coordinator = self.coordinator(generations=3, lease=0.5)
+        deletions = [
+            ("$JS.API.STREAM.DELETE.NAMM_fake_ITEMS", b""),
+            ("$JS.API.STREAM.DELETE.NAMM_fake_RESULTS", b""),
+            ("$JS.API.STREAM.PURGE.KV_namm-fake", b'{"filter": "$KV.namm-fake.g.>"}'),
+        ]
+        for subject, payload in deletions:
+            self.journaled(1)
+            self.server.publish(subject, payload)
+            time.sleep(0.5)
+        self.assert_done(coordinator, 90, generations=3)
+
     def test_message_counts_return_after_each_generation(self):
         self.worker()
         coordinator = self.coordinator(step=1)
@@ -330,6 +372,14 @@ class Messages(QueueTest):
         self.worker()
         self.assert_done(coordinator)
 
+    def test_run_that_is_resumed_by_the_workers_build_is_served(self):
+        self.worker(name="faithful")
+        coordinator = self.coordinator(build="two", generations=1)
+        wait_until(lambda: "faithful cannot serve" in coordinator.log(), what="the refusal")
+        coordinator.signal(signal.SIGINT)
+        coordinator.finish()
+        self.assert_done(self.coordinator(generations=1), generations=1)
+
     def test_foreign_and_damaged_messages_are_ignored(self):
         coordinator = self.coordinator()
         wait_until(lambda: self.server.messages().get("NAMM_fake_ITEMS"), what="items")
@@ -366,6 +416,22 @@ class SmallMessages(QueueTest):
         self.worker()
         arguments = {"dimension": 3800, "population": 32, "generations": 1}
         self.assert_done(self.coordinator(**arguments), **arguments)
+
+
+class FullStore(QueueTest):
+    settings = f"authorization {{ token: {TOKEN} }}\n"
+    store = "max_file_store: 60000"
+
+    def test_server_without_room_is_named(self):
+        self.worker()
+        self.assert_refused(self.coordinator(dimension=4000), 4, "queue at", "resource", seconds=60)
+
+
+class NoJetStream(QueueTest):
+    jetstream = False
+
+    def test_is_named(self):
+        self.assert_refused(self.coordinator(), 4, "no JetStream", "nats-server -js")
 
 
 class Keys(QueueTest):

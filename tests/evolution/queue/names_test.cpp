@@ -61,15 +61,16 @@ NamesOfRun names_of(const std::string& run) {
   names.streams = {items_stream(run), results_stream(run), bucket_stream(run)};
   names.patterns = {all_items(run), all_results(run), "$KV." + bucket(run) + ".>",
                     max_deliveries_subject(run)};
-  for (const char* key : {kAnnouncementKey, kCoordinatorKey}) names.subjects.insert(bucket_subject(run, key));
+  for (const char* key : {kAnnouncementKey, kCoordinatorKey})
+    names.subjects.insert(key_subject(bucket(run), key));
   names.subjects.insert({ping_subject(run), notice_subject(run), max_deliveries_subject(run)});
   for (ItemId id : ids()) {
     names.patterns.insert({items_of_batch(run, id), results_of_batch(run, id), bucket_subjects(run, id)});
-    names.subjects.insert(bucket_subject(run, shared_key(id)));
+    names.subjects.insert(key_subject(bucket(run), shared_key(id)));
     for (const int64_t index : {0, 1, 11}) {
       id.index = index;
-      names.subjects.insert(
-          {item_subject(run, id), result_subject(run, id), bucket_subject(run, candidate_key(id, index))});
+      names.subjects.insert({item_subject(run, id), result_subject(run, id),
+                             key_subject(bucket(run), candidate_key(id, index))});
     }
   }
   return names;
@@ -105,9 +106,9 @@ TEST(NatsNames, NoRunIsHandedWhatBelongsToAnother) {
             items_of_batch(one, id), results_of_batch(one, id), bucket_subjects(one, id), ping_subject(one),
             notice_subject(one)}) {
         for (const std::string& subject :
-             {item_subject(other, id), result_subject(other, id), bucket_subject(other, shared_key(id)),
-              bucket_subject(other, candidate_key(id, 0)), bucket_subject(other, kAnnouncementKey),
-              bucket_subject(other, kCoordinatorKey), ping_subject(other), notice_subject(other),
+             {item_subject(other, id), result_subject(other, id), key_subject(bucket(other), shared_key(id)),
+              key_subject(bucket(other), candidate_key(id, 0)), key_subject(bucket(other), kAnnouncementKey),
+              key_subject(bucket(other), kCoordinatorKey), ping_subject(other), notice_subject(other),
               max_deliveries_subject(other)}) {
           ASSERT_FALSE(matches(pattern, subject)) << pattern << " gets " << subject;
         }
@@ -120,7 +121,7 @@ TEST(NatsNames, WithinARunEachStreamGetsItsOwn) {
   const ItemId id{1, Purpose::test, 2, 3, 4};
   EXPECT_TRUE(matches(all_items("a"), item_subject("a", id)));
   EXPECT_TRUE(matches(all_results("a"), result_subject("a", id)));
-  EXPECT_TRUE(matches("$KV." + bucket("a") + ".>", bucket_subject("a", candidate_key(id, 0))));
+  EXPECT_TRUE(matches("$KV." + bucket("a") + ".>", key_subject(bucket("a"), candidate_key(id, 0))));
   EXPECT_FALSE(matches(all_items("a"), result_subject("a", id)));
   for (const std::string& subject : {ping_subject("a"), notice_subject("a")}) {
     EXPECT_FALSE(matches(all_items("a"), subject));
@@ -135,13 +136,13 @@ TEST(NatsNames, ABatchTakesInItsOwnItemsOnly) {
       EXPECT_EQ(matches(items_of_batch("a", one), item_subject("a", other)), same) << describe(other);
       EXPECT_EQ(matches(results_of_batch("a", one), result_subject("a", other)), same) << describe(other);
       for (const std::string& key : {candidate_key(other, 0), shared_key(other)}) {
-        EXPECT_EQ(matches(bucket_subjects("a", one), bucket_subject("a", key)), same) << key;
+        EXPECT_EQ(matches(bucket_subjects("a", one), key_subject(bucket("a"), key)), same) << key;
       }
       EXPECT_EQ(batch_name(one) == batch_name(other), same);
     }
   }
   // The announcement and the coordinator's entry outlive every batch.
-  EXPECT_FALSE(matches(bucket_subjects("a", ids().front()), bucket_subject("a", kAnnouncementKey)));
+  EXPECT_FALSE(matches(bucket_subjects("a", ids().front()), key_subject(bucket("a"), kAnnouncementKey)));
 }
 
 TEST(NatsNames, AServerTakesEveryName) {

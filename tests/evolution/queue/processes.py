@@ -37,14 +37,14 @@ def wait_until(condition, seconds=30, what="a condition"):
 class Server:
     """nats-server with JetStream on loopback, its store in `folder`; survives being killed and started again."""
 
-    def __init__(self, folder, settings=""):
+    def __init__(self, folder, settings="", store="", jetstream=True):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port, self.monitor = free_port(), free_port()
         self.config = self.folder / "server.conf"
         self.config.write_text(
             f"listen: 127.0.0.1:{self.port}\nhttp: 127.0.0.1:{self.monitor}\n"
-            f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'store'))} }}\n"
+            + (f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'store'))}\n{store} }}\n" if jetstream else "")
             + (settings or f"authorization {{ token: {TOKEN} }}\n")
         )
         self.process = None
@@ -144,7 +144,7 @@ class Program:
 class QueueTest(unittest.TestCase):
     """A fresh server for every test, and the state that an undisturbed run in one process reaches."""
 
-    settings = ""
+    settings, store, jetstream = "", "", True
     undisturbed = {}
 
     def setUp(self):
@@ -152,7 +152,7 @@ class QueueTest(unittest.TestCase):
             self.fail("nats-server is not installed; ./setup.sh --tests brings it")
         self.folder = Path(tempfile.mkdtemp(prefix="namm_queue_"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.server = Server(self.folder / "server", self.settings)
+        self.server = Server(self.folder / "server", self.settings, self.store, self.jetstream)
         self.addCleanup(self.server.kill)
 
     def start(self, program_name, environment=None, **arguments):
