@@ -127,7 +127,7 @@ std::vector<float> decode_candidate(std::string_view body, int64_t dimension) {
     throw DataError("candidate: it has another number of parameters than its item says");
   }
   std::vector<float> values(static_cast<std::size_t>(dimension));
-  std::memcpy(values.data(), body.data(), body.size());
+  if (!body.empty()) std::memcpy(values.data(), body.data(), body.size());
   return values;
 }
 

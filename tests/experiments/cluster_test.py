@@ -75,13 +75,13 @@ class Templates(unittest.TestCase):
     def test_options_and_commands_exist(self):
         """Every `namm COMMAND ... --option` of the templates and the README is one that the program has."""
         texts = {path.name: path.read_text() for path in CLUSTER.iterdir() if path.is_file()}
-        known = {}
-        seen = set()
+        commands = run(PROGRAM, "--help").stdout
+        known, seen = {}, set()
         for name, text in texts.items():
             text = text.replace("\\\n", " ").replace('"${NAMM_PROGRAM:-namm}"', "namm").replace("build/namm", "namm")
             for line in text.splitlines():
                 for command, rest in re.findall(r"\bnamm (run|worker|plan)\b([^#|`\n]*)", line):
-                    if not re.search(rf"(?m)^ +{command}\b", run(PROGRAM, "--help").stdout):
+                    if not re.search(rf"(?m)^ +{command}\b", commands):
                         print(f"{name}: this build has no `namm {command}`: left out")
                         continue
                     if command not in known:
