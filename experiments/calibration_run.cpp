@@ -13,7 +13,6 @@
 #include "evolution/queues/threads.h"
 #include "experiments/fitness.h"
 #include "experiments/memory_source.h"
-#include "memory/backend.h"
 
 namespace namm::experiments {
 
@@ -201,22 +200,16 @@ void measure_evaluate_stage(const ExperimentConfig& config, const StageWork& wor
 
 }  // namespace
 
-ItemTimes measure_items(const ExperimentConfig& config, const std::vector<StageWork>& works,
-                        const std::vector<std::shared_ptr<const StageTasks>>& tasks,
-                        const std::shared_ptr<const models::Archive>& archive,
+ItemTimes measure_items(const RunContext& context, const std::vector<StageWork>& works,
                         const MeasureOptions& options) {
-  const auto evaluation = std::make_shared<const Evaluation>(
-      archive, EvaluationOptions{.chunk_tokens = config.model.chunk_tokens,
-                                 .positions = memory::position_mode(config.memory.positions),
-                                 .backend = memory::backend(config.memory.backend),
-                                 .protect = config.memory.protect});
-  const auto factory = make_run_evaluator(config, evaluation, tasks);
+  const ExperimentConfig& config = context.config;
+  const auto factory = make_run_evaluator(config, context.evaluation, context.stage_tasks);
   ItemTimes times;
-  times.device = archive->device().str();
+  times.device = context.evaluation->archive().device().str();
   Progress progress("measure items", 0, "items");
   std::optional<Measured> evolved;
   for (const StageWork& work : works) {
-    const auto& of_stage = tasks[static_cast<size_t>(work.index)];
+    const auto& of_stage = context.stage_tasks[static_cast<size_t>(work.index)];
     if (work.evolves) {
       evolved = measure_evolve_stage(config, work, of_stage, factory, options, times, progress);
     } else {

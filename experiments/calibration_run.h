@@ -1,15 +1,10 @@
 #pragma once
 
-#include <memory>
 #include <vector>
 
-#include <c10/core/Device.h>
-
-#include "experiments/experiment.h"
 #include "experiments/item_times.h"
-#include "experiments/stage_evaluator.h"
+#include "experiments/run_context.h"
 #include "experiments/stage_work.h"
-#include "models/archive.h"
 
 namespace namm::experiments {
 
@@ -23,8 +18,7 @@ struct MeasureOptions {
 /// population is that of generation 0, with the statistics that the calibration items gave; stages that begin
 /// with a memory are measured with the same. Throws what the evaluators throw, InfrastructureError for an
 /// item that failed.
-ItemTimes measure_items(const ExperimentConfig& config, const std::vector<StageWork>& works,
-                        const std::vector<std::shared_ptr<const StageTasks>>& tasks,
-                        const std::shared_ptr<const models::Archive>& archive, const MeasureOptions& options);
+ItemTimes measure_items(const RunContext& context, const std::vector<StageWork>& works,
+                        const MeasureOptions& options);
 
 }  // namespace namm::experiments

@@ -46,6 +46,21 @@ std::string modification(const BuildInfo& build) {
 
 }  // namespace
 
+std::shared_ptr<const StageTasks> open_stage_tasks(const ExperimentConfig& config, size_t index,
+                                                   const models::Archive& archive) {
+  const StageConfig& stage = config.stages[index];
+  const auto& names = stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks;
+  const auto task_config =
+      stage.evolve
+          ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
+          : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
+  tasks::DataConfig data = config.data;
+  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
+  auto tasks = std::make_shared<const StageTasks>(names, task_config, data, positions_for_prompts(archive));
+  warn_beyond_positions(config.stage_name(index), names, task_config, archive.contract());
+  return tasks;
+}
+
 RunContext open_run(const ExperimentConfig& config, c10::Device device) {
   RunContext context;
   context.config = config;
@@ -56,19 +71,8 @@ RunContext open_run(const ExperimentConfig& config, c10::Device device) {
                                  .backend = memory::backend(config.memory.backend),
                                  .protect = config.memory.protect});
   config.memory.require_transformer(archive->contract().shape, "memory.transformer");
-  context.stage_tasks.resize(config.stages.size());
-  tasks::DataConfig data = config.data;
-  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
   for (size_t i = 0; i < config.stages.size(); ++i) {
-    const StageConfig& stage = config.stages[i];
-    const auto& names = stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks;
-    const auto task_config =
-        stage.evolve
-            ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
-            : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
-    context.stage_tasks[i] =
-        std::make_shared<StageTasks>(names, task_config, data, positions_for_prompts(*archive));
-    warn_beyond_positions(config.stage_name(i), names, task_config, archive->contract());
+    context.stage_tasks.push_back(open_stage_tasks(config, i, *archive));
   }
   return context;
 }

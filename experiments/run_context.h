@@ -30,6 +30,10 @@ struct RunContext {
   int64_t saved_first_generation = 0;
 };
 
+/// Opens the tasks of stage `index` for this model. Throws as StageTasks.
+std::shared_ptr<const StageTasks> open_stage_tasks(const ExperimentConfig& config, size_t index,
+                                                   const models::Archive& archive);
+
 /// Opens model, data and tasks of a configuration: what its work items are evaluated with. `identity`, memory
 /// and places are the caller's. Throws ConfigError, DataError.
 RunContext open_run(const ExperimentConfig& config, c10::Device device);

@@ -18,7 +18,7 @@
 #include "experiments/fitness.h"
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
-#include "experiments/places.h"
+#include "experiments/run_context.h"
 #include "experiments/stage_evaluator.h"
 #include "experiments/warm_start_threads.h"
 #include "memory/backend.h"
@@ -242,15 +242,11 @@ WarmStart warm_start(const ExperimentConfig& config, const WarmStartOptions& opt
   const auto archive = load_model(config.model, options.device);
   const memory::TransformerShape& shape = archive->contract().shape;
   config.memory.require_transformer(shape, "memory.transformer");
-  tasks::DataConfig data = config.data;
-  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
-  const StageTasks stage_tasks(stage.tasks,
-                               config.task_config(stage.context_tokens, stage.questions_per_context), data,
-                               archive->contract().max_positions);
+  const auto stage_tasks = open_stage_tasks(config, index, *archive);
 
   Tracer tracer;
   tracer.archive = archive;
-  tracer.tasks = stage_tasks.pointers();
+  tracer.tasks = stage_tasks->pointers();
   tracer.memory = config.memory;
   tracer.session = {.shape = shape,
                     .dtype = archive->dtype(),

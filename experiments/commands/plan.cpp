@@ -12,9 +12,8 @@
 #include "experiments/calibration_run.h"
 #include "experiments/commands/command.h"
 #include "experiments/coordinator_times.h"
-#include "experiments/model_check.h"
-#include "experiments/places.h"
 #include "experiments/run.h"
+#include "experiments/run_context.h"
 #include "experiments/throughput_model.h"
 #include "models/device.h"
 
@@ -64,34 +63,14 @@ void add_coordinator(const ExperimentConfig& config, const std::vector<StageWork
   }
 }
 
-/// Positions of the model that a chat wrapper leaves; 0 where the model names no limit.
-int64_t positions_for_prompts(const models::Archive& archive) {
-  const int64_t positions = archive.contract().max_positions;
-  if (positions == 0 || !archive.contract().has_chat()) return positions;
-  return std::max<int64_t>(1, positions - std::ssize(archive.encode_prompt("", true)));
-}
-
 std::pair<std::vector<StageWork>, ItemTimes> measure(const ExperimentConfig& config, const Options& options) {
-  const auto archive = load_model(config.model, models::parse_device(options.common.device));
-  config.memory.require_transformer(archive->contract().shape, "memory.transformer");
-  tasks::DataConfig data = config.data;
-  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
-  std::vector<std::shared_ptr<const StageTasks>> tasks;
+  const RunContext context = open_run(config, models::parse_device(options.common.device));
   TaskPointers pointers;
-  for (const auto& stage : config.stages) {
-    const auto settings =
-        stage.evolve
-            ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
-            : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
-    tasks.push_back(
-        std::make_shared<const StageTasks>(stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks,
-                                           settings, data, positions_for_prompts(*archive)));
-    pointers.push_back(tasks.back()->pointers());
-  }
+  for (const auto& tasks : context.stage_tasks) pointers.push_back(tasks->pointers());
   auto works = works_of(config, pointers);
   MeasureOptions measure = options.measure;
   measure.threads = options.common.threads > 0 ? options.common.threads : default_threads();
-  ItemTimes times = measure_items(config, works, tasks, archive, measure);
+  ItemTimes times = measure_items(context, works, measure);
   add_coordinator(config, works, options, times);
   return {std::move(works), std::move(times)};
 }
