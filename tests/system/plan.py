@@ -95,7 +95,7 @@ with Scratch() as folder:
     checks.refused(damaged, 3, "none of its", "cannot be resumed")
     checks.that("stage 1 of 1" in damaged.out, "what can be read is shown", damaged)
     checks.refused(namm("status", folder / "nowhere"), 3, "no such run directory")
-    checks.refused(namm("status", "nats://127.0.0.1:4222"), 2, "in-process queue only")
+    checks.refused(namm("status", "nats://127.0.0.1:1"), 4, "no queue at")
     (folder / "bad.json").write_text("{}")
     checks.refused(namm("plan", SMOKE, "--times", folder / "bad.json"), 3, "bad.json")
     checks.refused(namm("plan", SMOKE, "--workers", "0"), 2, "--workers")
