@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -23,8 +24,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const int64_t member : message.item.members) {
       if (member < 0 || member >= message.candidate_rows) std::abort();
     }
-    // What a worker does next, with candidates of a size that fits here.
-    if (message.candidate_rows * message.dimension > 1 << 16) return 0;
+    // What a worker does next, with candidates of a size that fits here and is hashed in no time.
+    const auto members = static_cast<int64_t>(message.item.members.size());
+    if (std::max(message.candidate_rows, members) * message.dimension > 1 << 16) return 0;
     message.item.candidates =
         make_candidates(message.candidate_rows, message.dimension,
                         std::vector<double>(static_cast<size_t>(message.candidate_rows * message.dimension)));

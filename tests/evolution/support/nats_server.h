@@ -1,10 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -24,7 +27,8 @@ extern char** environ;
 namespace namm::testing {
 
 /// nats-server with JetStream on loopback and a token, its store in `folder`; may be killed and started
-/// again.
+/// again. One that ends by itself is started again, as a supervisor would, and that is told: nats-server
+/// 2.9.10 crashes when a stream is read at the moment of its deletion.
 class NatsServer {
  public:
   explicit NatsServer(const std::filesystem::path& folder) : config_(folder / "server.conf") {
@@ -33,8 +37,13 @@ class NatsServer {
                            << (folder / "store").string() << "\" }\nauthorization { token: a-token }\n"
                            << "log_file: \"" << (folder / "server.log").string() << "\"\n";
     start();
+    supervisor_ = std::thread([this] { supervise(); });
   }
-  ~NatsServer() { kill(); }
+  ~NatsServer() {
+    ending_ = true;
+    supervisor_.join();
+    kill();
+  }
   NatsServer(const NatsServer&) = delete;
   NatsServer& operator=(const NatsServer&) = delete;
 
@@ -42,17 +51,14 @@ class NatsServer {
 
   /// Throws std::runtime_error when it does not answer within 20 s.
   void start() {
-    const std::string path = program(), config = config_.string();
-    const char* words[] = {path.c_str(), "-c", config.c_str(), nullptr};
-    if (::posix_spawn(&process_, path.c_str(), nullptr, nullptr, const_cast<char**>(words), environ) != 0) {
-      throw std::runtime_error("nats-server cannot be started");
-    }
+    spawn();
     for (int i = 0; i < 400 && !answers(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     if (!answers()) throw std::runtime_error("nats-server does not answer");
   }
 
   /// kill -9
   void kill() {
+    const std::lock_guard lock(mutex_);
     if (process_ <= 0) return;
     ::kill(process_, SIGKILL);
     ::waitpid(process_, nullptr, 0);
@@ -66,6 +72,31 @@ class NatsServer {
   }
 
  private:
+  void spawn() {
+    const std::lock_guard lock(mutex_);
+    const std::string path = program(), config = config_.string();
+    const char* words[] = {path.c_str(), "-c", config.c_str(), nullptr};
+    if (::posix_spawn(&process_, path.c_str(), nullptr, nullptr, const_cast<char**>(words), environ) != 0) {
+      process_ = 0;
+      throw std::runtime_error("nats-server cannot be started");
+    }
+  }
+
+  bool has_ended() {
+    const std::lock_guard lock(mutex_);
+    if (process_ <= 0 || ::waitpid(process_, nullptr, WNOHANG) != process_) return false;
+    process_ = 0;
+    return true;
+  }
+
+  void supervise() {
+    for (; !ending_; std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
+      if (!has_ended()) continue;
+      std::fputs("nats-server ended by itself and is started again\n", stderr);
+      spawn();
+    }
+  }
+
   static std::string program() {
     for (const char* folder : {"/usr/sbin/", "/usr/bin/", "/usr/local/bin/"}) {
       const std::string path = std::string(folder) + "nats-server";
@@ -102,7 +133,10 @@ class NatsServer {
 
   std::filesystem::path config_;
   uint16_t port_ = 0;
+  std::mutex mutex_;  ///< of the next
   pid_t process_ = 0;
+  std::atomic<bool> ending_{false};
+  std::thread supervisor_;
 };
 
 }  // namespace namm::testing
