@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.evolution.queue.processes import TOKEN, Program, QueueTest, Server, main, wait_until
+from tests.evolution.queue.processes import TOKEN, QueueTest, free_port, main, wait_until
 
 
 class Workers(QueueTest):
@@ -247,6 +247,10 @@ class Machines(QueueTest):
         clock.write_text("+0")
         faked = {"LD_PRELOAD": str(library), "DONT_FAKE_MONOTONIC": "1"}
         jumping = {**faked, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+        date = subprocess.run(
+            ["date", "+%s"], env={**os.environ, **faked, "FAKETIME": "+40d"}, capture_output=True, check=True
+        )
+        self.assertGreater(int(date.stdout), time.time() + 39 * 86400, "the clock is not faked")
         self.start("fake_worker", {**faked, "FAKETIME": "+40d"}, queue=self.server.url, milliseconds=20)
         self.start("fake_worker", jumping, queue=self.server.url, milliseconds=20)
         coordinator = self.start("fake_coordinator", jumping, queue=self.server.url, out=self.folder / "run")
@@ -328,7 +332,7 @@ class Servers(QueueTest):
 
     def test_the_documented_server_listens_on_loopback_only(self):
         with tempfile.TemporaryDirectory() as store:
-            port = self.server.port + 1
+            port = free_port()
             process = subprocess.Popen(
                 ["nats-server", "-js", "-a", "127.0.0.1", "-p", str(port), "--auth", TOKEN, "-sd", store],
                 stderr=subprocess.DEVNULL,
