@@ -190,7 +190,7 @@ class WorkerService {
       if (client_.closed()) state.over = true;
       if (state.over || stopping() || !client_.connected()) continue;
       try {
-        const auto value = client_.get(nats::bucket(run.run), nats::kAnnouncementKey);
+        const auto value = client_.get(nats::kAnnouncements, run.run);
         if (!value || value->bytes != to_json_text(run)) state.over = true;
         if (state.items != seen || state.in_hand > 0) busy = Clock::now();
         seen = state.items;

@@ -33,9 +33,11 @@ std::string without_secrets(const std::string& text) {
 }
 
 std::string NatsAddress::shown() const {
-  // A scheme may have been forgotten.
-  const std::size_t at = url.find("://") == std::string::npos ? url.rfind('@') : std::string::npos;
-  return at == std::string::npos ? without_secrets(url) : "***" + url.substr(at);
+  // A scheme may have been forgotten or mistyped.
+  const std::size_t at = url.rfind('@');
+  const std::size_t scheme = url.find("://");
+  if (at == std::string::npos) return url;
+  return (scheme < at ? url.substr(0, scheme + 3) : "") + "***" + url.substr(at);
 }
 
 void NatsAddress::check() const {

@@ -10,16 +10,19 @@ namespace namm::evolution::nats {
 
 inline constexpr std::string_view kBucketPrefix = "namm-";
 
+/// Bucket with the announcements of all runs, a key each. It stays on the server: everybody polls it, and
+/// nats-server 2.9 can crash when a message is asked for of a stream that is being deleted.
+inline constexpr const char* kAnnouncements = "namm";
+
 /// Stream with retention "work queue": an item leaves it when a worker acknowledges it.
 std::string items_stream(std::string_view run);
 /// Stream of results and failure records, kept until the batch is complete.
 std::string results_stream(std::string_view run);
-/// Key-value bucket: announcement, coordinator, candidates, statistics.
+/// Key-value bucket: coordinator, candidates, statistics.
 std::string bucket(std::string_view run);
 
 inline constexpr const char* kWorkersConsumer = "workers";
 inline constexpr const char* kCoordinatorConsumer = "coordinator";
-inline constexpr const char* kAnnouncementKey = "run";
 inline constexpr const char* kCoordinatorKey = "coordinator";
 inline constexpr const char* kBatchKey = "batch";  ///< what is being computed, for people
 inline constexpr const char* kRowKey = "row";      ///< row of log.jsonl of the last generation

@@ -79,7 +79,10 @@ struct NatsQueue::Impl {
     while (!client.put(nats::bucket(run), key, bytes)) client.ensure_bucket(nats::bucket(run));
   }
 
-  void announce() { put(nats::kAnnouncementKey, to_json_text(announcement)); }
+  void announce() {
+    client.ensure_bucket(nats::kAnnouncements);
+    client.put(nats::kAnnouncements, run, to_json_text(announcement));
+  }
 
   /// A new consumer starts with the first result; those taken before are known by their sequence.
   void read_results_anew() {
@@ -442,7 +445,7 @@ void NatsQueue::finish() {
   impl_->results.reset();
   try {
     // The announcement first: workers must not open a run whose streams are gone.
-    impl_->client.purge_key(nats::bucket(impl_->run), nats::kAnnouncementKey);
+    impl_->client.purge_key(nats::kAnnouncements, impl_->run);
     impl_->lease.reset();
     impl_->client.delete_stream(nats::items_stream(impl_->run));
     impl_->client.delete_stream(nats::results_stream(impl_->run));

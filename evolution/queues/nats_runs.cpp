@@ -17,13 +17,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPresence, name, items, in_hand)
 namespace nats {
 
 std::vector<RunAnnouncement> announced_runs(NatsClient& client) {
-  const std::string prefix = bucket_stream("");
+  const std::string prefix = key_subject(kAnnouncements, "");
   std::vector<RunAnnouncement> runs;
-  for (const std::string& stream : client.stream_names()) {
-    if (!stream.starts_with(prefix)) continue;
-    const std::string run = stream.substr(prefix.size());
+  const auto subjects = client.subjects(std::string("KV_") + kAnnouncements, prefix + ">");
+  for (const std::string& subject : subjects.value_or(std::set<std::string>())) {
+    const std::string run = subject.substr(prefix.size());
     if (!is_run_id(run)) continue;
-    const auto value = client.get(bucket(run), kAnnouncementKey);
+    const auto value = client.get(kAnnouncements, run);
     if (!value) continue;
     try {
       RunAnnouncement announcement = parse_announcement(value->bytes);

@@ -315,12 +315,12 @@ class Servers(QueueTest):
             counts.append(self.server.messages())
             coordinator.answer()
         self.assert_done(coordinator)
-        self.assertEqual(set(counts[0]), {"NAMM_fake_ITEMS", "NAMM_fake_RESULTS", "KV_namm-fake"})
+        self.assertEqual(set(counts[0]), {"NAMM_fake_ITEMS", "NAMM_fake_RESULTS", "KV_namm-fake", "KV_namm"})
         self.assertEqual(counts[0]["NAMM_fake_ITEMS"], 0)
         self.assertEqual(counts[0]["NAMM_fake_RESULTS"], 0)
         for later in counts[1:]:
             self.assertEqual(later, counts[0])
-        self.assertEqual(self.server.streams(), {}, "a finished run leaves nothing behind")
+        self.assertEqual(self.server.messages(), {"KV_namm": 0}, "a finished run leaves nothing behind")
 
     def test_two_runs_do_not_mix(self):
         workers = [self.worker(), self.worker()]
@@ -392,7 +392,7 @@ class Messages(QueueTest):
             self.server.publish("namm.fake.results.what.ever", payload)
             self.server.publish("namm.fake.items.0.0.population.0.1", payload)
             self.server.publish("namm.fake.items.nonsense", payload)
-            self.server.publish("$KV.namm-fake.run2", payload)
+            self.server.publish("$KV.namm.other", payload)
         worker = self.worker()
         self.assert_done(coordinator)
         self.assertIn("is ignored", coordinator.log())
@@ -402,7 +402,7 @@ class Messages(QueueTest):
         worker = self.worker()
         coordinator = self.coordinator(run="good")
         self.assert_done(coordinator)
-        self.server.publish("$KV.namm-good.run", b"{broken")
+        self.server.publish("$KV.namm.good", b"{broken")
         self.assert_done(self.coordinator(run="better", out=self.folder / "better"))
         self.assertIsNone(worker.process.poll())
 

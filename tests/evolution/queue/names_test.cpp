@@ -61,8 +61,7 @@ NamesOfRun names_of(const std::string& run) {
   names.streams = {items_stream(run), results_stream(run), bucket_stream(run)};
   names.patterns = {all_items(run), all_results(run), "$KV." + bucket(run) + ".>",
                     max_deliveries_subject(run)};
-  for (const char* key : {kAnnouncementKey, kCoordinatorKey})
-    names.subjects.insert(key_subject(bucket(run), key));
+  for (const char* key : {kRowKey, kCoordinatorKey}) names.subjects.insert(key_subject(bucket(run), key));
   names.subjects.insert({ping_subject(run), notice_subject(run), max_deliveries_subject(run)});
   for (ItemId id : ids()) {
     names.patterns.insert({items_of_batch(run, id), results_of_batch(run, id), bucket_subjects(run, id)});
@@ -107,7 +106,7 @@ TEST(NatsNames, NoRunIsHandedWhatBelongsToAnother) {
             notice_subject(one)}) {
         for (const std::string& subject :
              {item_subject(other, id), result_subject(other, id), key_subject(bucket(other), shared_key(id)),
-              key_subject(bucket(other), candidate_key(id, 0)), key_subject(bucket(other), kAnnouncementKey),
+              key_subject(bucket(other), candidate_key(id, 0)), key_subject(bucket(other), kCoordinatorKey),
               key_subject(bucket(other), kCoordinatorKey), ping_subject(other), notice_subject(other),
               max_deliveries_subject(other)}) {
           ASSERT_FALSE(matches(pattern, subject)) << pattern << " gets " << subject;
@@ -142,7 +141,7 @@ TEST(NatsNames, ABatchTakesInItsOwnItemsOnly) {
     }
   }
   // The announcement and the coordinator's entry outlive every batch.
-  EXPECT_FALSE(matches(bucket_subjects("a", ids().front()), key_subject(bucket("a"), kAnnouncementKey)));
+  EXPECT_FALSE(matches(bucket_subjects("a", ids().front()), key_subject(bucket("a"), kCoordinatorKey)));
 }
 
 TEST(NatsNames, AServerTakesEveryName) {
