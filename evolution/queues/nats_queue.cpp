@@ -157,8 +157,16 @@ struct NatsQueue::Impl {
   bool fetch(std::chrono::milliseconds wait, std::vector<WorkResult>& found) {
     natsMsgList list{};
     jsErrCode code{};
-    const int64_t most_wait = std::max<int64_t>(wait.count(), 1);
-    const natsStatus status = natsSubscription_Fetch(&list, results.get(), kMostFetched, most_wait, &code);
+    // All that is there; else the first that comes, without waiting for more.
+    jsFetchRequest request;
+    jsFetchRequest_Init(&request);
+    request.Batch = kMostFetched;
+    request.NoWait = true;
+    natsStatus status = natsSubscription_FetchRequest(&list, results.get(), &request);
+    if (list.Count == 0) {
+      natsMsgList_Destroy(&list);
+      status = natsSubscription_Fetch(&list, results.get(), 1, std::max<int64_t>(wait.count(), 1), &code);
+    }
     if (status != NATS_OK && status != NATS_TIMEOUT) std::this_thread::sleep_for(std::min(wait, 100ms));
     const bool any = list.Count > 0;
     for (int i = 0; i < list.Count; ++i) {

@@ -7,7 +7,7 @@ from tests.evolution.queue.processes import QueueTest, main
 
 WORKERS = 8
 MILLISECONDS = 10
-ITEMS = 1024  # a generation: 512 members x 2 blocks of samples
+ITEMS = 2048  # a generation: 1,024 members x 2 blocks of samples
 GENERATIONS = 4
 
 
@@ -18,6 +18,7 @@ class Throughput(QueueTest):
             "members_per_item": 1,
             "samples_per_item": 3,
             "generations": GENERATIONS,
+            "validate_every": 0,
         }
         for _ in range(WORKERS):
             self.worker(milliseconds=MILLISECONDS)
