@@ -70,13 +70,8 @@ CrFmNesConstants cr_fm_nes_constants(int64_t dimension, int64_t population) {
 }
 
 CrFmNes::CrFmNes(int64_t population, double sigma, std::span<const double> mean, uint64_t seed)
-    : constants_(cr_fm_nes_constants(static_cast<int64_t>(mean.size()), population)),
-      n_(static_cast<int64_t>(mean.size())),
-      lambda_(population),
-      seed_(seed),
-      sigma_0_(sigma),
-      sigma_(sigma),
-      mean_(mean.begin(), mean.end()),
+    : LinearOptimizer(population, sigma, mean, seed),
+      constants_(cr_fm_nes_constants(n_, population)),
       path_sigma_(mean.size()),
       path_c_(mean.size()),
       v_(mean.size()),
@@ -153,22 +148,9 @@ void CrFmNes::gradient(const double* y, std::vector<double>& s, std::vector<doub
   }
 }
 
-TellReport CrFmNes::tell(std::span<const double> fitness) {
-  check_fitness_size("CrFmNes", fitness, lambda_);
-  if (!asked_) {
-    ask();
-  }
-  TellReport report;
-  report.non_finite = count_non_finite(fitness);
-  asked_ = false;
-  if (report.non_finite == lambda_ || !stop_.empty()) {
-    report.updated = false;
-    generation_ += stop_.empty() ? 1 : 0;
-    return report;
-  }
+bool CrFmNes::update(std::span<const int64_t> order) {
   const CrFmNesConstants& k = constants_;
   const auto n = static_cast<double>(n_);
-  const std::vector<int64_t> order = rank_members(fitness);
   const auto z_of = [&](int64_t rank) { return draws_.data() + order[rank] * n_; };
   const auto y_of = [&](int64_t rank) { return steps_.data() + order[rank] * n_; };
 
@@ -258,14 +240,11 @@ TellReport CrFmNes::tell(std::span<const double> fitness) {
   if (!positive) {
     stop_ = format_text("non-positive scale: the update of generation {} makes an entry of D negative",
                         generation_);
-  } else if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(v) ||
-             !all_finite(d) || !std::isfinite(sigma) || sigma <= 0 || !(length(v) > 0)) {
-    stop_ = format_text("non-finite state: the update of generation {} overflows (sigma {})", generation_,
-                        sigma_);
+    return false;
   }
-  if (!stop_.empty()) {
-    report.updated = false;
-    return report;
+  if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(v) ||
+      !all_finite(d) || !std::isfinite(sigma) || sigma <= 0 || !(length(v) > 0)) {
+    return overflow();
   }
   mean_ = std::move(mean);
   path_sigma_ = std::move(path_sigma);
@@ -273,55 +252,27 @@ TellReport CrFmNes::tell(std::span<const double> fitness) {
   v_ = std::move(v);
   d_ = std::move(d);
   sigma_ = sigma;
-  ++generation_;
-  return report;
+  return true;
 }
 
-OptimizerState CrFmNes::state() const {
-  return {kind(),
-          {scalar_array("population", lambda_), scalar_array("generation", generation_),
-           scalar_array("seed", static_cast<int64_t>(seed_)), scalar_array("sigma", sigma_),
-           scalar_array("sigma_0", sigma_0_), vector_array("mean", mean_),
-           vector_array("path_sigma", path_sigma_), vector_array("path_c", path_c_), vector_array("v", v_),
-           vector_array("d", d_)}};
+NamedArrays CrFmNes::own_arrays() const {
+  return {vector_array("path_sigma", path_sigma_), vector_array("path_c", path_c_), vector_array("v", v_),
+          vector_array("d", d_)};
 }
 
-void CrFmNes::restore(const OptimizerState& state) {
-  const NamedArrays& arrays = state.arrays;
-  if (state.kind != kind()) {
-    throw DataError(format_text("saved state is of optimiser \"{}\", expected \"{}\"", state.kind, kind()));
-  }
-  check_saved_size(arrays, n_, lambda_);
-  const auto generation = integer_of(arrays, "generation");
-  const auto seed = integer_of(arrays, "seed");
-  const double sigma = double_of(arrays, "sigma"), sigma_0 = double_of(arrays, "sigma_0");
+void CrFmNes::restore_own(const NamedArrays& arrays, int64_t) {
   const auto& path_sigma = doubles_of(arrays, "path_sigma", n_);
   const auto& path_c = doubles_of(arrays, "path_c", n_);
   const auto& v = doubles_of(arrays, "v", n_);
   const auto& d = doubles_of(arrays, "d", n_);
   const bool positive = std::all_of(d.begin(), d.end(), [](double value) { return value > 0; });
-  if (generation < 0 || !(sigma > 0) || !(sigma_0 > 0) || !positive || !(length(v) > 0)) {
-    throw DataError("saved state of cr-fm-nes: generation, sigma, v or d is out of range");
+  if (!positive || !(length(v) > 0)) {
+    throw DataError("saved state of cr-fm-nes: v or d is out of range");
   }
-  generation_ = generation;
-  seed_ = static_cast<uint64_t>(seed);
-  sigma_ = sigma;
-  sigma_0_ = sigma_0;
-  mean_ = doubles_of(arrays, "mean", n_);
   path_sigma_ = path_sigma;
   path_c_ = path_c;
   v_ = v;
   d_ = d;
-  asked_ = false;
-  stop_.clear();
-}
-
-std::optional<std::string> CrFmNes::stop() const {
-  return stop_.empty() ? std::nullopt : std::optional(stop_);
-}
-
-std::optional<std::string> CrFmNes::alarm() const {
-  return sigma_alarm(sigma_, sigma_0_);
 }
 
 SearchDistribution CrFmNes::distribution(int64_t) const {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "evolution/optimizer.h"
+#include "evolution/optimizers/linear_optimizer.h"
 
 namespace namm::evolution {
 
@@ -25,44 +25,26 @@ CrFmNesConstants cr_fm_nes_constants(int64_t dimension, int64_t population);
 
 /// CR-FM-NES: covariance D (I + v v^T) D, mirrored pairs, O(n lambda) time and memory; maximises. Members k
 /// and k + lambda/2 are mirror images; the population is even.
-class CrFmNes final : public Optimizer {
+class CrFmNes final : public LinearOptimizer {
  public:
   /// `population` even and at least 4.
   CrFmNes(int64_t population, double sigma, std::span<const double> mean, uint64_t seed);
 
   std::string kind() const override { return "cr-fm-nes"; }
-  int64_t dimension() const override { return n_; }
-  int64_t population() const override { return lambda_; }
-  int64_t generation() const override { return generation_; }
-  double sigma() const override { return sigma_; }
-  std::span<const double> mean() const override { return mean_; }
   std::vector<double> ask() override;
-  TellReport tell(std::span<const double> fitness) override;
-  OptimizerState state() const override;
-  void restore(const OptimizerState& state) override;
-  std::optional<std::string> stop() const override;
-  std::optional<std::string> alarm() const override;
   SearchDistribution distribution(int64_t axis) const override;
-  void scale_sigma(double factor) override { sigma_ *= factor; }
 
   const CrFmNesConstants& constants() const { return constants_; }
 
  private:
+  bool update(std::span<const int64_t> order) override;
+  NamedArrays own_arrays() const override;
+  void restore_own(const NamedArrays& arrays, int64_t generation) override;
   void gradient(const double* y, std::vector<double>& s, std::vector<double>& t) const;
 
   CrFmNesConstants constants_;
-  int64_t n_;
-  int64_t lambda_;
-  uint64_t seed_;
-  double sigma_0_;
-
-  int64_t generation_ = 0;
-  double sigma_;
-  std::vector<double> mean_, path_sigma_, path_c_, v_, d_;
-
-  bool asked_ = false;
+  std::vector<double> path_sigma_, path_c_, v_, d_;
   std::vector<double> draws_, steps_;  ///< z and y [lambda, n]
-  std::string stop_;
 };
 
 }  // namespace namm::evolution

@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "core/errors.h"
-#include "core/text.h"
 #include "evolution/optimizers/cma_es.h"
 #include "evolution/optimizers/support.h"
 
@@ -28,22 +27,13 @@ LmMaConstants lm_ma_constants(int64_t dimension, int64_t population) {
 }
 
 LmMaEs::LmMaEs(int64_t population, double sigma, std::span<const double> mean, uint64_t seed)
-    : constants_(lm_ma_constants(static_cast<int64_t>(mean.size()), population)),
-      n_(static_cast<int64_t>(mean.size())),
-      lambda_(population),
-      seed_(seed),
-      sigma_0_(sigma),
-      sigma_(sigma),
-      mean_(mean.begin(), mean.end()),
+    : LinearOptimizer(population, sigma, mean, seed),
+      constants_(lm_ma_constants(n_, population)),
       path_sigma_(mean.size()),
       vectors_(static_cast<std::size_t>(constants_.vectors) * mean.size()) {}
 
 std::vector<double> LmMaEs::ask() {
-  std::vector<double> draws(static_cast<std::size_t>(lambda_ * n_));
-  for (int64_t member = 0; member < lambda_; ++member) {
-    draw_normals(seed_, generation_, member, std::span(draws).subspan(member * n_, n_));
-  }
-  return ask_from(draws);
+  return ask_from(draw_members());
 }
 
 std::vector<double> LmMaEs::ask_from(std::span<const double> draws) {
@@ -75,21 +65,8 @@ std::vector<double> LmMaEs::ask_from(std::span<const double> draws) {
   return x;
 }
 
-TellReport LmMaEs::tell(std::span<const double> fitness) {
-  check_fitness_size("LmMaEs", fitness, lambda_);
-  if (!asked_) {
-    ask();
-  }
-  asked_ = false;
-  TellReport report;
-  report.non_finite = count_non_finite(fitness);
-  if (report.non_finite == lambda_ || !stop_.empty()) {
-    report.updated = false;
-    generation_ += stop_.empty() ? 1 : 0;
-    return report;
-  }
+bool LmMaEs::update(std::span<const int64_t> order) {
   const LmMaConstants& k = constants_;
-  const std::vector<int64_t> order = rank_members(fitness);
   std::vector<double> white_step(static_cast<std::size_t>(n_)), mean = mean_;
   for (int64_t rank = 0; rank < k.parents; ++rank) {
     const double* z = draws_.data() + order[rank] * n_;
@@ -108,61 +85,31 @@ TellReport LmMaEs::tell(std::span<const double> fitness) {
   const double sigma = sigma_ * std::exp(std::clamp(exponent, -1.0, 1.0));
   if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(vectors) || !std::isfinite(sigma) ||
       sigma <= 0) {
-    stop_ = format_text("non-finite state: the update of generation {} overflows (sigma {})", generation_,
-                        sigma_);
-    report.updated = false;
-    return report;
+    return overflow();
   }
   mean_ = std::move(mean);
   path_sigma_ = std::move(path_sigma);
   vectors_ = std::move(vectors);
   sigma_ = sigma;
-  ++generation_;
   ++updates_;
-  return report;
+  return true;
 }
 
-OptimizerState LmMaEs::state() const {
-  return {
-      kind(),
-      {scalar_array("population", lambda_), scalar_array("generation", generation_),
-       scalar_array("updates", updates_), scalar_array("seed", static_cast<int64_t>(seed_)),
-       scalar_array("sigma", sigma_), scalar_array("sigma_0", sigma_0_), vector_array("mean", mean_),
-       vector_array("path_sigma", path_sigma_), NamedArray{"vectors", {constants_.vectors, n_}, vectors_}}};
+NamedArrays LmMaEs::own_arrays() const {
+  return {scalar_array("updates", updates_), vector_array("path_sigma", path_sigma_),
+          NamedArray{"vectors", {constants_.vectors, n_}, vectors_}};
 }
 
-void LmMaEs::restore(const OptimizerState& state) {
-  const NamedArrays& arrays = state.arrays;
-  if (state.kind != kind()) {
-    throw DataError(format_text("saved state is of optimiser \"{}\", expected \"{}\"", state.kind, kind()));
-  }
-  check_saved_size(arrays, n_, lambda_);
-  const auto generation = integer_of(arrays, "generation"), updates = integer_of(arrays, "updates");
-  const auto seed = integer_of(arrays, "seed");
-  const double sigma = double_of(arrays, "sigma"), sigma_0 = double_of(arrays, "sigma_0");
+void LmMaEs::restore_own(const NamedArrays& arrays, int64_t generation) {
+  const auto updates = integer_of(arrays, "updates");
   const auto& path_sigma = doubles_of(arrays, "path_sigma", n_);
   const auto& vectors = doubles_of(arrays, "vectors", constants_.vectors * n_);
-  if (generation < 0 || updates < 0 || updates > generation || !(sigma > 0) || !(sigma_0 > 0)) {
-    throw DataError("saved state of lm-ma-es: generation, updates or sigma is out of range");
+  if (updates < 0 || updates > generation) {
+    throw DataError("saved state of lm-ma-es: updates is out of range");
   }
-  generation_ = generation;
   updates_ = updates;
-  seed_ = static_cast<uint64_t>(seed);
-  sigma_ = sigma;
-  sigma_0_ = sigma_0;
-  mean_ = doubles_of(arrays, "mean", n_);
   path_sigma_ = path_sigma;
   vectors_ = vectors;
-  asked_ = false;
-  stop_.clear();
-}
-
-std::optional<std::string> LmMaEs::stop() const {
-  return stop_.empty() ? std::nullopt : std::optional(stop_);
-}
-
-std::optional<std::string> LmMaEs::alarm() const {
-  return sigma_alarm(sigma_, sigma_0_);
 }
 
 /// Of the product of factors only the step size is known without forming it.

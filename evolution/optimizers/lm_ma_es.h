@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "evolution/optimizer.h"
+#include "evolution/optimizers/linear_optimizer.h"
 
 namespace namm::evolution {
 
@@ -24,25 +24,14 @@ LmMaConstants lm_ma_constants(int64_t dimension, int64_t population);
 
 /// Limited-memory matrix adaptation: the transformation of the samples is a product of k rank-one factors;
 /// maximises. O(n (k + lambda)) memory, O(n k lambda) time.
-class LmMaEs final : public Optimizer {
+class LmMaEs final : public LinearOptimizer {
  public:
   /// `population` at least 2.
   LmMaEs(int64_t population, double sigma, std::span<const double> mean, uint64_t seed);
 
   std::string kind() const override { return "lm-ma-es"; }
-  int64_t dimension() const override { return n_; }
-  int64_t population() const override { return lambda_; }
-  int64_t generation() const override { return generation_; }
-  double sigma() const override { return sigma_; }
-  std::span<const double> mean() const override { return mean_; }
   std::vector<double> ask() override;
-  TellReport tell(std::span<const double> fitness) override;
-  OptimizerState state() const override;
-  void restore(const OptimizerState& state) override;
-  std::optional<std::string> stop() const override;
-  std::optional<std::string> alarm() const override;
   SearchDistribution distribution(int64_t axis) const override;
-  void scale_sigma(double factor) override { sigma_ *= factor; }
 
   /// As `ask`, from given draws z [lambda, n].
   std::vector<double> ask_from(std::span<const double> draws);
@@ -50,22 +39,16 @@ class LmMaEs final : public Optimizer {
   const LmMaConstants& constants() const { return constants_; }
 
  private:
-  LmMaConstants constants_;
-  int64_t n_;
-  int64_t lambda_;
-  uint64_t seed_;
-  double sigma_0_;
+  bool update(std::span<const int64_t> order) override;
+  NamedArrays own_arrays() const override;
+  void restore_own(const NamedArrays& arrays, int64_t generation) override;
 
-  int64_t generation_ = 0;
+  LmMaConstants constants_;
   int64_t updates_ =
       0;  ///< generations that changed the state: the vectors in use are the first min(this, k)
-  double sigma_;
-  std::vector<double> mean_, path_sigma_;
-  std::vector<double> vectors_;  ///< M [k, n]
-
-  bool asked_ = false;
+  std::vector<double> path_sigma_;
+  std::vector<double> vectors_;        ///< M [k, n]
   std::vector<double> draws_, steps_;  ///< z and d [lambda, n]
-  std::string stop_;
 };
 
 }  // namespace namm::evolution

@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "core/errors.h"
-#include "core/text.h"
 #include "evolution/optimizers/cma_es.h"
 #include "evolution/optimizers/support.h"
 
@@ -41,23 +40,14 @@ SepCmaConstants sep_cma_constants(int64_t dimension, int64_t population) {
 }
 
 SepCmaEs::SepCmaEs(int64_t population, double sigma, std::span<const double> mean, uint64_t seed)
-    : constants_(sep_cma_constants(static_cast<int64_t>(mean.size()), population)),
-      n_(static_cast<int64_t>(mean.size())),
-      lambda_(population),
-      seed_(seed),
-      sigma_0_(sigma),
-      sigma_(sigma),
-      mean_(mean.begin(), mean.end()),
+    : LinearOptimizer(population, sigma, mean, seed),
+      constants_(sep_cma_constants(n_, population)),
       path_sigma_(mean.size()),
       path_c_(mean.size()),
       variances_(mean.size(), 1.0) {}
 
 std::vector<double> SepCmaEs::ask() {
-  std::vector<double> draws(static_cast<std::size_t>(lambda_ * n_));
-  for (int64_t member = 0; member < lambda_; ++member) {
-    draw_normals(seed_, generation_, member, std::span(draws).subspan(member * n_, n_));
-  }
-  return ask_from(draws);
+  return ask_from(draw_members());
 }
 
 std::vector<double> SepCmaEs::ask_from(std::span<const double> draws) {
@@ -76,21 +66,8 @@ std::vector<double> SepCmaEs::ask_from(std::span<const double> draws) {
   return x;
 }
 
-TellReport SepCmaEs::tell(std::span<const double> fitness) {
-  check_fitness_size("SepCmaEs", fitness, lambda_);
-  if (!asked_) {
-    ask();
-  }
-  asked_ = false;
-  TellReport report;
-  report.non_finite = count_non_finite(fitness);
-  if (report.non_finite == lambda_ || !stop_.empty()) {
-    report.updated = false;
-    generation_ += stop_.empty() ? 1 : 0;
-    return report;
-  }
+bool SepCmaEs::update(std::span<const int64_t> order) {
   const SepCmaConstants& k = constants_;
-  const std::vector<int64_t> order = rank_members(fitness);
   const auto n = static_cast<double>(n_);
 
   std::vector<double> white_step(static_cast<std::size_t>(n_)), spread(white_step), step(white_step);
@@ -127,64 +104,31 @@ TellReport SepCmaEs::tell(std::span<const double> fitness) {
       std::all_of(variances.begin(), variances.end(), [](double variance) { return variance > 0; });
   if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(variances) ||
       !positive || !std::isfinite(sigma) || sigma <= 0) {
-    stop_ = format_text("non-finite state: the update of generation {} overflows (sigma {})", generation_,
-                        sigma_);
-    report.updated = false;
-    return report;
+    return overflow();
   }
   mean_ = std::move(mean);
   path_sigma_ = std::move(path_sigma);
   path_c_ = std::move(path_c);
   variances_ = std::move(variances);
   sigma_ = sigma;
-  ++generation_;
-  return report;
+  return true;
 }
 
-OptimizerState SepCmaEs::state() const {
-  return {kind(),
-          {scalar_array("population", lambda_), scalar_array("generation", generation_),
-           scalar_array("seed", static_cast<int64_t>(seed_)), scalar_array("sigma", sigma_),
-           scalar_array("sigma_0", sigma_0_), vector_array("mean", mean_),
-           vector_array("path_sigma", path_sigma_), vector_array("path_c", path_c_),
-           vector_array("variances", variances_)}};
+NamedArrays SepCmaEs::own_arrays() const {
+  return {vector_array("path_sigma", path_sigma_), vector_array("path_c", path_c_),
+          vector_array("variances", variances_)};
 }
 
-void SepCmaEs::restore(const OptimizerState& state) {
-  const NamedArrays& arrays = state.arrays;
-  if (state.kind != kind()) {
-    throw DataError(format_text("saved state is of optimiser \"{}\", expected \"{}\"", state.kind, kind()));
-  }
-  check_saved_size(arrays, n_, lambda_);
-  const auto generation = integer_of(arrays, "generation");
-  const auto seed = integer_of(arrays, "seed");
-  const double sigma = double_of(arrays, "sigma"), sigma_0 = double_of(arrays, "sigma_0");
+void SepCmaEs::restore_own(const NamedArrays& arrays, int64_t) {
   const auto& path_sigma = doubles_of(arrays, "path_sigma", n_);
   const auto& path_c = doubles_of(arrays, "path_c", n_);
   const auto& variances = doubles_of(arrays, "variances", n_);
-  const bool positive =
-      std::all_of(variances.begin(), variances.end(), [](double variance) { return variance > 0; });
-  if (generation < 0 || !(sigma > 0) || !(sigma_0 > 0) || !positive) {
-    throw DataError("saved state of sep-cma-es: generation, sigma or variances is out of range");
+  if (!std::all_of(variances.begin(), variances.end(), [](double variance) { return variance > 0; })) {
+    throw DataError("saved state of sep-cma-es: a variance is out of range");
   }
-  generation_ = generation;
-  seed_ = static_cast<uint64_t>(seed);
-  sigma_ = sigma;
-  sigma_0_ = sigma_0;
-  mean_ = doubles_of(arrays, "mean", n_);
   path_sigma_ = path_sigma;
   path_c_ = path_c;
   variances_ = variances;
-  asked_ = false;
-  stop_.clear();
-}
-
-std::optional<std::string> SepCmaEs::stop() const {
-  return stop_.empty() ? std::nullopt : std::optional(stop_);
-}
-
-std::optional<std::string> SepCmaEs::alarm() const {
-  return sigma_alarm(sigma_, sigma_0_);
 }
 
 SearchDistribution SepCmaEs::distribution(int64_t axis) const {

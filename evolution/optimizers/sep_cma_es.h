@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "evolution/optimizer.h"
+#include "evolution/optimizers/linear_optimizer.h"
 
 namespace namm::evolution {
 
@@ -23,25 +23,14 @@ SepCmaConstants sep_cma_constants(int64_t dimension, int64_t population);
 
 /// CMA-ES with a diagonal covariance and active weights; maximises. O(n lambda) time and memory. C_jj is
 /// updated by factors, so that it stays positive whatever the weights.
-class SepCmaEs final : public Optimizer {
+class SepCmaEs final : public LinearOptimizer {
  public:
   /// `population` at least 2.
   SepCmaEs(int64_t population, double sigma, std::span<const double> mean, uint64_t seed);
 
   std::string kind() const override { return "sep-cma-es"; }
-  int64_t dimension() const override { return n_; }
-  int64_t population() const override { return lambda_; }
-  int64_t generation() const override { return generation_; }
-  double sigma() const override { return sigma_; }
-  std::span<const double> mean() const override { return mean_; }
   std::vector<double> ask() override;
-  TellReport tell(std::span<const double> fitness) override;
-  OptimizerState state() const override;
-  void restore(const OptimizerState& state) override;
-  std::optional<std::string> stop() const override;
-  std::optional<std::string> alarm() const override;
   SearchDistribution distribution(int64_t axis) const override;
-  void scale_sigma(double factor) override { sigma_ *= factor; }
 
   /// As `ask`, from given draws z [lambda, n].
   std::vector<double> ask_from(std::span<const double> draws);
@@ -51,19 +40,13 @@ class SepCmaEs final : public Optimizer {
   const std::vector<double>& variances() const { return variances_; }
 
  private:
+  bool update(std::span<const int64_t> order) override;
+  NamedArrays own_arrays() const override;
+  void restore_own(const NamedArrays& arrays, int64_t generation) override;
+
   SepCmaConstants constants_;
-  int64_t n_;
-  int64_t lambda_;
-  uint64_t seed_;
-  double sigma_0_;
-
-  int64_t generation_ = 0;
-  double sigma_;
-  std::vector<double> mean_, path_sigma_, path_c_, variances_;
-
-  bool asked_ = false;
+  std::vector<double> path_sigma_, path_c_, variances_;
   std::vector<double> draws_;  ///< z [lambda, n]
-  std::string stop_;
 };
 
 }  // namespace namm::evolution
