@@ -88,6 +88,8 @@ void add_run(CLI::App& app, const std::vector<std::string>& command_line, Action
       "Leave malformed benchmark records out and count them in the table: task.skip_bad_records=true");
   add_queue_options(*command, options->queue);
   command->footer(
+      "With --json the line of a generation on standard error is its row of log.jsonl, with pace and time "
+      "left.\n"
       "With --queue the items are evaluated by workers on any machines, which come and go as they like:\n"
       "  nats-server -js -a 127.0.0.1 --auth TOKEN -sd DIR          the server, on loopback\n"
       "  namm run CONFIG --queue nats://TOKEN@127.0.0.1:4222\n"
