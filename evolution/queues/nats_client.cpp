@@ -284,12 +284,15 @@ void NatsClient::expect(const std::string& what, natsStatus status, jsErrCode co
   if (status != NATS_OK) fail(what, status, code);
 }
 
-bool NatsClient::publish_again(const Publication& message) {
-  return publish(message.subject, message.bytes, message.message_id, true);
-}
-
-bool NatsClient::publish(const std::string& subject, std::string_view bytes, const std::string& message_id) {
-  return publish(subject, bytes, message_id, false);
+natsStatus NatsClient::store(const std::string& subject, std::string_view bytes, jsPubOptions& options,
+                             jsErrCode* code, Stored& stored) {
+  options.MaxWait = kCallMilliseconds;
+  jsPubAck* ack = nullptr;
+  const natsStatus status = js_Publish(&ack, jetstream_, subject.c_str(), bytes.data(),
+                                       static_cast<int>(bytes.size()), &options, code);
+  if (status == NATS_OK) stored = {ack->Sequence, ack->Duplicate};
+  jsPubAck_Destroy(ack);
+  return status;
 }
 
 bool NatsClient::publish(const std::string& subject, std::string_view bytes, const std::string& message_id,
@@ -297,7 +300,6 @@ bool NatsClient::publish(const std::string& subject, std::string_view bytes, con
   jsPubOptions options;
   jsPubOptions_Init(&options);
   if (!message_id.empty()) options.MsgId = message_id.c_str();
-  options.MaxWait = kCallMilliseconds;
   bool repeated = false;
   // Without a stream on the subject nobody answers, which looks like a server that is still starting.
   int unanswered = 0;
@@ -305,13 +307,11 @@ bool NatsClient::publish(const std::string& subject, std::string_view bytes, con
   jsErrCode code{};
   const natsStatus status = persist(
       [&](jsErrCode* failure) {
-        jsPubAck* ack = nullptr;
-        const natsStatus result = js_Publish(&ack, jetstream_, subject.c_str(), bytes.data(),
-                                             static_cast<int>(bytes.size()), &options, failure);
+        Stored stored;
+        const natsStatus result = store(subject, bytes, options, failure, stored);
         // A second call may meet what the first has stored, its answer lost on the way.
-        if (result == NATS_OK) repeated = ack->Duplicate && !sent_before;
+        if (result == NATS_OK) repeated = stored.duplicate && !sent_before;
         sent_before = true;
-        jsPubAck_Destroy(ack);
         if (result == NATS_NO_RESPONDERS && ++unanswered >= kMostUnanswered) return NATS_NOT_FOUND;
         return result;
       },
@@ -356,11 +356,12 @@ bool NatsClient::publish_all(const std::vector<Publication>& messages) {
     std::size_t place = messages.size();
     std::from_chars(subject.data() + prefix.size(), subject.data() + subject.size(), place);
     const auto told = nlohmann::json::parse(data_of(raw), nullptr, false);
-    const bool good = told.is_object() && !told.contains("error") && told.value("seq", 0) > 0;
+    const bool good = told.is_object() && !told.contains("error") && told.value("seq", uint64_t{0}) > 0;
     if (good && place < messages.size()) stored[place] = true;
   }
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (!stored[i] && !publish_again(messages[i])) return false;
+    const auto& [subject, bytes, message_id] = messages[i];
+    if (!stored[i] && !publish(subject, bytes, message_id, true)) return false;
   }
   return true;
 }
@@ -390,12 +391,11 @@ void NatsClient::delete_stream(const std::string& stream) {
   if (code != JSStreamNotFoundErr && status != NATS_NOT_FOUND) expect("stream " + stream, status, code);
 }
 
-void NatsClient::purge(const std::string& stream, const std::string& subject, uint64_t through) {
+void NatsClient::purge(const std::string& stream, const std::string& subject) {
   jsOptions options;
   jsOptions_Init(&options);
   options.Wait = kCallMilliseconds;
   options.Stream.Purge.Subject = subject.c_str();
-  options.Stream.Purge.Sequence = through == 0 ? 0 : through + 1;
   jsErrCode code{};
   const natsStatus status = persist(
       [&](jsErrCode* failure) { return js_PurgeStream(jetstream_, stream.c_str(), &options, failure); },
@@ -565,24 +565,15 @@ std::optional<uint64_t> NatsClient::put_if(const std::string& bucket, const std:
   const std::string subject = key_subject(bucket, key);
   jsPubOptions options;
   jsPubOptions_Init(&options);
-  options.MaxWait = kCallMilliseconds;
   options.ExpectLastSubjectSeq = revision;
   options.ExpectNoMessage = revision == 0;
-  uint64_t now = 0;
+  Stored stored;
   jsErrCode code{};
-  const natsStatus status = persist(
-      [&](jsErrCode* failure) {
-        jsPubAck* ack = nullptr;
-        const natsStatus result = js_Publish(&ack, jetstream_, subject.c_str(), bytes.data(),
-                                             static_cast<int>(bytes.size()), &options, failure);
-        if (result == NATS_OK) now = ack->Sequence;
-        jsPubAck_Destroy(ack);
-        return result;
-      },
-      &code);
+  const natsStatus status =
+      persist([&](jsErrCode* failure) { return store(subject, bytes, options, failure, stored); }, &code);
   if (code == JSStreamWrongLastSequenceErr) return std::nullopt;
   expect("key " + key, status, code);
-  return now;
+  return stored.sequence;
 }
 
 std::optional<BucketValue> NatsClient::get(const std::string& bucket, const std::string& key) {

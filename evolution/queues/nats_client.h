@@ -89,7 +89,9 @@ class NatsClient {
   /// Publishes into a stream and waits until the server has stored it. False: there is no stream for the
   /// subject. Throws InfrastructureError: no space, or the server has seen `message_id` before, from another
   /// call, and stored nothing.
-  bool publish(const std::string& subject, std::string_view bytes, const std::string& message_id);
+  /// `sent_before`: an earlier call may have stored it under this id.
+  bool publish(const std::string& subject, std::string_view bytes, const std::string& message_id,
+               bool sent_before = false);
 
   /// A message for a stream; an empty id: none.
   struct Publication {
@@ -103,9 +105,8 @@ class NatsClient {
   /// Makes the stream unless it is there. `work_queue`: a message leaves it when it is acknowledged.
   void ensure_stream(const std::string& stream, const std::string& subject, bool work_queue);
   void delete_stream(const std::string& stream);
-  /// Removes what matches `subject`, with `through` != 0 only up to this sequence; nothing where there is no
-  /// such stream.
-  void purge(const std::string& stream, const std::string& subject, uint64_t through = 0);
+  /// Removes what matches `subject`; nothing where there is no such stream.
+  void purge(const std::string& stream, const std::string& subject);
   void delete_message(const std::string& stream, uint64_t sequence);
   /// Subjects that have messages in the stream, of those that match; nothing where there is no such stream.
   std::optional<std::set<std::string>> subjects(const std::string& stream, const std::string& matching);
@@ -150,9 +151,13 @@ class NatsClient {
   natsStatus persist(const std::function<natsStatus(jsErrCode*)>& call, jsErrCode* code) const;
   [[noreturn]] void fail(const std::string& what, natsStatus status, jsErrCode code) const;
   void expect(const std::string& what, natsStatus status, jsErrCode code) const;
-  bool publish(const std::string& subject, std::string_view bytes, const std::string& message_id,
-               bool sent_before);
-  bool publish_again(const Publication& message);
+  struct Stored {
+    uint64_t sequence = 0;
+    bool duplicate = false;
+  };
+  /// One attempt to store a message.
+  natsStatus store(const std::string& subject, std::string_view bytes, jsPubOptions& options, jsErrCode* code,
+                   Stored& stored);
 
   NatsAddress address_;
   GiveUp give_up_;
