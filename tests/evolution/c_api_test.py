@@ -22,10 +22,12 @@ class Library(unittest.TestCase):
         self.assertEqual(symbols, ["namm_last_error", *(f"namm_optimizer_{call}" for call in calls)])
 
     def test_links_no_libtorch(self) -> None:
-        needed = subprocess.run(["ldd", LIBRARY], check=True, capture_output=True, text=True).stdout
-        self.assertIn("libc.so", needed)
+        # Names only: an address in ldd's output can spell c10.
+        lines = subprocess.run(["ldd", LIBRARY], check=True, capture_output=True, text=True).stdout.splitlines()
+        libraries = [os.path.basename(line.split()[0]) for line in lines]
+        self.assertIn("libc.so.6", libraries)
         for name in ("torch", "c10", "openblas", "mkl"):
-            self.assertNotIn(name, needed)
+            self.assertEqual([library for library in libraries if name in library], [])
 
 
 class Binding(unittest.TestCase):

@@ -38,7 +38,9 @@ for stage, generations in ((1, 300), (2, 250), (3, 120)):
     checks.that([row["workers"] for row in rows] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000], "workers", rows)
     checks.that(all(row["items"] == work["items"] for row in rows), "every item is computed once", rows)
     checks.that(all(0 < row["utilisation"] <= 1 for row in rows), "utilisation", rows)
-    checks.that(all(a["hours"] > b["hours"] for a, b in zip(rows, rows[1:])), "more workers are faster", rows)
+    # At the end of the list every worker has an item or none, and a failure more can cost what the next worker gains.
+    checks.that(all(1.01 * a["hours"] > b["hours"] for a, b in zip(rows, rows[1:])), "more workers are not slower", rows)
+    checks.that(all(a["hours"] > 1.1 * b["hours"] for a, b in zip(rows[:8], rows[1:8])), "more workers are faster", rows)
     checks.that(rows[0]["items_lost"] > 0 and rows[0]["failures"] > 0, "workers fail", rows[0])
     checks.that(any("Nothing was measured" in text for text in plan["assumptions"]), "assumptions", plan["assumptions"])
     hours += rows[0]["hours"]
