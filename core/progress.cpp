@@ -24,6 +24,7 @@ struct Progress::State {
   std::string unit;
 
   std::mutex mutex;
+  uint64_t begun = 0;  ///< units done before
   uint64_t done = 0;
   std::string note;
   Clock::time_point started = Clock::now();
@@ -43,8 +44,8 @@ struct Progress::State {
       text += " (" + std::to_string(std::min<uint64_t>(100, done * 100 / total)) + " %)";
     }
     text += ", " + format_seconds(seconds);
-    if (done > 0 && seconds > 0) {
-      const double rate = static_cast<double>(done) / seconds;
+    if (done > begun && seconds > 0) {
+      const double rate = static_cast<double>(done - begun) / seconds;
       char number[32];
       std::snprintf(number, sizeof number, rate < 10 ? "%.2f" : "%.0f", rate);
       text += std::string(", ") + number + "/s";
@@ -88,6 +89,17 @@ Progress::Progress(std::string title, uint64_t total, std::string unit) : state_
 
 Progress::~Progress() {
   finish();
+}
+
+void Progress::start_at(uint64_t done) {
+  const std::scoped_lock lock(state_->mutex);
+  state_->begun = state_->done = done;
+  state_->show();
+}
+
+void Progress::set_total(uint64_t total) {
+  const std::scoped_lock lock(state_->mutex);
+  state_->total = total;
 }
 
 void Progress::advance(uint64_t count) {

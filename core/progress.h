@@ -18,6 +18,11 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  /// Units that were done before this step began: they count as done, and not towards the pace.
+  void start_at(uint64_t done);
+  /// Where the total turns out to be another.
+  void set_total(uint64_t total);
+
   void advance(uint64_t count = 1);
   /// Sets the units done; `note` (e.g. "best 0.61") stands at the end of the line.
   void update(uint64_t done, const std::string& note = "");

@@ -3,82 +3,20 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <map>
+#include <iterator>
 #include <memory>
-#include <set>
 #include <stdexcept>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
-#include "core/journal.h"
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "core/text.h"
 
 namespace namm::evolution {
 namespace {
-
-constexpr std::chrono::milliseconds kGatherWait{100};
-
-std::string journal_name(const ItemId& id) {
-  return format_text("stage_{}_generation_{}_{}_{}.journal", id.stage, id.generation, to_string(id.purpose),
-                     id.variant);
-}
-
-/// A failure that trying again cannot help, as the evaluator threw it.
-[[noreturn]] void rethrow(const WorkResult& result) {
-  const std::string text = result.failure;
-  if (result.failure_code == ExitCode::config) {
-    throw ConfigError(text);
-  }
-  throw DataError(text);
-}
-
-}  // namespace
-
-nlohmann::json to_json(const GenerationRow& row) {
-  nlohmann::json json = {{"generation", row.generation},
-                         {"stage", row.stage},
-                         {"best", row.best},
-                         {"mean", row.mean},
-                         {"median", row.median},
-                         {"sigma", row.sigma},
-                         {"non_finite", row.non_finite},
-                         {"cache_fraction", row.cache_fraction},
-                         {"evaluations", row.evaluations},
-                         {"reissued", row.reissued},
-                         {"workers", row.workers},
-                         {"seconds", row.seconds},
-                         {"state_sha256", row.state_sha256}};
-  if (row.validation) {
-    json["validation"] = *row.validation;
-  }
-  for (const auto& [name, value] : row.extra) {
-    json[name] = value;
-  }
-  return json;
-}
-
-namespace {
-
-void summarise(const std::vector<double>& fitness, GenerationRow& row) {
-  std::vector<double> finite;
-  std::copy_if(fitness.begin(), fitness.end(), std::back_inserter(finite),
-               [](double f) { return std::isfinite(f); });
-  if (finite.empty()) {
-    return;
-  }
-  double sum = 0;
-  for (const double value : finite) {
-    sum += value;
-  }
-  std::sort(finite.begin(), finite.end());
-  const std::size_t half = finite.size() / 2;
-  row.best = finite.back();
-  row.mean = sum / static_cast<double>(finite.size());
-  row.median = finite.size() % 2 == 1 ? finite[half] : (finite[half - 1] + finite[half]) / 2;
-}
 
 /// A row's stage and generation; a row without them is older than everything.
 std::pair<int64_t, int64_t> place_of(const nlohmann::json& row) {
@@ -87,210 +25,6 @@ std::pair<int64_t, int64_t> place_of(const nlohmann::json& row) {
   };
   return {number("stage"), number("generation")};
 }
-
-/// Collects the results of one batch.
-class BatchRun {
- public:
-  BatchRun(const CoordinatorOptions& options, const RunDirectory& run, Queue& queue,
-           std::vector<WorkItem> items, BatchCounts& counts)
-      : options_(options),
-        queue_(queue),
-        counts_(counts),
-        items_(std::move(items)),
-        results_(items_.size()),
-        failures_(items_.size(), 0),
-        batch_(items_.front().id),
-        journal_path_(run.journal(journal_name(batch_))),
-        journal_(Journal::open(journal_path_, options.config_sha256)) {
-    batch_.index = 0;
-    for (std::size_t i = 0; i < items_.size(); ++i) {
-      hashes_.push_back(items_[i].content_hash());
-      if (!positions_.emplace(items_[i].id, i).second) {
-        throw std::invalid_argument("Coordinator::run_batch: two items are " + describe(items_[i].id));
-      }
-    }
-  }
-
-  std::vector<WorkResult> finish() {
-    read_journal();
-    report_progress();
-    if (done_ < items_.size()) {
-      if (stop_requested()) {
-        throw_interrupted();
-      }
-      std::vector<WorkItem> missing;
-      for (std::size_t i = 0; i < items_.size(); ++i) {
-        if (!results_[i]) {
-          missing.push_back(items_[i]);
-        }
-      }
-      for (const WorkItem& item : missing) {
-        open_.insert(positions_.at(item.id));
-      }
-      queue_.publish(std::move(missing));
-      try {
-        gather();
-      } catch (...) {
-        queue_.withdraw();
-        throw;
-      }
-    }
-    queue_.forget(items_);
-    std::vector<WorkResult> results;
-    for (std::optional<WorkResult>& result : results_) {
-      results.push_back(std::move(*result));
-    }
-    return results;
-  }
-
- private:
-  void read_journal() {
-    if (journal_.contents().dropped_bytes > 0) {
-      log_warning(format_text(
-          "{}: {} bytes behind the last complete record were dropped; what they held is computed again",
-          journal_path_.string(), journal_.contents().dropped_bytes));
-    }
-    for (const std::string& record : journal_.contents().records) {
-      try {
-        WorkResult result = decode_result(record);
-        const auto position = positions_.find(result.id);
-        if (position != positions_.end() && !result.failed() &&
-            result.content_hash == hashes_[position->second] && !results_[position->second]) {
-          results_[position->second] = std::move(result);
-          ++done_;
-        }
-      } catch (const DataError& error) {
-        log_warning(format_text("{}: a record is ignored: {}", journal_path_.string(), error.what()));
-      }
-    }
-  }
-
-  void gather() {
-    bool stopping = false;
-    while (!open_.empty()) {
-      if (!stopping && stop_requested()) {
-        stopping = true;
-        for (const ItemId& id : queue_.withdraw()) {
-          open_.erase(positions_.at(id));
-        }
-        continue;
-      }
-      std::vector<WorkResult> results = queue_.gather(kGatherWait);
-      try {
-        for (WorkResult& result : results) {
-          take(std::move(result), stopping);
-        }
-      } catch (...) {
-        save();
-        throw;
-      }
-      save();
-    }
-    if (done_ < items_.size()) {
-      throw_interrupted();
-    }
-  }
-
-  void take(WorkResult result, bool stopping) {
-    const auto found = positions_.find(result.id);
-    if (found == positions_.end()) {
-      log_warning(format_text("a result of {} does not belong to the running batch and is ignored",
-                              describe(result.id)));
-      return;
-    }
-    const std::size_t position = found->second;
-    if (results_[position]) {
-      if (!result.failed() && !results_[position]->same_outcome(result)) {
-        log_error(format_text("{} gave different results on {} and on {}; the first one counts",
-                              describe(result.id), results_[position]->worker, result.worker));
-      }
-      return;
-    }
-    const WorkItem& item = items_[position];
-    if (!result.failed() && result.content_hash != hashes_[position]) {
-      result.failure =
-          format_text("the result from {} was computed for other candidates or settings", result.worker);
-      result.failure_code = ExitCode::infrastructure;
-    }
-    if (!result.failed() &&
-        (result.rows != item.rows() || result.samples != static_cast<int64_t>(item.samples.size()))) {
-      result.failure = format_text("the result from {} has another shape than the item", result.worker);
-      result.failure_code = ExitCode::infrastructure;
-    }
-    if (result.failed()) {
-      handle_failure(position, result, stopping);
-      return;
-    }
-    unsaved_.push_back(encode(result));
-    counts_.reissued += result.delivery - 1;
-    counts_.workers.insert(result.worker);
-    results_[position] = std::move(result);
-    ++done_;
-    open_.erase(position);
-  }
-
-  /// What came in together is written together: a wait for the disk can take longer than an item.
-  void save() {
-    if (unsaved_.empty()) {
-      return;
-    }
-    journal_.append(unsaved_);
-    unsaved_.clear();
-    report_progress();
-  }
-
-  void handle_failure(std::size_t position, const WorkResult& result, bool stopping) {
-    if (result.failure_code == ExitCode::config || result.failure_code == ExitCode::data) {
-      rethrow(result);
-    }
-    if (stopping || result.failure_code == ExitCode::interrupted) {
-      open_.erase(position);
-      return;
-    }
-    const int failures = ++failures_[position];
-    if (failures >= options_.attempts) {
-      throw InfrastructureError(
-          format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
-                      "the cause and resume it",
-                      describe(result.id), failures, result.worker, result.failure));
-    }
-    log_warning(format_text("{} failed on {} (attempt {} of {}): {}", describe(result.id), result.worker,
-                            failures, options_.attempts, result.failure));
-    WorkItem again = items_[position];
-    again.attempt = failures + 1;
-    ++counts_.reissued;
-    queue_.publish({std::move(again)});
-  }
-
-  bool stop_requested() const { return options_.stop_requested && options_.stop_requested(); }
-
-  [[noreturn]] void throw_interrupted() const {
-    throw Interrupted(
-        format_text("stopped with {} of {} items of stage {}, generation {} ({}) done and saved", done_,
-                    items_.size(), batch_.stage, batch_.generation, to_string(batch_.purpose)));
-  }
-
-  void report_progress() const {
-    if (options_.on_progress) {
-      options_.on_progress(batch_, static_cast<int64_t>(done_), static_cast<int64_t>(items_.size()));
-    }
-  }
-
-  const CoordinatorOptions& options_;
-  Queue& queue_;
-  BatchCounts& counts_;
-  std::vector<WorkItem> items_;
-  std::vector<std::string> hashes_;
-  std::map<ItemId, std::size_t> positions_;
-  std::vector<std::optional<WorkResult>> results_;
-  std::vector<std::string> unsaved_;  ///< records of results that are not in the journal yet
-  std::vector<int> failures_;
-  ItemId batch_;
-  std::filesystem::path journal_path_;
-  Journal journal_;
-  std::size_t done_ = 0;
-  std::set<std::size_t> open_;  ///< published and not yet back
-};
 
 /// One evolve stage from its first checkpoint to its last.
 class EvolveStage {
@@ -443,8 +177,6 @@ class EvolveStage {
     row.cache_fraction = reduction.cache_fraction;
     row.extra = reduction.extra;
     summarise(reduction.fitness, row);
-    row.non_finite = std::count_if(reduction.fitness.begin(), reduction.fitness.end(),
-                                   [](double fitness) { return !std::isfinite(fitness); });
     if (row.non_finite == optimizer_.population()) {
       throw InfrastructureError(format_text(
           "stage {}, generation {}: the fitness of all {} members is NaN or infinite, there is nothing to "
@@ -590,55 +322,6 @@ class EvolveStage {
 
 }  // namespace
 
-RecordTable::RecordTable(int64_t rows, std::vector<SampleId> samples)
-    : rows_(rows), samples_(std::move(samples)), records_(static_cast<std::size_t>(rows) * samples_.size()) {}
-
-const Record& RecordTable::at(int64_t row, int64_t sample) const {
-  if (row < 0 || row >= rows_ || sample < 0 || sample >= static_cast<int64_t>(samples_.size())) {
-    throw std::out_of_range("RecordTable::at: no such record");
-  }
-  return records_[static_cast<std::size_t>(row) * samples_.size() + static_cast<std::size_t>(sample)];
-}
-
-void RecordTable::set(int64_t row, int64_t sample, Record record) {
-  const_cast<Record&>(std::as_const(*this).at(row, sample)) = std::move(record);
-}
-
-RecordTable assemble(std::span<const WorkItem> items, std::span<const WorkResult> results, int64_t rows,
-                     const std::vector<SampleId>& samples) {
-  RecordTable table(rows, samples);
-  const auto sample_count = static_cast<int64_t>(samples.size());
-  // Items walk through the samples once per block of members.
-  int64_t first = 0;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    const WorkItem& item = items[i];
-    const WorkResult& result = results[i];
-    const auto count = static_cast<int64_t>(item.samples.size());
-    if (static_cast<int64_t>(result.records.size()) != item.rows() * count) {
-      throw InfrastructureError(format_text("{}: {} records came back, expected {}", describe(item.id),
-                                            result.records.size(), item.rows() * count));
-    }
-    for (int64_t row = 0; row < item.rows(); ++row) {
-      for (int64_t sample = 0; sample < count; ++sample) {
-        table.set(item.members.empty() ? 0 : item.members[row], first + sample, result.at(row, sample));
-      }
-    }
-    first = (first + count) % sample_count;
-  }
-  return table;
-}
-
-NamedArrays EvolutionProblem::merge_calibration(std::span<const WorkResult> results) const {
-  if (!results.empty()) {
-    throw std::logic_error("a problem with calibration samples must override merge_calibration");
-  }
-  return {};
-}
-
-std::string EvolutionProblem::shared_bytes(Purpose, const NamedArrays& statistics) const {
-  return encode(statistics);
-}
-
 Coordinator::Coordinator(CoordinatorOptions options, const RunDirectory& run, Queue& queue)
     : options_(std::move(options)), run_(run), queue_(queue) {}
 
@@ -646,12 +329,7 @@ std::vector<WorkResult> Coordinator::run_batch(std::vector<WorkItem> items) {
   if (items.empty()) {
     return {};
   }
-  return BatchRun(options_, run_, queue_, std::move(items), counts_).finish();
-}
-
-void discard_journal(const RunDirectory& run, const ItemId& batch) {
-  std::error_code ignored;
-  std::filesystem::remove(run.journal(journal_name(batch)), ignored);
+  return compute_batch(std::move(items), options_, run_, queue_, counts_);
 }
 
 StageOutcome Coordinator::evolve(const EvolutionProblem& problem, Optimizer& optimizer,

@@ -150,6 +150,16 @@ std::unique_ptr<Optimizer> make_restarting(const OptimizerConfig& config, const 
   return std::make_unique<RestartingOptimizer>(settings, mean, seed, factory);
 }
 
+/// The kind that `auto` stands for at this dimension; other names unchanged.
+std::string resolved_kind(const OptimizerConfig& config, int64_t dimension) {
+  if (config.kind != "auto") {
+    return config.kind;
+  }
+  // Only cma-es has a parity form and an elite ratio.
+  return dimension <= kLargestFullCovariance || config.parity || config.elite_ratio != 0.5 ? "cma-es"
+                                                                                           : "cr-fm-nes";
+}
+
 }  // namespace
 
 const std::vector<std::string>& optimizer_names() {
@@ -180,18 +190,7 @@ void OptimizerConfig::check(const ConfigNode& node) const {
   }
 }
 
-std::string resolved_kind(const OptimizerConfig& config, int64_t dimension) {
-  if (config.kind != "auto") {
-    return config.kind;
-  }
-  // Only cma-es has a parity form and an elite ratio.
-  return dimension <= kLargestFullCovariance || config.parity || config.elite_ratio != 0.5 ? "cma-es"
-                                                                                           : "cr-fm-nes";
-}
-
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::span<const double> mean,
-                                          uint64_t seed) {
-  const auto dimension = static_cast<int64_t>(mean.size());
+OptimizerConfig resolve_optimizer(const OptimizerConfig& config, int64_t dimension) {
   OptimizerConfig resolved = config;
   resolved.kind = resolved_kind(config, dimension);
   const Entry* entry = find_entry(resolved.kind);
@@ -207,9 +206,6 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::sp
         "evolution.kind = cma-es: at most {} parameters, here are {}; take sep-cma-es or cr-fm-nes",
         kLargestMatrix, dimension));
   }
-  if (!std::all_of(mean.begin(), mean.end(), [](double value) { return std::isfinite(value); })) {
-    throw ConfigError("evolution: the initial parameters are not all finite");
-  }
   if (!(resolved.sigma > 0) || !std::isfinite(resolved.sigma)) {
     throw ConfigError(format_text("evolution.sigma = {}: above 0", resolved.sigma));
   }
@@ -223,6 +219,16 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::sp
   if (const auto wrong = fault(resolved, *entry)) {
     throw ConfigError(format_text("evolution.{} = {}: {}", wrong->key, wrong->value, wrong->allowed));
   }
+  return resolved;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::span<const double> mean,
+                                          uint64_t seed) {
+  const OptimizerConfig resolved = resolve_optimizer(config, static_cast<int64_t>(mean.size()));
+  if (!std::all_of(mean.begin(), mean.end(), [](double value) { return std::isfinite(value); })) {
+    throw ConfigError("evolution: the initial parameters are not all finite");
+  }
+  const Entry* entry = find_entry(resolved.kind);
   auto optimizer = resolved.restarts == "none" ? make_run(resolved, *entry, mean, seed)
                                                : make_restarting(resolved, *entry, mean, seed);
   if (resolved.reevaluations > 0) {

@@ -61,11 +61,13 @@ struct OptimizerConfig {
   void check(const ConfigNode& node) const;
 };
 
-/// The kind that `auto` stands for at this dimension; other names unchanged.
-std::string resolved_kind(const OptimizerConfig& config, int64_t dimension);
+/// The configuration with what it leaves open settled for `dimension` parameters: kind and population. Throws
+/// ConfigError for an unknown kind (answered with the list) and for combinations that make no sense; texts
+/// start with the key.
+OptimizerConfig resolve_optimizer(const OptimizerConfig& config, int64_t dimension);
 
-/// A new optimiser at `mean` [n]. Throws ConfigError for an unknown kind (answered with the list) and for
-/// combinations that make no sense; texts start with the key.
+/// A new optimiser at `mean` [n]. Throws as resolve_optimizer; also ConfigError for a mean that is not
+/// finite.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::span<const double> mean,
                                           uint64_t seed);
 

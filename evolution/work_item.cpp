@@ -57,6 +57,21 @@ std::string_view to_string(Purpose purpose) {
   return "unknown";
 }
 
+std::optional<Purpose> parse_purpose(std::string_view text) {
+  for (const Purpose purpose :
+       {Purpose::calibrate, Purpose::reference, Purpose::population, Purpose::validation, Purpose::test}) {
+    if (to_string(purpose) == text) return purpose;
+  }
+  return std::nullopt;
+}
+
+std::span<const float> CandidateMatrix::row(int64_t index) const {
+  if (index < 0 || index >= std::ssize(vectors) || !vectors[static_cast<std::size_t>(index)]) {
+    throw std::out_of_range("CandidateMatrix::row: no such row");
+  }
+  return *vectors[static_cast<std::size_t>(index)];
+}
+
 std::shared_ptr<const CandidateMatrix> make_candidates(int64_t rows, int64_t dimension,
                                                        const std::vector<double>& values) {
   if (rows < 0 || dimension < 0 || static_cast<int64_t>(values.size()) != rows * dimension) {
@@ -65,7 +80,9 @@ std::shared_ptr<const CandidateMatrix> make_candidates(int64_t rows, int64_t dim
   auto matrix = std::make_shared<CandidateMatrix>();
   matrix->rows = rows;
   matrix->dimension = dimension;
-  matrix->values.assign(values.begin(), values.end());
+  for (auto row = values.begin(); std::ssize(matrix->vectors) < rows; row += dimension) {
+    matrix->vectors.push_back(std::make_shared<const std::vector<float>>(row, row + dimension));
+  }
   return matrix;
 }
 
@@ -82,11 +99,10 @@ std::string describe(const ItemId& id) {
 }
 
 std::span<const float> WorkItem::parameters(int64_t row) const {
-  if (row < 0 || row >= static_cast<int64_t>(members.size()) || !candidates || members[row] < 0 ||
-      members[row] >= candidates->rows) {
+  if (row < 0 || row >= std::ssize(members) || !candidates) {
     throw std::out_of_range("WorkItem::parameters: no such row");
   }
-  return std::span(candidates->values).subspan(members[row] * candidates->dimension, candidates->dimension);
+  return candidates->row(members[static_cast<std::size_t>(row)]);
 }
 
 std::string WorkItem::content_hash() const {

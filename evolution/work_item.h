@@ -3,6 +3,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@ namespace namm::evolution {
 enum class Purpose : uint8_t { calibrate = 0, reference = 1, population = 2, validation = 3, test = 4 };
 
 std::string_view to_string(Purpose purpose);
+/// Nothing for a text that names none.
+std::optional<Purpose> parse_purpose(std::string_view text);
 
 /// A sample of a task: index of the task in the stage's list, and the sample's id there. Generated samples
 /// use the id as the key of their random draws.
@@ -25,11 +28,15 @@ struct SampleId {
   auto operator<=>(const SampleId&) const = default;
 };
 
-/// Parameter vectors [rows, n] float32, row-major; shared by all items of a batch.
+/// Parameter vectors of a batch, float32, shared by all its items. A worker on another machine holds the rows
+/// of its own items only, a plan none.
 struct CandidateMatrix {
   int64_t rows = 0;
   int64_t dimension = 0;
-  std::vector<float> values;
+  std::vector<std::shared_ptr<const std::vector<float>>> vectors;  ///< [rows] of [dimension]; null: not here
+
+  /// Throws std::out_of_range for a row that is not here.
+  std::span<const float> row(int64_t index) const;
 };
 
 /// float64 [rows, n] as an optimiser gives it, rounded to what a model computes with.

@@ -46,9 +46,9 @@ class TemporaryFolder {
 double seconds_of_result(const StageWork& work, const std::filesystem::path& folder) {
   constexpr int kResults = 20;
   evolution::WorkItem item = work.population.front();
-  auto candidates = std::make_shared<evolution::CandidateMatrix>(*item.candidates);
-  candidates->values.assign(static_cast<size_t>(candidates->rows * candidates->dimension), 0.5F);
-  item.candidates = candidates;
+  const auto numbers = static_cast<size_t>(item.candidates->rows * item.candidates->dimension);
+  item.candidates = evolution::make_candidates(item.candidates->rows, item.candidates->dimension,
+                                               std::vector<double>(numbers, 0.5));
   evolution::WorkResult result;
   result.id = item.id;
   result.rows = item.rows();

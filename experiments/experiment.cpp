@@ -5,6 +5,7 @@
 
 #include "core/sha256.h"
 #include "core/text.h"
+#include "experiments/places.h"
 #include "experiments/results.h"
 
 namespace namm::experiments {
@@ -76,8 +77,8 @@ void check_policies_fit(const ConfigNode& stage, const std::vector<std::string>&
 std::set<std::filesystem::path> data_files(const ExperimentConfig& config) {
   std::set<std::filesystem::path> files;
   for (const auto& stage : config.stages) {
-    for (const auto& task : stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks) {
-      for (auto& file : tasks::task_files(task, config.task_config({}, {}), config.data))
+    for (const auto& task : stage.tasks()) {
+      for (auto& file : tasks::task_files(task, config.task_config(stage), config.data))
         files.insert(std::move(file));
     }
   }
@@ -188,17 +189,25 @@ void ExperimentConfig::check(const ConfigNode& node) const {
 }
 
 std::string ExperimentConfig::stage_name(size_t index) const {
-  const StageConfig& stage = stages.at(index);
-  const std::string& own = stage.evolve ? stage.evolve->name : stage.evaluate->name;
+  const std::string& own = stages.at(index).name();
   return own.empty() ? "stage_" + std::to_string(index) : own;
 }
 
-tasks::TaskConfig ExperimentConfig::task_config(const std::optional<int64_t>& context_tokens,
-                                                const std::optional<int64_t>& questions_per_context) const {
+tasks::TaskConfig ExperimentConfig::task_config(const StageConfig& stage) const {
   tasks::TaskConfig config = task;
-  if (context_tokens) config.context_tokens = *context_tokens;
-  if (questions_per_context) config.questions_per_context = *questions_per_context;
+  const auto replace = [&](const auto& own) {
+    config.context_tokens = own.context_tokens.value_or(config.context_tokens);
+    config.questions_per_context = own.questions_per_context.value_or(config.questions_per_context);
+  };
+  if (stage.evolve) replace(*stage.evolve);
+  if (stage.evaluate) replace(*stage.evaluate);
   if (!haystack.empty()) config.haystack = haystack;
+  return config;
+}
+
+tasks::DataConfig ExperimentConfig::data_with_dictionaries() const {
+  tasks::DataConfig config = data;
+  if (config.dictionaries.empty()) config.dictionaries.value = dictionaries_folder();
   return config;
 }
 

@@ -214,6 +214,9 @@ struct StageConfig {
     visit("evaluate", self.evaluate, "measures policies");
   }
   void check(const ConfigNode& node) const;
+
+  const std::string& name() const { return evolve ? evolve->name : evaluate->name; }
+  const std::vector<std::string>& tasks() const { return evolve ? evolve->tasks : evaluate->tasks; }
 };
 
 struct QueueConfig {
@@ -273,8 +276,9 @@ struct ExperimentConfig {
   /// Name of stage `index`: its own or stage_<index>.
   std::string stage_name(size_t index) const;
   /// Settings of the tasks of a stage.
-  tasks::TaskConfig task_config(const std::optional<int64_t>& context_tokens,
-                                const std::optional<int64_t>& questions_per_context) const;
+  tasks::TaskConfig task_config(const StageConfig& stage) const;
+  /// `data`, with the dictionaries that come with the program where it names none.
+  tasks::DataConfig data_with_dictionaries() const;
   int64_t contexts_of(const EvaluateConfig& stage) const {
     return stage.contexts_per_task.value_or(samples_per_task);
   }

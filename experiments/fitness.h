@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "evolution/coordinator.h"
+#include "evolution/evolution_problem.h"
 #include "experiments/experiment.h"
 #include "tasks/task.h"
 

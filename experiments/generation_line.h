@@ -4,7 +4,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "evolution/coordinator.h"
+#include "evolution/generation_row.h"
 
 namespace namm::experiments {
 

@@ -195,7 +195,7 @@ std::string describe_work(const StageWork& work) {
       work.population.size());
   if (!work.reference.empty()) text += format_text(" + {} of the full cache", work.reference.size());
   if (!work.validation.empty())
-    text += format_text("; {} validations of {}", work.validations(), work.validation.size());
+    text += format_text("; {} validations of {}", work.validations(work.generations), work.validation.size());
   if (!work.validation_reference.empty()) text += format_text(" + once {}", work.validation_reference.size());
   if (!work.calibration.empty()) text += format_text("; calibration {}", work.calibration.size());
   if (!work.shifts.empty()) text += format_text("; shifts of the bias {}", work.shifts.size());
@@ -288,7 +288,7 @@ nlohmann::ordered_json to_json(const ExperimentConfig& config, const Plan& plan)
                     {"parameters", work.parameters},
                     {"population", work.population_size},
                     {"generations", work.generations},
-                    {"validations", work.validations()},
+                    {"validations", work.validations(work.generations)},
                     {"calibration_items", work.calibration.size()},
                     {"population_items", work.population.size()},
                     {"reference_items", work.reference.size()},

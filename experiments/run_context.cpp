@@ -9,7 +9,6 @@
 #include "core/sha256.h"
 #include "core/text.h"
 #include "experiments/model_check.h"
-#include "experiments/places.h"
 #include "memory/backend.h"
 
 namespace namm::experiments {
@@ -49,15 +48,10 @@ std::string modification(const BuildInfo& build) {
 std::shared_ptr<const StageTasks> open_stage_tasks(const ExperimentConfig& config, size_t index,
                                                    const models::Archive& archive) {
   const StageConfig& stage = config.stages[index];
-  const auto& names = stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks;
-  const auto task_config =
-      stage.evolve
-          ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
-          : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
-  tasks::DataConfig data = config.data;
-  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
-  auto tasks = std::make_shared<const StageTasks>(names, task_config, data, positions_for_prompts(archive));
-  warn_beyond_positions(config.stage_name(index), names, task_config, archive.contract());
+  const auto task_config = config.task_config(stage);
+  auto tasks = std::make_shared<const StageTasks>(stage.tasks(), task_config, config.data_with_dictionaries(),
+                                                  positions_for_prompts(archive));
+  warn_beyond_positions(config.stage_name(index), stage.tasks(), task_config, archive.contract());
   return tasks;
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <map>
 #include <set>
 
@@ -13,9 +12,11 @@
 #include "core/journal.h"
 #include "core/run_directory.h"
 #include "core/text.h"
+#include "evolution/batch.h"
 #include "evolution/work_item.h"
 #include "experiments/experiment.h"
 #include "experiments/results.h"
+#include "experiments/stage_answer.h"
 #include "experiments/stage_work.h"
 
 namespace namm::experiments {
@@ -92,59 +93,11 @@ void read_rows(const std::vector<nlohmann::json>& rows, StageStatus& stage) {
   if (seconds > 0) stage.evaluations_per_second = evaluations / seconds;
 }
 
-std::optional<evolution::Purpose> purpose_of(std::string_view text) {
-  using evolution::Purpose;
-  for (const Purpose purpose :
-       {Purpose::calibrate, Purpose::reference, Purpose::population, Purpose::validation, Purpose::test}) {
-    if (evolution::to_string(purpose) == text) return purpose;
-  }
-  return std::nullopt;
-}
-
-/// stage_<stage>_generation_<generation>_<purpose>_<variant>.journal, as Coordinator::run_batch names it.
-struct JournalName {
-  int32_t stage = 0;
-  int64_t generation = 0;
-  evolution::Purpose purpose = evolution::Purpose::population;
-  int64_t variant = 0;
-
-  static std::optional<JournalName> parse(const std::string& name) {
-    JournalName parsed;
-    char purpose[16] = {};
-    long long generation = 0, variant = 0;
-    int stage = 0, end = 0;
-    // NOLINTNEXTLINE(cert-err34-c): the whole name must match
-    const int found = std::sscanf(name.c_str(), "stage_%d_generation_%lld_%15[a-z]_%lld.journal%n", &stage,
-                                  &generation, purpose, &variant, &end);
-    const auto known = purpose_of(purpose);
-    if (found != 4 || !known || static_cast<size_t>(end) != name.size()) return std::nullopt;
-    return JournalName{stage, generation, *known, variant};
-  }
-};
-
-/// Items of the batch that a journal belongs to.
-int64_t items_of(const StageWork& work, const JournalName& name) {
-  using evolution::Purpose;
-  switch (name.purpose) {
-    case Purpose::calibrate:
-      return std::ssize(work.calibration);
-    case Purpose::population:
-      return std::ssize(work.population) + std::ssize(work.reference);
-    case Purpose::reference:
-      return std::ssize(work.validation_reference);
-    case Purpose::validation:
-      return name.variant == 0 ? std::ssize(work.validation) : std::ssize(work.shifts);
-    case Purpose::test:
-      return std::ssize(work.test);
-  }
-  return 0;
-}
-
-BatchStatus read_batch(const fs::path& file, const JournalName& name, const std::string& identity) {
+BatchStatus read_batch(const fs::path& file, const evolution::ItemId& id, const std::string& identity) {
   BatchStatus batch;
-  batch.purpose = evolution::to_string(name.purpose);
-  batch.generation = name.generation;
-  batch.variant = name.variant;
+  batch.purpose = evolution::to_string(id.purpose);
+  batch.generation = id.generation;
+  batch.variant = id.variant;
   std::set<evolution::ItemId> items;
   std::set<std::string> workers;
   for (const auto& record : Journal::read(file, identity).records) {
@@ -218,9 +171,7 @@ class Reader {
         return row.is_object() && integer_of(row, "stage") == static_cast<int64_t>(index);
       });
       read_rows(own, stage);
-      const auto evolving =
-          std::ranges::count_if(config_.stages, [](auto& other) { return other.evolve.has_value(); });
-      complete = is_there(evolving > 1 ? run_.memory(index) : run_.memory());
+      complete = is_there(answer_file(config_, run_, index));
     }
     // Stages run one after another.
     const bool first_open =
@@ -232,14 +183,14 @@ class Reader {
   void read_journals() {
     std::map<int32_t, std::optional<StageWork>> works;
     for (const auto& file : files_of(run_.path() / "journal")) {
-      const auto name = JournalName::parse(file.filename().string());
-      const bool known = name && name->stage >= 0 && name->stage < std::ssize(config_.stages);
+      const auto id = evolution::parse_journal_name(file.filename().string());
+      const bool known = id && id->stage >= 0 && id->stage < std::ssize(config_.stages);
       if (!known || identity_.empty()) continue;
       try {
-        BatchStatus batch = read_batch(file, *name, identity_);
-        if (!works.contains(name->stage)) works[name->stage] = work_of(static_cast<size_t>(name->stage));
-        if (const auto& work = works[name->stage]) batch.total = items_of(*work, *name);
-        status_.stages[static_cast<size_t>(name->stage)].batches.push_back(std::move(batch));
+        BatchStatus batch = read_batch(file, *id, identity_);
+        if (!works.contains(id->stage)) works[id->stage] = work_of(static_cast<size_t>(id->stage));
+        if (const auto& work = works[id->stage]) batch.total = work->items_of(*id);
+        status_.stages[static_cast<size_t>(id->stage)].batches.push_back(std::move(batch));
       } catch (const Error& error) {
         // A journal goes away when its generation is complete.
         if (is_there(file)) status_.problems.emplace_back(error.what());

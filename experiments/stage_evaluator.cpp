@@ -39,8 +39,8 @@ at::Tensor theta_of(const evolution::WorkItem& item) {
   const int64_t n = item.candidates->dimension;
   at::Tensor theta = at::empty({item.rows(), n}, at::kFloat);
   for (int64_t i = 0; i < item.rows(); ++i) {
-    const float* row = item.candidates->values.data() + item.members[i] * n;
-    std::copy(row, row + n, theta.data_ptr<float>() + i * n);
+    const auto row = item.parameters(i);
+    std::copy(row.begin(), row.end(), theta.data_ptr<float>() + i * n);
   }
   return theta;
 }

@@ -6,7 +6,6 @@
 #include "evolution/optimizer_list.h"
 #include "experiments/expected_task.h"
 #include "experiments/fitness.h"
-#include "experiments/places.h"
 
 namespace namm::experiments {
 
@@ -14,7 +13,7 @@ namespace {
 
 using evolution::Purpose;
 
-/// Rows without values: what `partition` needs.
+/// Rows that are not here: what `partition` needs.
 std::shared_ptr<const evolution::CandidateMatrix> shape_of(int64_t rows, int64_t dimension) {
   return std::make_shared<const evolution::CandidateMatrix>(evolution::CandidateMatrix{rows, dimension, {}});
 }
@@ -33,10 +32,9 @@ void cut_evolve_stage(const ExperimentConfig& config, size_t index,
   const EvolveConfig& stage = *config.stages[index].evolve;
   const auto& schedule = config.evolution.schedule;
   work.parameters = config.memory.parameters();
-  const std::vector<double> zero(static_cast<size_t>(work.parameters), 0.0);
-  const auto optimizer = evolution::make_optimizer(config.evolution.optimizer, zero, config.seed);
-  work.optimizer = optimizer->kind();
-  work.population_size = optimizer->population();
+  const auto optimizer = evolution::resolve_optimizer(config.evolution.optimizer, work.parameters);
+  work.optimizer = optimizer.kind;
+  work.population_size = optimizer.population;
   work.generations = stage.generations;
   work.validate_every = stage.validation.every;
 
@@ -90,14 +88,10 @@ std::vector<const tasks::Task*> ExpectedTasks::pointers() const {
 
 ExpectedTasks open_or_expect_tasks(const ExperimentConfig& config, size_t index, int64_t max_positions) {
   const StageConfig& stage = config.stages[index];
-  const auto settings =
-      stage.evolve
-          ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
-          : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
-  tasks::DataConfig data = config.data;
-  if (data.dictionaries.empty()) data.dictionaries.value = dictionaries_folder();
+  const auto settings = config.task_config(stage);
+  const tasks::DataConfig data = config.data_with_dictionaries();
   ExpectedTasks opened;
-  for (const auto& name : stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks) {
+  for (const auto& name : stage.tasks()) {
     const bool there = has_records(name, settings, data);
     opened.tasks.push_back(there ? tasks::make_task(name, settings, data, max_positions)
                                  : make_expected_task(name, settings));
@@ -110,20 +104,40 @@ bool StageWork::validates_after(int64_t told) const {
   return validate_every > 0 && !validation.empty() && (told % validate_every == 0 || told == generations);
 }
 
-int64_t StageWork::validations() const {
-  int64_t count = 0;
-  for (int64_t told = 1; told <= generations; ++told) count += validates_after(told) ? 1 : 0;
-  return count;
+int64_t StageWork::validations(int64_t told) const {
+  if (validate_every == 0 || validation.empty()) return 0;
+  const bool last_beside = told >= generations && generations % validate_every != 0;
+  return told / validate_every + (last_beside ? 1 : 0);
 }
 
 std::vector<const StageWork::Items*> StageWork::all_items() const {
   return {&calibration, &population, &reference, &validation_reference, &validation, &shifts, &test};
 }
 
+int64_t StageWork::items_of(const evolution::ItemId& batch) const {
+  switch (batch.purpose) {
+    case Purpose::calibrate:
+      return std::ssize(calibration);
+    case Purpose::population:
+      return std::ssize(population) + std::ssize(reference);
+    case Purpose::reference:
+      return std::ssize(validation_reference);
+    case Purpose::validation:
+      return batch.variant == 0 ? std::ssize(validation) : std::ssize(shifts);
+    case Purpose::test:
+      return std::ssize(test);
+  }
+  return 0;
+}
+
+int64_t StageWork::items_told(int64_t told) const {
+  const int64_t count = validations(told);
+  return std::ssize(calibration) + told * (std::ssize(population) + std::ssize(reference)) +
+         (count > 0 ? std::ssize(validation_reference) : 0) + count * std::ssize(validation);
+}
+
 int64_t StageWork::items() const {
-  if (!evolves) return std::ssize(test);
-  return std::ssize(calibration) + generations * (std::ssize(population) + std::ssize(reference)) +
-         std::ssize(validation_reference) + validations() * std::ssize(validation) + std::ssize(shifts);
+  return evolves ? items_told(generations) + std::ssize(shifts) : std::ssize(test);
 }
 
 StageWork stage_work(const ExperimentConfig& config, size_t index,
@@ -133,7 +147,7 @@ StageWork stage_work(const ExperimentConfig& config, size_t index,
   work.name = config.stage_name(index);
   work.index = static_cast<int32_t>(index);
   work.evolves = stage.evolve.has_value();
-  work.tasks = stage.evolve ? stage.evolve->tasks : stage.evaluate->tasks;
+  work.tasks = stage.tasks();
   if (stage.evolve) {
     cut_evolve_stage(config, index, tasks, work);
   } else {

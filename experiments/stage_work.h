@@ -53,10 +53,14 @@ struct StageWork {
 
   /// Whether the mean is validated when `told` generations of the stage are told (as Coordinator::evolve).
   bool validates_after(int64_t told) const;
-  /// Validations of the whole stage.
-  int64_t validations() const;
+  /// Validations of the mean until `told` generations are told.
+  int64_t validations(int64_t told) const;
   /// Every list of items above.
   std::vector<const Items*> all_items() const;
+  /// Items of the batch that this one belongs to.
+  int64_t items_of(const evolution::ItemId& batch) const;
+  /// Items that an evolve stage has computed when `told` generations are told, their validations included.
+  int64_t items_told(int64_t told) const;
   /// Items of the whole stage.
   int64_t items() const;
 };

@@ -102,10 +102,7 @@ struct Contexts {
 
 Contexts contexts_of(const ExperimentConfig& config, const StageConfig& stage, const tasks::Task& task,
                      const ThroughputModel& model) {
-  const auto settings =
-      stage.evolve
-          ? config.task_config(stage.evolve->context_tokens, stage.evolve->questions_per_context)
-          : config.task_config(stage.evaluate->context_tokens, stage.evaluate->questions_per_context);
+  const auto settings = config.task_config(stage);
   const std::string& name = task.info().name;
   Contexts contexts;
   contexts.tokens = model.prompt_tokens ? *model.prompt_tokens
@@ -258,8 +255,7 @@ ItemTimes predict_item_times(const ExperimentConfig& config, const std::vector<S
       }
     }
     for (const auto* task : of_stage) {
-      const auto settings = stage.evolve ? config.task_config(stage.evolve->context_tokens, {})
-                                         : config.task_config(stage.evaluate->context_tokens, {});
+      const auto settings = config.task_config(stage);
       const std::string& name = task->info().name;
       const std::string text =
           model.prompt_tokens

@@ -113,10 +113,8 @@ struct NatsQueue::Impl {
     };
     if (item.candidates) {
       for (int64_t row = 0; row < item.candidates->rows; ++row) {
-        const auto values = std::span(item.candidates->values)
-                                .subspan(row * item.candidates->dimension, item.candidates->dimension);
-        add(nats::candidate_key(item.id, row), wire::Kind::candidate, wire::encode_candidate(values),
-            "a candidate");
+        add(nats::candidate_key(item.id, row), wire::Kind::candidate,
+            wire::encode_candidate(item.candidates->row(row)), "a candidate");
       }
     }
     if (item.shared) add(nats::shared_key(item.id), wire::Kind::shared, *item.shared, "what a batch shares");

@@ -27,7 +27,6 @@ using Clock = std::chrono::steady_clock;
 struct BatchData {
   std::string batch;
   std::shared_ptr<const CandidateMatrix> candidates;
-  std::vector<bool> fetched;
   std::shared_ptr<const std::string> shared;
 };
 
@@ -191,7 +190,7 @@ struct NatsSource::Impl {
   /// The item with all that its batch shares. Nothing: that is not on the server. Throws DataError.
   std::optional<WorkItem> complete(wire::ItemMessage found) {
     WorkItem item = std::move(found.item);
-    if (data.batch != nats::batch_name(item.id)) data = {nats::batch_name(item.id), nullptr, {}, nullptr};
+    if (data.batch != nats::batch_name(item.id)) data = {nats::batch_name(item.id), nullptr, nullptr};
     if (!item.members.empty() && !fetch_candidates(item, found)) return std::nullopt;
     if (!item.members.empty()) item.candidates = data.candidates;
     if (found.has_shared) {
@@ -212,29 +211,23 @@ struct NatsSource::Impl {
   }
 
   bool fetch_candidates(const WorkItem& item, const wire::ItemMessage& found) {
-    const auto missing = [&](int64_t member) { return !data.fetched[static_cast<std::size_t>(member)]; };
-    if (data.candidates &&
-        (data.candidates->rows != found.candidate_rows || data.candidates->dimension != found.dimension)) {
-      data.candidates = nullptr;
+    // Items in other hands share the matrix: a new one for what is added.
+    auto matrix = std::make_shared<CandidateMatrix>();
+    const bool fits = data.candidates && data.candidates->rows == found.candidate_rows &&
+                      data.candidates->dimension == found.dimension;
+    if (fits) {
+      *matrix = *data.candidates;
+    } else {
+      *matrix = {found.candidate_rows, found.dimension, {}};
+      matrix->vectors.resize(static_cast<std::size_t>(found.candidate_rows));
     }
-    if (!data.candidates) data.fetched.assign(static_cast<std::size_t>(found.candidate_rows), false);
-    if (data.candidates && std::none_of(item.members.begin(), item.members.end(), missing)) return true;
-    std::vector<std::vector<float>> rows;
     for (const int64_t member : item.members) {
+      auto& vector = matrix->vectors[static_cast<std::size_t>(member)];
+      if (vector) continue;
       const auto value = client.get(nats::bucket(announcement.run), nats::candidate_key(item.id, member));
       if (!value) return false;
-      rows.push_back(wire::decode_candidate(
+      vector = std::make_shared<const std::vector<float>>(wire::decode_candidate(
           wire::unseal(wire::Kind::candidate, announcement.config_sha256, value->bytes), found.dimension));
-    }
-    // Items in other hands share the matrix: a new one for what is added.
-    auto matrix = data.candidates ? std::make_shared<CandidateMatrix>(*data.candidates)
-                                  : std::make_shared<CandidateMatrix>();
-    matrix->rows = found.candidate_rows;
-    matrix->dimension = found.dimension;
-    matrix->values.resize(static_cast<std::size_t>(found.candidate_rows * found.dimension));
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      std::copy(rows[i].begin(), rows[i].end(), matrix->values.begin() + item.members[i] * found.dimension);
-      data.fetched[static_cast<std::size_t>(item.members[i])] = true;
     }
     data.candidates = std::move(matrix);
     return true;

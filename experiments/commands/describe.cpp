@@ -51,17 +51,16 @@ Json work_of(const ExperimentConfig& config, size_t index) {
     return work;
   }
   const EvolveConfig& evolve = *stage.evolve;
-  const auto task = config.task_config(evolve.context_tokens, evolve.questions_per_context);
+  const auto task = config.task_config(stage);
   const bool generated = std::all_of(evolve.tasks.begin(), evolve.tasks.end(),
                                      [](const std::string& name) { return name.starts_with("needle/"); });
   const int64_t n = config.memory.parameters();
-  const std::vector<double> zero(static_cast<size_t>(n), 0.0);
-  const auto optimizer = evolution::make_optimizer(config.evolution.optimizer, zero, config.seed);
-  const int64_t population = optimizer->population();
+  const auto optimizer = evolution::resolve_optimizer(config.evolution.optimizer, n);
+  const int64_t population = optimizer.population;
   const int64_t contexts = evolve.contexts_per_task * static_cast<int64_t>(evolve.tasks.size());
   const auto& schedule = config.evolution.schedule;
   work["kind"] = "evolve";
-  work["optimizer"] = optimizer->kind();
+  work["optimizer"] = optimizer.kind;
   work["parameters"] = n;
   work["population"] = population;
   work["generations"] = evolve.generations;

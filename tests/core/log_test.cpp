@@ -63,6 +63,17 @@ TEST_F(LogTest, ProgressShowsShareRateAndTimeLeft) {
   EXPECT_THAT(unknown.line(), HasSubstr("read: 3, "));
 }
 
+TEST_F(LogTest, ProgressLeavesOutOfThePaceWhatWasDoneBefore) {
+  Progress progress("evolve", 1000, "items");
+  progress.start_at(900);
+  EXPECT_THAT(progress.line(), HasSubstr("900/1000 items (90 %)"));
+  EXPECT_THAT(progress.line(), Not(HasSubstr("/s")));
+  progress.set_total(1200);
+  progress.update(903);
+  EXPECT_THAT(progress.line(), HasSubstr("903/1200 items (75 %)"));
+  EXPECT_THAT(progress.line(), HasSubstr("/s"));
+}
+
 TEST_F(LogTest, ProgressEndsWithALineAndIsSilentWithErrors) {
   ::testing::internal::CaptureStderr();
   {

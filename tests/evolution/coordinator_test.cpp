@@ -409,6 +409,22 @@ TEST(Coordinator, BatchJournalIsUsedUntilDiscarded) {
   EXPECT_THROW(run_once({items[0], items[0]}), std::invalid_argument);
 }
 
+TEST(Coordinator, JournalNamesAreReadBack) {
+  for (const Purpose purpose :
+       {Purpose::calibrate, Purpose::reference, Purpose::population, Purpose::validation, Purpose::test}) {
+    const ItemId batch{3, purpose, 120, 2, 0};
+    EXPECT_EQ(parse_journal_name(journal_name(batch)), batch);
+  }
+  EXPECT_EQ(journal_name({0, Purpose::population, 7, 1, 9}), "stage_0_generation_7_population_1.journal");
+  for (const char* name :
+       {"", "stage_0_generation_7_population_1", "stage_0_generation_7_population_1.journal.new",
+        "stage_00_generation_7_population_1.journal", "stage_0_generation_7_other_1.journal",
+        "stage_0_generation_7_populationpopulation_1.journal",
+        "stage_0_generation_99999999999999999999_population_1.journal"}) {
+    EXPECT_FALSE(parse_journal_name(name)) << name;
+  }
+}
+
 TEST(Assemble, PutsRecordsInMemberAndSampleOrder) {
   const std::vector<SampleId> samples = {{0, 1}, {0, 2}, {1, 3}};
   const auto candidates = make_candidates(3, 1, {0, 0, 0});

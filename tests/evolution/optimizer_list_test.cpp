@@ -47,7 +47,7 @@ TEST(OptimizerList, AutoChoosesBySize) {
   EXPECT_EQ(make_optimizer(config, std::vector<double>(1000), 1)->kind(), "cma-es");
   EXPECT_EQ(make_optimizer(config, std::vector<double>(1001), 1)->kind(), "cr-fm-nes");
   config.parity = true;
-  EXPECT_EQ(resolved_kind(config, 4172), "cma-es");
+  EXPECT_EQ(resolve_optimizer(config, 4172).kind, "cma-es");
 }
 
 TEST(OptimizerList, DefaultPopulation) {

@@ -117,7 +117,8 @@ TEST(StageWork, IsWhatTheCoordinatorPublishes) {
     EXPECT_EQ(work.generations * std::ssize(work.population), (counts[{Purpose::population, 0}]));
     EXPECT_EQ(work.generations * std::ssize(work.reference), (counts[{Purpose::reference, 0}]));
     EXPECT_EQ(std::ssize(work.validation_reference), (counts[{Purpose::reference, 1}]));
-    EXPECT_EQ(work.validations() * std::ssize(work.validation), (counts[{Purpose::validation, 0}]));
+    EXPECT_EQ(work.validations(work.generations) * std::ssize(work.validation),
+              (counts[{Purpose::validation, 0}]));
   }
 }
 
@@ -128,7 +129,7 @@ TEST(StageWork, OfThePapersStages) {
     EXPECT_EQ(std::ssize(work.population), 32 * 64 * stage);
     EXPECT_EQ(std::ssize(work.reference), 64 * stage);
     EXPECT_EQ(std::ssize(work.validation), 200 * stage);
-    EXPECT_EQ(work.validations(), 30);
+    EXPECT_EQ(work.validations(work.generations), 30);
     // Later stages go on with the statistics of the first.
     EXPECT_EQ(std::ssize(work.calibration), stage == 1 ? 200 : 0);
   }

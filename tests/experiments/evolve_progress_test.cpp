@@ -1,0 +1,104 @@
+#include "experiments/evolve_progress.h"
+
+#include <gtest/gtest.h>
+
+#include "core/log.h"
+
+namespace namm::experiments {
+namespace {
+
+using evolution::ItemId;
+using evolution::Purpose;
+
+constexpr int64_t kFirst = 7;  // the stage's first generation in the run
+
+StageWork::Items items(int64_t count) {
+  return StageWork::Items(static_cast<size_t>(count));
+}
+
+/// Five generations, validated after 2, 4 and 5.
+StageWork small_stage() {
+  StageWork work;
+  work.name = "stage";
+  work.evolves = true;
+  work.generations = 5;
+  work.validate_every = 2;
+  work.calibration = items(2);
+  work.population = items(6);
+  work.reference = items(3);
+  work.validation_reference = items(1);
+  work.validation = items(4);
+  work.shifts = items(5);
+  return work;
+}
+
+/// Batches of the stage in the order in which a coordinator computes them, with their items; generation g has
+/// `populations[g]` items.
+std::vector<std::pair<ItemId, int64_t>> batches(const StageWork& work,
+                                                const std::vector<int64_t>& populations, int64_t from = 0) {
+  std::vector<std::pair<ItemId, int64_t>> list;
+  if (from == 0) list.push_back({{0, Purpose::calibrate, kFirst, 0, 0}, std::ssize(work.calibration)});
+  for (int64_t g = from; g < work.generations; ++g) {
+    list.push_back({{0, Purpose::population, kFirst + g, 0, 0}, populations[static_cast<size_t>(g)]});
+    if (!work.validates_after(g + 1)) continue;
+    if (g + 1 == work.validate_every) list.push_back({{0, Purpose::reference, kFirst, 1, 0}, 1});
+    list.push_back({{0, Purpose::validation, kFirst + g, 0, 0}, std::ssize(work.validation)});
+  }
+  list.push_back({{0, Purpose::validation, kFirst + work.generations, 1, 0}, std::ssize(work.shifts)});
+  return list;
+}
+
+class EvolveProgressTest : public ::testing::Test {
+ protected:
+  EvolveProgressTest() : level_(log_level()) { set_log_level(LogLevel::off); }
+  ~EvolveProgressTest() override { set_log_level(level_); }
+
+ private:
+  LogLevel level_;
+};
+
+TEST_F(EvolveProgressTest, CountsEveryItemOnce) {
+  const StageWork work = small_stage();
+  EvolveProgress progress(work, kFirst, false);
+  EXPECT_EQ(progress.items(), work.items());
+  int64_t before = 0;
+  for (const auto& [batch, count] : batches(work, std::vector<int64_t>(5, 9))) {
+    for (int64_t done = 0; done <= count; ++done) {
+      progress.on_items(batch, done, count);
+      EXPECT_EQ(progress.items_done(batch, done), before + done) << evolution::describe_batch(batch);
+    }
+    before += count;
+  }
+  EXPECT_EQ(before, work.items());
+  EXPECT_EQ(progress.items(), work.items());
+}
+
+TEST_F(EvolveProgressTest, GoesOnWhereAResumedRunStands) {
+  const StageWork work = small_stage();
+  EvolveProgress progress(work, kFirst, false);
+  int64_t before = 2 + 3 * 9 + 1 + 4;  // calibration, three generations, one validation and its reference
+  for (const auto& [batch, count] : batches(work, std::vector<int64_t>(5, 9), 3)) {
+    progress.on_items(batch, count, count);
+    before += count;
+    EXPECT_EQ(progress.items_done(batch, count), before) << evolution::describe_batch(batch);
+  }
+  EXPECT_EQ(before, work.items());
+}
+
+TEST_F(EvolveProgressTest, LearnsPopulationsThatRestartsChange) {
+  const StageWork work = small_stage();
+  EvolveProgress progress(work, kFirst, false);
+  int64_t before = 0;
+  for (const auto& [batch, count] : batches(work, {9, 9, 15, 15, 6})) {
+    progress.on_items(batch, 0, count);
+    EXPECT_EQ(progress.items_done(batch, 0), before) << evolution::describe_batch(batch);
+    before += count;
+    if (batch.purpose == Purpose::population && batch.generation == kFirst + 2) {
+      EXPECT_EQ(progress.items(), work.items() + 3 * 6) << "three more generations of 15 items";
+    }
+  }
+  EXPECT_EQ(progress.items(), before);
+}
+
+}  // namespace
+}  // namespace namm::experiments
