@@ -61,16 +61,13 @@ WorkResult evaluate(Evaluator& evaluator, const EvaluatorFactory& factory, const
       evaluator = factory();
     }
     WorkResult result = evaluator(item);
-    const auto samples = static_cast<int64_t>(item.samples.size());
-    const auto expected = static_cast<std::size_t>(item.rows() * samples);
-    const bool only_bytes = result.records.empty() && !result.bytes.empty();
-    if (!result.failed() && !only_bytes && result.records.size() != expected) {
+    result.rows = item.rows();
+    result.samples = std::ssize(item.samples);
+    if (!result.failed() && !has_shape_of(result, item)) {
       return failure(ExitCode::infrastructure,
                      format_text("the evaluator returned {} records for {} rows x {} samples",
-                                 result.records.size(), item.rows(), samples));
+                                 result.records.size(), result.rows, result.samples));
     }
-    result.rows = item.rows();
-    result.samples = samples;
     return result;
   } catch (const Error& error) {
     return failure(error.code(), error.what());
