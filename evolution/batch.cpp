@@ -17,13 +17,16 @@ namespace {
 
 constexpr std::chrono::milliseconds kGatherWait{100};
 
-/// A failure that trying again cannot help, as the evaluator threw it.
-[[noreturn]] void rethrow(const WorkResult& result) {
-  const std::string text = result.failure;
-  if (result.failure_code == ExitCode::config) {
-    throw ConfigError(text);
+/// As the evaluator threw it.
+[[noreturn]] void rethrow(const WorkResult& result, const std::string& text) {
+  switch (result.failure_code) {
+    case ExitCode::config:
+      throw ConfigError(text);
+    case ExitCode::data:
+      throw DataError(text);
+    default:
+      throw InfrastructureError(text);
   }
-  throw DataError(text);
 }
 
 /// Collects the results of one batch.
@@ -180,8 +183,8 @@ class BatchRun {
   }
 
   void handle_failure(std::size_t position, const WorkResult& result, bool stopping) {
-    if (result.failure_code == ExitCode::config || result.failure_code == ExitCode::data) {
-      rethrow(result);
+    if (is_users_fault(result.failure_code) && queue_.in_process()) {
+      rethrow(result, result.failure);
     }
     // An evaluator in this process may notice Ctrl-C first; elsewhere it is that worker's own.
     if (stopping || (result.failure_code == ExitCode::interrupted && stop_requested())) {
@@ -190,10 +193,10 @@ class BatchRun {
     }
     const int failures = ++failures_[position];
     if (failures >= options_.attempts) {
-      throw InfrastructureError(
-          format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
-                      "the cause and resume it",
-                      describe(result.id), failures, result.worker, result.failure));
+      rethrow(result,
+              format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
+                          "the cause and resume it",
+                          describe(result.id), failures, result.worker, result.failure));
     }
     log_warning(format_text("{} failed on {} (attempt {} of {}): {}", describe(result.id), result.worker,
                             failures, options_.attempts, result.failure));

@@ -139,6 +139,10 @@ bool WorkResult::same_outcome(const WorkResult& other) const {
                     });
 }
 
+bool is_users_fault(ExitCode code) {
+  return code == ExitCode::config || code == ExitCode::data;
+}
+
 bool has_shape_of(const WorkResult& result, const WorkItem& item) {
   const auto samples = std::ssize(item.samples);
   const bool only_bytes =

@@ -82,7 +82,8 @@ WorkResult evaluate(Evaluator& evaluator, const EvaluatorFactory& factory, const
 
 }  // namespace
 
-void run_worker(ItemSource& source, const EvaluatorFactory& factory, const std::string& name) {
+std::optional<std::string> run_worker(ItemSource& source, const EvaluatorFactory& factory,
+                                      const std::string& name) {
   Evaluator evaluator;
   while (!source.closed()) {
     const std::optional<WorkItem> item = source.claim(kClaimWait);
@@ -102,8 +103,14 @@ void run_worker(ItemSource& source, const EvaluatorFactory& factory, const std::
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     // An evaluator may name its device; the loop's name says which worker it was.
     result.worker = result.worker.empty() ? name : name + ", " + result.worker;
+    const bool hopeless = result.failed() && is_users_fault(result.failure_code);
+    std::string failure = result.failure;
     source.post(std::move(result));
+    if (hopeless) {
+      return failure;
+    }
   }
+  return std::nullopt;
 }
 
 }  // namespace namm::evolution

@@ -25,6 +25,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kLook{500};
 constexpr std::chrono::milliseconds kLongestPause{30000};
+/// Others shall have taken the item by then, which would stop the run if it came back here.
+constexpr std::chrono::milliseconds kAfterHopeless{1500};
 
 /// What the threads that serve a run share.
 struct State {
@@ -78,7 +80,11 @@ class WorkerService {
         if (const auto run = choose()) {
           const int64_t before = total_;
           serve_run(*run);
-          if (total_ > before) pause = kLook;
+          if (hopeless_.exchange(false)) {
+            pause = kAfterHopeless;
+          } else if (total_ > before) {
+            pause = kLook;
+          }
           if (total_ > before) idle_since = Clock::now();
         }
       } catch (const Interrupted&) {
@@ -169,8 +175,13 @@ class WorkerService {
       NatsSource source(
           client_, run, [&] { return state.over || stopping(); }, [] { end_hanging_process(); });
       CountingSource counting(source, state);
-      run_worker(counting, factory,
-                 options_.items_at_once == 1 ? options_.name : format_text("{}/{}", options_.name, index));
+      const auto failure = run_worker(
+          counting, factory,
+          options_.items_at_once == 1 ? options_.name : format_text("{}/{}", options_.name, index));
+      if (failure) {
+        log_warning(format_text("run {}: {}; the run is left and opened anew", run.run, *failure));
+        hopeless_ = true;
+      }
     } catch (const std::exception& error) {
       log_warning(format_text("run {}: {}", run.run, error.what()));
       failed_ = true;
@@ -228,7 +239,8 @@ class WorkerService {
   std::set<std::string> refused_;
   std::string left_idle_;  ///< a run that had no items when others waited: its turn comes after theirs
   bool told_waiting_ = false;
-  std::atomic<bool> failed_{false};  ///< the run that was served last could not be
+  std::atomic<bool> failed_{false};    ///< the run that was served last could not be
+  std::atomic<bool> hopeless_{false};  ///< by configuration or data of this machine
   int64_t total_ = 0;
 };
 
