@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -138,7 +139,9 @@ class Program:
 
     def __init__(self, program, environment=None, /, **arguments):
         words = [str(PROGRAMS / program)] + [f"{key}={value}" for key, value in arguments.items()]
-        self.errors = tempfile.TemporaryFile("w+", errors="replace")
+        self.errors = tempfile.TemporaryFile()
+        # The place in the file is the process's too: it writes at the end, whatever is read here meanwhile.
+        fcntl.fcntl(self.errors, fcntl.F_SETFL, os.O_APPEND)
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
@@ -162,8 +165,7 @@ class Program:
         self.process.wait()
 
     def log(self):
-        self.errors.seek(0)
-        return self.errors.read()
+        return os.pread(self.errors.fileno(), os.fstat(self.errors.fileno()).st_size, 0).decode(errors="replace")
 
     def finish(self, seconds=240):
         """Output and exit status; its log stands in the failure where it does not end in time."""
