@@ -198,12 +198,14 @@ TEST_F(NatsQueueTest, AServerKilledInTheMiddleLosesNothing) {
 
 TEST_F(NatsQueueTest, ASecondCoordinatorOfALivingOnesRunIsRefused) {
   const FakeRun run = fake_run("run");
+  RunAnnouncement one = announcement(run, "one");
+  one.lease_seconds = 5;  // a machine that stands still for a second does not let it run out
   {
-    const NatsQueue queue(server->address(), announcement(run, "one"), never);
-    EXPECT_THROW(NatsQueue(server->address(), announcement(run, "one"), never), ConfigError);
+    const NatsQueue queue(server->address(), one, never);
+    EXPECT_THROW(NatsQueue(server->address(), one, never), ConfigError);
     EXPECT_NO_THROW(NatsQueue(server->address(), announcement(run, "two"), never));
   }
-  EXPECT_NO_THROW(NatsQueue(server->address(), announcement(run, "one"), never));
+  EXPECT_NO_THROW(NatsQueue(server->address(), one, never));
 }
 
 TEST_F(NatsQueueTest, AWrongTokenIsRefused) {
