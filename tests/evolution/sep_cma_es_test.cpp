@@ -72,8 +72,8 @@ TEST(SepCmaEs, LearnsScalesAndNothingElse) {
   EXPECT_EQ(testing::evaluations_to(optimizer, turned, 1e-8, 5 * full), -1);
 }
 
-/// p_c adds up steps of the mean in the coordinates of the problem (Ros and Hansen; evolution 2): it is
-/// compared with today's C, not with the C of the day of each step, as in pycma.
+/// p_c adds up steps of the mean in the coordinates of the problem (evolution 1 and 2) and is compared with
+/// today's C. In pycma each step stays in units of the deviations of its day (evolution/RESULTS.md).
 TEST(SepCmaEs, PathStaysInCoordinatesOfTheProblem) {
   const int64_t n = 8;
   SepCmaEs optimizer(8, 0.3, std::vector<double>(n, 1.0), 3);
