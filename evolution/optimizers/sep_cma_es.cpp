@@ -21,20 +21,21 @@ SepCmaConstants sep_cma_constants(int64_t dimension, int64_t population) {
   constants.c_mu =
       std::min(1 - constants.c_1, (0.25 + mu_eff - 2 + 1 / mu_eff) / (n + 4 * root + mu_eff / 2));
 
-  // The third bound on the negative weights keeps a full matrix positive definite; factors need no such
-  // bound.
+  // The third bound on the negative weights keeps a full matrix positive definite (and may take all of them
+  // away, in few dimensions): factors need no such bound.
   double alpha = 1 + 2 * full.mu_eff_negative / (mu_eff + 2);
   if (constants.c_mu > 0) {
     alpha = std::min(alpha, 1 + constants.c_1 / constants.c_mu);
   }
+  const double middle = std::log((static_cast<double>(population) + 1) / 2);
   double negative = 0;
-  for (const double weight : constants.weights) {
-    negative += std::min(weight, 0.0);
+  for (int64_t i = full.parents; i < population; ++i) {
+    double& weight = constants.weights[static_cast<std::size_t>(i)];
+    weight = std::min(middle - std::log(static_cast<double>(i + 1)), 0.0);
+    negative += weight;
   }
-  for (double& weight : constants.weights) {
-    if (weight < 0) {
-      weight *= alpha / -negative;
-    }
+  for (int64_t i = full.parents; i < population && negative < 0; ++i) {
+    constants.weights[static_cast<std::size_t>(i)] *= alpha / -negative;
   }
   return constants;
 }

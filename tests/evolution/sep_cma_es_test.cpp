@@ -64,6 +64,16 @@ TEST(SepCmaConstants, NegativeWeightsKeepTheirTwoBounds) {
 
 /// Linear learning: on the separable ellipsoid far below the full matrix (48,465 evaluations of pycma at
 /// n = 40), on the rotated one far above.
+TEST(SepCmaConstants, FewDimensionsAndLargePopulationsKeepNegativeWeights) {
+  // Where the full form has none left, as restarts with larger populations reach.
+  for (const auto& [n, population] : {std::pair<int64_t, int64_t>{2, 64}, {4, 200}}) {
+    EXPECT_EQ(cma_constants(n, population, 0.5, false).weights.back(), 0);
+    const SepCmaConstants constants = sep_cma_constants(n, population);
+    EXPECT_LT(constants.weights.back(), 0) << n;
+    EXPECT_LT(constants.weights.back(), constants.weights[static_cast<std::size_t>(constants.parents) + 1]);
+  }
+}
+
 TEST(SepCmaEs, LearnsScalesAndNothingElse) {
   EXPECT_LT(median_evaluations(testing::ellipsoid, 40, 15, 100000), 48465 / 3);
   const auto turned = testing::rotated(testing::ellipsoid, testing::rotation(10, 1));
