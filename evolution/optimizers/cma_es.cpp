@@ -284,6 +284,55 @@ std::vector<Real> CmaEs<Real>::squared_lengths() const {
   return lengths;
 }
 
+/// y_w: the weighted mean of the parents' steps.
+template <class Real>
+std::vector<Real> CmaEs<Real>::parents_step(std::span<const int64_t> order) const {
+  const CmaConstants& k = constants_;
+  std::vector<Real> step(static_cast<std::size_t>(n_));
+  for (int64_t rank = 0; rank < k.parents; ++rank) {
+    const auto weight = static_cast<Real>(k.weights[rank]);
+    const Real* y = steps_.data() + order[rank] * n_;
+    for (int64_t i = 0; i < n_; ++i) {
+      step[i] += weight * y[i];
+    }
+  }
+  return step;
+}
+
+template <class Real>
+void CmaEs<Real>::update_covariance(std::span<const int64_t> order, const std::vector<Real>& path_c, bool h) {
+  const CmaConstants& k = constants_;
+  const auto n = static_cast<double>(n_);
+  // C <- decay C + (columns of `raise`)(...)^T - (columns of `lower`)(...)^T, each column scaled by the root
+  // of its weight.
+  const std::vector<Real> lengths = squared_lengths();
+  std::vector<Real> raise, lower;
+  raise.reserve(static_cast<std::size_t>((k.parents + 1) * n_));
+  const auto append = [&](std::vector<Real>& columns, const Real* vector, double weight) {
+    const auto scale = static_cast<Real>(std::sqrt(weight));
+    for (int64_t i = 0; i < n_; ++i) {
+      columns.push_back(scale * vector[i]);
+    }
+  };
+  append(raise, path_c.data(), k.c_1);
+  for (int64_t rank = 0; rank < lambda_; ++rank) {
+    const double weight = k.weights[rank];
+    const Real* y = steps_.data() + order[rank] * n_;
+    if (weight > 0) {
+      append(raise, y, k.c_mu * weight);
+    } else if (weight < 0) {
+      append(lower, y, -k.c_mu * weight * n / (static_cast<double>(lengths[order[rank]]) + kTinyLength));
+    }
+  }
+  const double decay = 1 + (h ? 0 : k.c_1 * k.c_c * (2 - k.c_c)) - k.c_1 - k.c_mu * k.weight_sum;
+  blas::rank_update(n_, static_cast<int64_t>(raise.size()) / n_, Real(1), raise.data(),
+                    static_cast<Real>(decay), covariance_.data());
+  if (!lower.empty()) {
+    blas::rank_update(n_, static_cast<int64_t>(lower.size()) / n_, Real(-1), lower.data(), Real(1),
+                      covariance_.data());
+  }
+}
+
 template <class Real>
 TellReport CmaEs<Real>::tell(std::span<const double> fitness) {
   check_fitness_size("CmaEs", fitness, lambda_);
@@ -303,14 +352,7 @@ TellReport CmaEs<Real>::tell(std::span<const double> fitness) {
   const auto n = static_cast<double>(n_);
   const auto generation = static_cast<double>(generation_ + 1);
 
-  std::vector<Real> step(static_cast<std::size_t>(n_));
-  for (int64_t rank = 0; rank < k.parents; ++rank) {
-    const auto weight = static_cast<Real>(k.weights[rank]);
-    const Real* y = steps_.data() + order[rank] * n_;
-    for (int64_t i = 0; i < n_; ++i) {
-      step[i] += weight * y[i];
-    }
-  }
+  const std::vector<Real> step = parents_step(order);
   const std::vector<Real> white_step = inverse_root_times(step);
 
   std::vector<Real> mean = mean_, path_sigma = path_sigma_, path_c = path_c_;
@@ -344,35 +386,7 @@ TellReport CmaEs<Real>::tell(std::span<const double> fitness) {
     return report;
   }
 
-  // C <- decay C + (columns of `raise`)(...)^T - (columns of `lower`)(...)^T, each column scaled by the root
-  // of its weight.
-  const std::vector<Real> lengths = squared_lengths();
-  std::vector<Real> raise, lower;
-  raise.reserve(static_cast<std::size_t>((k.parents + 1) * n_));
-  const auto append = [&](std::vector<Real>& columns, const Real* vector, double weight) {
-    const auto scale = static_cast<Real>(std::sqrt(weight));
-    for (int64_t i = 0; i < n_; ++i) {
-      columns.push_back(scale * vector[i]);
-    }
-  };
-  append(raise, path_c.data(), k.c_1);
-  for (int64_t rank = 0; rank < lambda_; ++rank) {
-    const double weight = k.weights[rank];
-    const Real* y = steps_.data() + order[rank] * n_;
-    if (weight > 0) {
-      append(raise, y, k.c_mu * weight);
-    } else if (weight < 0) {
-      append(lower, y, -k.c_mu * weight * n / (static_cast<double>(lengths[order[rank]]) + kTinyLength));
-    }
-  }
-  const double decay = 1 + (h ? 0 : k.c_1 * k.c_c * (2 - k.c_c)) - k.c_1 - k.c_mu * k.weight_sum;
-  blas::rank_update(n_, static_cast<int64_t>(raise.size()) / n_, Real(1), raise.data(),
-                    static_cast<Real>(decay), covariance_.data());
-  if (!lower.empty()) {
-    blas::rank_update(n_, static_cast<int64_t>(lower.size()) / n_, Real(-1), lower.data(), Real(1),
-                      covariance_.data());
-  }
-
+  update_covariance(order, path_c, h);
   mean_ = std::move(mean);
   path_sigma_ = std::move(path_sigma);
   path_c_ = std::move(path_c);

@@ -91,6 +91,8 @@ class CmaEs final : public Optimizer {
   std::vector<double> finish_ask();
   std::vector<Real> inverse_root_times(const std::vector<Real>& vector) const;
   std::vector<Real> squared_lengths() const;
+  std::vector<Real> parents_step(std::span<const int64_t> order) const;
+  void update_covariance(std::span<const int64_t> order, const std::vector<Real>& path_c, bool h);
 
   CmaSettings settings_;
   CmaConstants constants_;

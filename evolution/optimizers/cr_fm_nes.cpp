@@ -148,56 +148,43 @@ void CrFmNes::gradient(const double* y, std::vector<double>& s, std::vector<doub
   }
 }
 
-bool CrFmNes::update(std::span<const int64_t> order) {
+std::vector<double> CrFmNes::next_path_sigma(std::span<const int64_t> order) const {
   const CrFmNesConstants& k = constants_;
-  const auto n = static_cast<double>(n_);
-  const auto z_of = [&](int64_t rank) { return draws_.data() + order[rank] * n_; };
-  const auto y_of = [&](int64_t rank) { return steps_.data() + order[rank] * n_; };
-
-  std::vector<double> path_sigma(static_cast<std::size_t>(n_));
+  std::vector<double> path(static_cast<std::size_t>(n_));
   for (int64_t rank = 0; rank < lambda_; ++rank) {
-    const double* z = z_of(rank);
+    const double* z = draws_.data() + order[rank] * n_;
     for (int64_t i = 0; i < n_; ++i) {
-      path_sigma[i] += k.weights[rank] * z[i];
+      path[i] += k.weights[rank] * z[i];
     }
   }
-  const double gain_sigma = std::sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff);
+  const double gain = std::sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff);
   for (int64_t i = 0; i < n_; ++i) {
-    path_sigma[i] = (1 - k.c_sigma) * path_sigma_[i] + gain_sigma * path_sigma[i];
+    path[i] = (1 - k.c_sigma) * path_sigma_[i] + gain * path[i];
   }
-  const double path_length = length(path_sigma);
+  return path;
+}
 
-  std::vector<double> weights = k.weights;
-  double eta_sigma = 1;
-  if (path_length >= k.chi) {
-    double sum = 0;
-    for (int64_t rank = 0; rank < lambda_; ++rank) {
-      weights[rank] = k.raw_weights[rank] * std::exp(k.alpha * std::sqrt(dot(z_of(rank), z_of(rank), n_)));
-      sum += weights[rank];
-    }
-    for (double& weight : weights) {
-      weight = weight / sum - 1 / static_cast<double>(lambda_);
-    }
-  } else {
-    eta_sigma = path_length >= 0.1 * k.chi ? k.eta_stagnating : k.eta_converging;
+/// Weights that favour distant members, for a distribution that moves.
+std::vector<double> CrFmNes::distance_weights(std::span<const int64_t> order) const {
+  const CrFmNesConstants& k = constants_;
+  std::vector<double> weights(static_cast<std::size_t>(lambda_));
+  double sum = 0;
+  for (int64_t rank = 0; rank < lambda_; ++rank) {
+    const double* z = draws_.data() + order[rank] * n_;
+    weights[rank] = k.raw_weights[rank] * std::exp(k.alpha * std::sqrt(dot(z, z, n_)));
+    sum += weights[rank];
   }
-
-  std::vector<double> mean = mean_, path_c(static_cast<std::size_t>(n_));
-  const double gain_c = std::sqrt(k.c_c * (2 - k.c_c) * k.mu_eff);
-  {
-    std::vector<double> step(static_cast<std::size_t>(n_));
-    for (int64_t rank = 0; rank < lambda_; ++rank) {
-      const double* y = y_of(rank);
-      for (int64_t i = 0; i < n_; ++i) {
-        step[i] += weights[rank] * (d_[i] * y[i]);
-      }
-    }
-    for (int64_t i = 0; i < n_; ++i) {
-      path_c[i] = (1 - k.c_c) * path_c_[i] + gain_c * step[i];
-      mean[i] += sigma_ * step[i];
-    }
+  for (double& weight : weights) {
+    weight = weight / sum - 1 / static_cast<double>(lambda_);
   }
+  return weights;
+}
 
+/// v and D after the natural gradient of the weighted members and of p_c; D has determinant 1 again, unless
+/// an entry is not positive.
+CrFmNes::Shape CrFmNes::next_shape(std::span<const int64_t> order, std::span<const double> weights,
+                                   const std::vector<double>& path_c) const {
+  const CrFmNesConstants& k = constants_;
   std::vector<double> s(static_cast<std::size_t>(n_)), t(s), s_sum(s), t_sum(s), evolved(s);
   const auto accumulate = [&](const double* y, double coefficient) {
     gradient(y, s, t);
@@ -207,50 +194,76 @@ bool CrFmNes::update(std::span<const int64_t> order) {
     }
   };
   for (int64_t rank = 0; rank < lambda_; ++rank) {
-    accumulate(y_of(rank), k.eta_b * weights[rank]);
+    accumulate(steps_.data() + order[rank] * n_, k.eta_b * weights[rank]);
   }
   std::transform(path_c.begin(), path_c.end(), d_.begin(), evolved.begin(), std::divides<>());
   accumulate(evolved.data(), k.c_1);
 
   const double norm = length(v_);
-  std::vector<double> v = v_, d = d_;
+  Shape next{v_, d_, true};
   for (int64_t i = 0; i < n_; ++i) {
-    v[i] += t_sum[i] / norm;
-    d[i] += d_[i] * s_sum[i];
+    next.v[i] += t_sum[i] / norm;
+    next.d[i] += d_[i] * s_sum[i];
   }
-  const bool positive = std::all_of(d.begin(), d.end(), [](double value) { return value > 0; });
-  if (positive) {
+  next.positive = std::all_of(next.d.begin(), next.d.end(), [](double value) { return value > 0; });
+  if (next.positive) {
+    const auto n = static_cast<double>(n_);
     double logarithms = 0;
-    for (const double value : d) {
+    for (const double value : next.d) {
       logarithms += std::log(value);
     }
-    const double new_norm = length(v);
+    const double new_norm = length(next.v);
     const double root = std::exp(logarithms / n + std::log(1 + new_norm * new_norm) / (2 * n));
-    for (double& value : d) {
+    for (double& value : next.d) {
       value /= root;
     }
   }
+  return next;
+}
 
-  double spread = 0;
+bool CrFmNes::update(std::span<const int64_t> order) {
+  const CrFmNesConstants& k = constants_;
+  const auto n = static_cast<double>(n_);
+  std::vector<double> path_sigma = next_path_sigma(order);
+  const double path_length = length(path_sigma);
+  const bool moving = path_length >= k.chi;
+  const std::vector<double> weights = moving ? distance_weights(order) : k.weights;
+  const double eta_sigma = moving ? 1 : path_length >= 0.1 * k.chi ? k.eta_stagnating : k.eta_converging;
+
+  std::vector<double> step(static_cast<std::size_t>(n_));
   for (int64_t rank = 0; rank < lambda_; ++rank) {
-    spread += weights[rank] * (dot(z_of(rank), z_of(rank), n_) - n) / n;
+    const double* y = steps_.data() + order[rank] * n_;
+    for (int64_t i = 0; i < n_; ++i) {
+      step[i] += weights[rank] * (d_[i] * y[i]);
+    }
   }
-  const double sigma = sigma_ * std::exp(eta_sigma / 2 * spread);
-
-  if (!positive) {
+  std::vector<double> mean = mean_, path_c(static_cast<std::size_t>(n_));
+  const double gain_c = std::sqrt(k.c_c * (2 - k.c_c) * k.mu_eff);
+  for (int64_t i = 0; i < n_; ++i) {
+    path_c[i] = (1 - k.c_c) * path_c_[i] + gain_c * step[i];
+    mean[i] += sigma_ * step[i];
+  }
+  Shape shape = next_shape(order, weights, path_c);
+  if (!shape.positive) {
     stop_ = format_text("non-positive scale: the update of generation {} makes an entry of D negative",
                         generation_);
     return false;
   }
-  if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(v) ||
-      !all_finite(d) || !std::isfinite(sigma) || sigma <= 0 || !(length(v) > 0)) {
+  double spread = 0;
+  for (int64_t rank = 0; rank < lambda_; ++rank) {
+    const double* z = draws_.data() + order[rank] * n_;
+    spread += weights[rank] * (dot(z, z, n_) - n) / n;
+  }
+  const double sigma = sigma_ * std::exp(eta_sigma / 2 * spread);
+  if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(shape.v) ||
+      !all_finite(shape.d) || !std::isfinite(sigma) || sigma <= 0 || !(length(shape.v) > 0)) {
     return overflow();
   }
   mean_ = std::move(mean);
   path_sigma_ = std::move(path_sigma);
   path_c_ = std::move(path_c);
-  v_ = std::move(v);
-  d_ = std::move(d);
+  v_ = std::move(shape.v);
+  d_ = std::move(shape.d);
   sigma_ = sigma;
   return true;
 }

@@ -40,6 +40,15 @@ class CrFmNes final : public LinearOptimizer {
   bool update(std::span<const int64_t> order) override;
   NamedArrays own_arrays() const override;
   void restore_own(const NamedArrays& arrays, int64_t generation) override;
+  struct Shape {
+    std::vector<double> v, d;
+    bool positive = true;  ///< of every entry of d
+  };
+
+  std::vector<double> next_path_sigma(std::span<const int64_t> order) const;
+  std::vector<double> distance_weights(std::span<const int64_t> order) const;
+  Shape next_shape(std::span<const int64_t> order, std::span<const double> weights,
+                   const std::vector<double>& path_c) const;
   void gradient(const double* y, std::vector<double>& s, std::vector<double>& t) const;
 
   CrFmNesConstants constants_;
