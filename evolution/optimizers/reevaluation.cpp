@@ -78,11 +78,8 @@ TellReport Reevaluation::tell(std::span<const double> fitness) {
   if (!report.updated) {
     return report;
   }
-  if (!second.empty()) {
-    last_change_ = rank_change(earlier_ranks_, ranks_of(second));
-    if (last_change_ > 0) {
-      inner().scale_sigma(1 + 2 / (static_cast<double>(dimension()) + 10));
-    }
+  if (!second.empty() && rank_change(earlier_ranks_, ranks_of(second)) > 0) {
+    inner().scale_sigma(1 + 2 / (static_cast<double>(dimension()) + 10));
   }
   again_ = first_;
   earlier_ranks_ = ranks_of(now.first(first_.size() / static_cast<std::size_t>(dimension())));
@@ -94,7 +91,6 @@ OptimizerState Reevaluation::state() const {
   mark_kind(state, kMark);
   state.arrays.push_back(list_array("reevaluation_members", again_));
   state.arrays.push_back(list_array("reevaluation_ranks", {earlier_ranks_.begin(), earlier_ranks_.end()}));
-  state.arrays.push_back(scalar_array("reevaluation_change", last_change_));
   return state;
 }
 
@@ -102,7 +98,6 @@ void Reevaluation::restore(const OptimizerState& state) {
   OptimizerState inside = without_mark(state, kMark);
   std::vector<double> again = list_of(state.arrays, "reevaluation_members");
   const std::vector<double> ranks = list_of(state.arrays, "reevaluation_ranks");
-  const double change = double_of(state.arrays, "reevaluation_change");
   const auto count = static_cast<int64_t>(ranks.size());
   if (count > members_ || static_cast<int64_t>(again.size()) != count * dimension()) {
     throw DataError("saved state of re-evaluations: another number of members than configured");
@@ -110,7 +105,6 @@ void Reevaluation::restore(const OptimizerState& state) {
   inner().restore(inside);
   again_ = std::move(again);
   earlier_ranks_.assign(ranks.begin(), ranks.end());
-  last_change_ = change;
   asked_ = false;
 }
 

@@ -34,14 +34,10 @@ class Reevaluation final : public WrappedOptimizer {
   OptimizerState state() const override;
   void restore(const OptimizerState& state) override;
 
-  /// `rank_change` of the last generation; 0 before the second.
-  double last_change() const { return last_change_; }
-
  private:
   int64_t members_;
   std::vector<double> again_;           ///< members to tell again [k, n]; empty before the second generation
   std::vector<int64_t> earlier_ranks_;  ///< by what they were worth first [k], 1 the best
-  double last_change_ = 0;
 
   bool asked_ = false;
   std::vector<double> first_;  ///< the first k members of the generation asked for [k, n]
