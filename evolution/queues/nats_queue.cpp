@@ -27,6 +27,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostFetched = 64;
 constexpr std::chrono::nanoseconds kResultsAckWait = 30s;
+constexpr auto kResultsAnswer = 2s;  ///< until results that are there have come, from a server that is busy
 
 }  // namespace
 
@@ -377,8 +378,9 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
     if (const auto results = impl_->client.stream_state(nats::results_stream(impl_->run));
         results && results->messages > 0) {
       const auto& read = impl_->read_sequences;
-      while ((read.empty() || *read.rbegin() < results->last_sequence) &&
-             impl_->fetch(100ms, impl_->waiting)) {
+      const auto end = Clock::now() + kResultsAnswer;
+      while ((read.empty() || *read.rbegin() < results->last_sequence) && Clock::now() < end) {
+        impl_->fetch(100ms, impl_->waiting);
       }
     }
   }
