@@ -13,7 +13,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "evolution/queues/nats_client.h"
-#include "evolution/queues/nats_lease.h"
+#include "evolution/queues/nats_coordinator_entry.h"
 #include "evolution/queues/nats_names.h"
 #include "evolution/queues/nats_runs.h"
 #include "evolution/queues/wire.h"
@@ -39,7 +39,7 @@ struct NatsQueue::Impl {
     if (!is_run_id(run)) throw ConfigError("a run on a queue is named by letters, digits, '-' and '_'");
     announcement.state = "running";
     client.ensure_bucket(nats::bucket(run));
-    lease.emplace(client, announcement, stop_requested);
+    entry.emplace(client, announcement, stop_requested);
     // Before workers can see the run: they tell a refusal once.
     notices = client.listen(nats::notice_subject(run));
     advisories = client.listen(nats::max_deliveries_subject(run));
@@ -93,8 +93,8 @@ struct NatsQueue::Impl {
     results = client.pull(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run));
   }
 
-  void check_lease() const {
-    if (lease->lost()) {
+  void check_entry() const {
+    if (entry->lost()) {
       throw InfrastructureError(
           format_text("run {} has been taken over by another coordinator; this one stops", run));
     }
@@ -318,7 +318,7 @@ struct NatsQueue::Impl {
   std::string run;
   std::function<bool()> stop_requested;
   nats::NatsClient client;
-  std::optional<nats::CoordinatorLease> lease;
+  std::optional<nats::CoordinatorEntry> entry;
   nats::Subscription results;
   nats::Subscription notices;
   nats::Subscription advisories;
@@ -345,7 +345,7 @@ NatsQueue::NatsQueue(const NatsAddress& address, RunAnnouncement announcement,
     : impl_(std::make_unique<Impl>(address, std::move(announcement), std::move(stop_requested))) {}
 
 NatsQueue::~NatsQueue() {
-  if (impl_->finished || impl_->lease->lost() || !impl_->client.connected()) return;
+  if (impl_->finished || impl_->entry->lost() || !impl_->client.connected()) return;
   try {
     impl_->announcement.state = "stopped";
     impl_->announce();
@@ -355,7 +355,7 @@ NatsQueue::~NatsQueue() {
 }
 
 void NatsQueue::publish(std::vector<WorkItem> items) {
-  impl_->check_lease();
+  impl_->check_entry();
   bool begins = false;
   for (const WorkItem& item : items) {
     impl_->open.insert_or_assign(item.id, item);
@@ -392,7 +392,7 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
 }
 
 std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
-  impl_->check_lease();
+  impl_->check_entry();
   impl_->client.expect_open();
   impl_->read_notices();
   if (!impl_->client.connected()) {
@@ -420,7 +420,7 @@ std::vector<ItemId> NatsQueue::withdraw() {
   std::vector<ItemId> ids;
   for (const auto& [id, item] : impl_->open) ids.push_back(id);
   impl_->open.clear();
-  if (impl_->client.connected() && !impl_->lease->lost()) {
+  if (impl_->client.connected() && !impl_->entry->lost()) {
     try {
       for (const auto& [batch, item] : impl_->batches) {
         impl_->client.purge(nats::items_stream(impl_->run), nats::items_of_batch(impl_->run, item.id));
@@ -433,7 +433,7 @@ std::vector<ItemId> NatsQueue::withdraw() {
 }
 
 void NatsQueue::forget(const std::vector<WorkItem>& items) {
-  impl_->check_lease();
+  impl_->check_entry();
   std::set<std::string> done;
   for (const WorkItem& item : items) {
     impl_->open.erase(item.id);
@@ -447,12 +447,12 @@ void NatsQueue::forget(const std::vector<WorkItem>& items) {
 }
 
 void NatsQueue::finish() {
-  impl_->check_lease();
+  impl_->check_entry();
   impl_->results.reset();
   try {
     // The announcement first: workers must not open a run whose streams are gone.
     impl_->client.purge_key(nats::kAnnouncements, impl_->run);
-    impl_->lease.reset();
+    impl_->entry.reset();
     impl_->client.delete_stream(nats::items_stream(impl_->run));
     impl_->client.delete_stream(nats::results_stream(impl_->run));
     impl_->client.delete_stream(nats::bucket_stream(impl_->run));
@@ -464,7 +464,7 @@ void NatsQueue::finish() {
 }
 
 void NatsQueue::report(const std::string& row) {
-  impl_->check_lease();
+  impl_->check_entry();
   impl_->put(nats::kRowKey, row);
 }
 
