@@ -22,6 +22,8 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
+constexpr auto kParting = 3s;  ///< for a server that is away; then the entry's lease runs out
+
 /// Names where process numbers mean the same: this boot of this machine, and this namespace of processes.
 std::string process_space() {
   std::error_code error;
@@ -74,6 +76,7 @@ CoordinatorEntry::~CoordinatorEntry() {
     done_ = true;
   }
   changed_.notify_all();
+  client_.limit_waiting(kParting);
   thread_.join();
   try {
     if (!lost_ && client_.connected()) client_.purge_key(bucket_, kCoordinatorKey);

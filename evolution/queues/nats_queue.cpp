@@ -27,6 +27,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostFetched = 64;
 constexpr std::chrono::nanoseconds kResultsAckWait = 30s;
+constexpr auto kParting = 3s;   ///< a run that ends waits so long for a server that is away
+constexpr auto kCleanUp = 30s;  ///< a complete one, which is to leave nothing behind, may wait longer
 
 }  // namespace
 
@@ -345,6 +347,7 @@ NatsQueue::NatsQueue(const NatsAddress& address, RunAnnouncement announcement,
     : impl_(std::make_unique<Impl>(address, std::move(announcement), std::move(stop_requested))) {}
 
 NatsQueue::~NatsQueue() {
+  impl_->client.limit_waiting(kParting);
   if (impl_->finished || impl_->entry->lost() || !impl_->client.connected()) return;
   try {
     impl_->announcement.state = "stopped";
@@ -421,6 +424,7 @@ std::vector<ItemId> NatsQueue::withdraw() {
   for (const auto& [id, item] : impl_->open) ids.push_back(id);
   impl_->open.clear();
   if (impl_->client.connected() && !impl_->entry->lost()) {
+    impl_->client.limit_waiting(kParting);
     try {
       for (const auto& [batch, item] : impl_->batches) {
         impl_->client.purge(nats::items_stream(impl_->run), nats::items_of_batch(impl_->run, item.id));
@@ -428,6 +432,7 @@ std::vector<ItemId> NatsQueue::withdraw() {
     } catch (const std::exception& error) {
       log_warning(format_text("items stay on the queue: {}", error.what()));
     }
+    impl_->client.limit_waiting(std::nullopt);
   }
   return ids;
 }
@@ -449,10 +454,12 @@ void NatsQueue::forget(const std::vector<WorkItem>& items) {
 void NatsQueue::finish() {
   impl_->check_entry();
   impl_->results.reset();
+  impl_->client.limit_waiting(kCleanUp);
   try {
     // The announcement first: workers must not open a run whose streams are gone.
     impl_->client.purge_key(nats::kAnnouncements, impl_->run);
     impl_->entry.reset();
+    impl_->client.limit_waiting(kCleanUp);
     impl_->client.delete_stream(nats::items_stream(impl_->run));
     impl_->client.delete_stream(nats::results_stream(impl_->run));
     impl_->client.delete_stream(nats::bucket_stream(impl_->run));

@@ -24,7 +24,8 @@ class NatsQueue : public Queue {
   /// lease of one that died.
   NatsQueue(const NatsAddress& address, RunAnnouncement announcement, std::function<bool()> stop_requested);
   /// Leaves the run announced as stopped, so that workers go to other runs and a resumed one finds its
-  /// results; after `finish` nothing of it is left on the server.
+  /// results; after `finish` nothing of it is left on the server. Waits seconds, not for ever, for a server
+  /// that is away.
   ~NatsQueue() override;
 
   /// Puts candidates and shared bytes where workers find them, then the items. What an earlier coordinator
@@ -39,7 +40,8 @@ class NatsQueue : public Queue {
   void forget(const std::vector<WorkItem>& items) override;
   void report(const std::string& row) override;
 
-  /// The run is complete: removes everything of it from the server. What cannot be removed is told only.
+  /// The run is complete: removes everything of it from the server. What cannot be removed within half a
+  /// minute is told only.
   void finish();
 
  private:
