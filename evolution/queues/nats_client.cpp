@@ -89,6 +89,20 @@ std::optional<DeliveryFacts> delivery_facts(natsMsg* message) {
   return facts;
 }
 
+std::optional<DeliveryFacts> acknowledged_delivery(std::string_view subject) {
+  // $JS.ACK.stream.consumer.deliveries.stream sequence.consumer sequence.time.pending
+  const std::vector<std::string> words = split(subject, '.');
+  constexpr std::size_t kWords = 9;
+  if (words.size() != kWords || words[0] != "$JS" || words[1] != "ACK") return std::nullopt;
+  DeliveryFacts facts;
+  const auto number = [&](const std::string& word, auto& value) {
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    return error == std::errc() && end == word.data() + word.size();
+  };
+  if (!number(words[4], facts.deliveries) || !number(words[5], facts.stream_sequence)) return std::nullopt;
+  return facts;
+}
+
 NatsClient::NatsClient(const NatsAddress& address, const std::string& name, bool wait_for_server,
                        GiveUp give_up)
     : address_(address), give_up_(std::move(give_up)) {

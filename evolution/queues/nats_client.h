@@ -47,6 +47,10 @@ struct DeliveryFacts {
 /// Nothing: the message is none of a stream's.
 std::optional<DeliveryFacts> delivery_facts(natsMsg* message);
 
+/// The same of the subject on which a message is acknowledged.
+std::optional<DeliveryFacts> acknowledged_delivery(std::string_view subject);
+inline constexpr std::string_view kInProgress = "+WPI";  ///< sent there: prolongs the lease
+
 /// A value of a bucket and its revision; any message of a stream and its sequence.
 struct BucketValue {
   std::string bytes;

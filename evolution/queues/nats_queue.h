@@ -33,7 +33,8 @@ class NatsQueue : public Queue {
   /// candidate or an item larger than the server's messages.
   void publish(std::vector<WorkItem> items) override;
   /// Throws InfrastructureError for an item whose deliveries are used up: every worker that took it died or
-  /// hung. Such an item never becomes a fitness.
+  /// hung. Such an item never becomes a fitness. One that a worker holds for more than twice the run's limit
+  /// by the clock of this process is taken from it and answered as failed.
   std::vector<WorkResult> gather(std::chrono::milliseconds wait) override;
   /// All open items: results of those in hand stay on the server and are read when the run is resumed.
   std::vector<ItemId> withdraw() override;

@@ -180,6 +180,59 @@ TEST_F(NatsQueueTest, ASecondCoordinatorOfALivingOnesRunIsRefused) {
   EXPECT_NO_THROW(NatsQueue(server->address(), announcement(run, "one"), never));
 }
 
+TEST_F(NatsQueueTest, AnItemThatAWorkerHoldsForTooLongGoesToAnother) {
+  FakeRun run = fake_run("run");
+  run.generations = 1;
+  FakeRun undisturbed_run = fake_run("threads of one generation");
+  undisturbed_run.generations = 1;
+  int64_t reissued = 0;
+  run.on_generation = [&](const GenerationRow& row) { reissued += row.reissued; };
+  RunAnnouncement limited = announcement(run, "one");
+  limited.lease_seconds = 0.5;
+  limited.item_limit_seconds = 0.5;
+  NatsQueue queue(server->address(), limited, never);
+  // Workers that know no limit, so that theirs is not what ends it.
+  RunAnnouncement unlimited = limited;
+  unlimited.item_limit_seconds = 0;
+  std::atomic<bool> over{false}, hung{false};
+  std::vector<std::thread> workers;
+  nats::NatsClient client(server->address(), "workers", false, never);
+  for (int i = 0; i < 2; ++i) {
+    workers.emplace_back([&, i] {
+      const std::string name = "thread " + std::to_string(i);
+      NatsSource source(
+          client, unlimited, name, [&] { return over.load(); }, [] {});
+      const Evaluator evaluator = [&](const WorkItem& item) {
+        const bool first =
+            item.id.purpose == Purpose::population && item.id.index == 3 && !hung.exchange(true);
+        while (first && !over) std::this_thread::sleep_for(10ms);
+        return fake_result(item);
+      };
+      run_worker(
+          source, [&] { return evaluator; }, name);
+    });
+  }
+  EXPECT_EQ(run.continue_on(queue).state_sha256, undisturbed_run.continue_run(fake_result).state_sha256);
+  over = true;
+  for (std::thread& worker : workers) worker.join();
+  queue.finish();
+  EXPECT_TRUE(hung);
+  EXPECT_GE(reissued, 1);
+}
+
+TEST(NatsNames, SubjectsOfAcknowledgementsAreRead) {
+  const auto facts =
+      nats::acknowledged_delivery("$JS.ACK.NAMM_run_ITEMS.workers.2.31.40.1700000000000000000.5");
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->deliveries, 2);
+  EXPECT_EQ(facts->stream_sequence, 31U);
+  for (const char* other :
+       {"", "$JS.ACK", "$JS.ACK.a.b.2.31.40.1", "$JS.ACK.a.b.2.x.40.1.5", "$JS.ACK.a.b.2 .3.40.1.5",
+        "$JS.API.a.b.2.31.40.1.5", "$JS.ACK.a.b.2.99999999999999999999999.40.1.5"}) {
+    EXPECT_FALSE(nats::acknowledged_delivery(other)) << other;
+  }
+}
+
 /// Wakes a frozen server after so long, or when it ends.
 class Alarm {
  public:
