@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -16,13 +17,16 @@ namespace {
 
 constexpr std::chrono::milliseconds kGatherWait{100};
 
-/// A failure that trying again cannot help, as the evaluator threw it.
-[[noreturn]] void rethrow(const WorkResult& result) {
-  const std::string text = result.failure;
-  if (result.failure_code == ExitCode::config) {
-    throw ConfigError(text);
+/// As the evaluator threw it.
+[[noreturn]] void rethrow(const WorkResult& result, const std::string& text) {
+  switch (result.failure_code) {
+    case ExitCode::config:
+      throw ConfigError(text);
+    case ExitCode::data:
+      throw DataError(text);
+    default:
+      throw InfrastructureError(text);
   }
-  throw DataError(text);
 }
 
 /// Collects the results of one batch.
@@ -90,16 +94,25 @@ class BatchRun {
     for (const std::string& record : journal_.contents().records) {
       try {
         WorkResult result = decode_result(record);
-        const auto position = positions_.find(result.id);
-        if (position != positions_.end() && !result.failed() &&
-            result.content_hash == hashes_[position->second] && !results_[position->second]) {
-          results_[position->second] = std::move(result);
-          ++done_;
+        const auto found = positions_.find(result.id);
+        if (found == positions_.end() || results_[found->second] || result.failed() ||
+            misfit(found->second, result)) {
+          continue;
         }
+        results_[found->second] = std::move(result);
+        ++done_;
       } catch (const DataError& error) {
         log_warning(format_text("{}: a record is ignored: {}", journal_path_.string(), error.what()));
       }
     }
+  }
+
+  /// Why a result cannot be that of the item, if so: such a one must not reach the journal, from where every
+  /// resume would take it again.
+  std::optional<std::string> misfit(std::size_t position, const WorkResult& result) const {
+    if (result.content_hash != hashes_[position]) return "was computed for other candidates or settings";
+    if (!has_shape_of(result, items_[position])) return "has another shape than the item";
+    return std::nullopt;
   }
 
   void gather() {
@@ -143,15 +156,8 @@ class BatchRun {
       }
       return;
     }
-    const WorkItem& item = items_[position];
-    if (!result.failed() && result.content_hash != hashes_[position]) {
-      result.failure =
-          format_text("the result from {} was computed for other candidates or settings", result.worker);
-      result.failure_code = ExitCode::infrastructure;
-    }
-    if (!result.failed() &&
-        (result.rows != item.rows() || result.samples != static_cast<int64_t>(item.samples.size()))) {
-      result.failure = format_text("the result from {} has another shape than the item", result.worker);
+    if (const auto reason = result.failed() ? std::nullopt : misfit(position, result)) {
+      result.failure = format_text("the result from {} {}", result.worker, *reason);
       result.failure_code = ExitCode::infrastructure;
     }
     if (result.failed()) {
@@ -177,19 +183,20 @@ class BatchRun {
   }
 
   void handle_failure(std::size_t position, const WorkResult& result, bool stopping) {
-    if (result.failure_code == ExitCode::config || result.failure_code == ExitCode::data) {
-      rethrow(result);
+    if (is_users_fault(result.failure_code) && queue_.in_process()) {
+      rethrow(result, result.failure);
     }
-    if (stopping || result.failure_code == ExitCode::interrupted) {
+    // An evaluator in this process may notice Ctrl-C first; elsewhere it is that worker's own.
+    if (stopping || (result.failure_code == ExitCode::interrupted && stop_requested())) {
       open_.erase(position);
       return;
     }
     const int failures = ++failures_[position];
     if (failures >= options_.attempts) {
-      throw InfrastructureError(
-          format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
-                      "the cause and resume it",
-                      describe(result.id), failures, result.worker, result.failure));
+      rethrow(result,
+              format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
+                          "the cause and resume it",
+                          describe(result.id), failures, result.worker, result.failure));
     }
     log_warning(format_text("{} failed on {} (attempt {} of {}): {}", describe(result.id), result.worker,
                             failures, options_.attempts, result.failure));

@@ -32,7 +32,8 @@ struct BatchCounts {
 /// taken from there when their content hash fits; new ones are appended to it before they count. Throws
 /// Interrupted (on a queue inside the process items in hand are journalled first; on one between machines
 /// their results wait there), InfrastructureError (an item failed `attempts` times: named, with the last
-/// reason), ConfigError or DataError as the evaluator threw it.
+/// reason), ConfigError or DataError as the evaluator threw it (Queue::in_process; elsewhere as the last of
+/// the failures).
 std::vector<WorkResult> compute_batch(std::vector<WorkItem> items, const BatchOptions& options,
                                       const RunDirectory& run, Queue& queue, BatchCounts& counts);
 

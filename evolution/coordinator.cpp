@@ -66,6 +66,7 @@ class EvolveStage {
     outcome.origin = current_.origin;
     outcome.generation = current_.generation;
     outcome.state_sha256 = current_.state_sha256();
+    outcome.stop = optimizer_.stop();
     return outcome;
   }
 
@@ -177,28 +178,32 @@ class EvolveStage {
     row.cache_fraction = reduction.cache_fraction;
     row.extra = reduction.extra;
     summarise(reduction.fitness, row);
-    if (row.non_finite == optimizer_.population()) {
+    const TellReport report = optimizer_.tell(reduction.fitness);
+    if (!report.updated) {
+      // A resume would take the same results from there, also when their cause is repaired.
+      discard_journal(run_, id_of(Purpose::population, current_.generation));
+      if (const auto reason = optimizer_.stop()) {
+        return report_stop(*reason);
+      }
       throw InfrastructureError(format_text(
           "stage {}, generation {}: the fitness of all {} members is NaN or infinite, there is nothing to "
-          "rank. The state "
-          "before this generation is saved; look for the cause in the model, its data type or the fitness",
-          options_.stage, current_.generation, row.non_finite));
+          "rank. The state before this generation is saved and a resume computes it again; look for the "
+          "cause in "
+          "the model, its data type or the fitness",
+          options_.stage, current_.generation, optimizer_.population()));
     }
     if (row.non_finite > 0) {
       log_warning(format_text("generation {}: {} of {} members have a NaN or infinite fitness and rank last",
-                              current_.generation, row.non_finite, optimizer_.population()));
+                              current_.generation, row.non_finite, std::ssize(reduction.fitness)));
     }
-    optimizer_.tell(reduction.fitness);
-    if (const auto reason = optimizer_.stop()) {
-      return report_stop(*reason);
-    }
+    const auto reason = optimizer_.stop();
     const auto alarm = optimizer_.alarm();
     if (alarm && !alarmed_) {
       log_warning(format_text("generation {}: {}", current_.generation, *alarm));
     }
     alarmed_ = alarm.has_value();
     row.sigma = optimizer_.sigma();
-    validate_if_due(row);
+    validate_if_due(row, reason.has_value());
 
     ++current_.generation;
     current_.optimizer = optimizer_.state();
@@ -217,7 +222,7 @@ class EvolveStage {
     if (options_.on_generation) {
       options_.on_generation(row);
     }
-    return true;
+    return reason ? report_stop(*reason) : true;
   }
 
   Reduction evaluate_population(const std::shared_ptr<const CandidateMatrix>& candidates,
@@ -265,11 +270,11 @@ class EvolveStage {
     return &*validation_reference_;
   }
 
-  void validate_if_due(GenerationRow& row) {
+  void validate_if_due(GenerationRow& row, bool stopped) {
     const int64_t told = current_.generation + 1;
-    const bool due =
-        settings_.validate_every > 0 && !validation_samples_.empty() &&
-        ((told - current_.first_generation) % settings_.validate_every == 0 || told == last_generation());
+    const bool due = settings_.validate_every > 0 && !validation_samples_.empty() &&
+                     (stopped || (told - current_.first_generation) % settings_.validate_every == 0 ||
+                      told == last_generation());
     if (!due) {
       return;
     }

@@ -39,6 +39,7 @@ struct StageOutcome {
   std::string origin;                               ///< CoordinatorOptions::origin of when the stage began
   std::optional<RecordTable> validation_reference;  ///< where the validation needs one and samples exist
   int64_t generation = 0;                           ///< generations told
+  std::optional<std::string> stop;                  ///< why the optimiser ended the stage before its time
   std::string state_sha256;
 };
 

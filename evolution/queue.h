@@ -18,6 +18,10 @@ class Queue {
   /// the coordinator does not publish those again.
   virtual void publish(std::vector<WorkItem> items) = 0;
 
+  /// Whether the workers are threads of this process: what an evaluator says of configuration or data then
+  /// holds for the run, and not for one machine's files.
+  virtual bool in_process() const { return false; }
+
   /// Results posted since the last call; waits up to `wait` for the first.
   virtual std::vector<WorkResult> gather(std::chrono::milliseconds wait) = 0;
 

@@ -1,6 +1,7 @@
 #include "evolution/work_item.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -138,6 +139,18 @@ bool WorkResult::same_outcome(const WorkResult& other) const {
                     });
 }
 
+bool is_users_fault(ExitCode code) {
+  return code == ExitCode::config || code == ExitCode::data;
+}
+
+bool has_shape_of(const WorkResult& result, const WorkItem& item) {
+  const auto samples = std::ssize(item.samples);
+  const bool only_bytes =
+      item.id.purpose == Purpose::calibrate && result.records.empty() && !result.bytes.empty();
+  return result.rows == item.rows() && result.samples == samples &&
+         (only_bytes || std::ssize(result.records) == item.rows() * samples);
+}
+
 std::string encode(const WorkResult& result) {
   ByteWriter writer;
   writer.number(kResultVersion);
@@ -207,6 +220,9 @@ WorkResult decode_result(std::string_view bytes) {
   result.seconds = reader.number<double>();
   result.worker = reader.text();
   reader.expect_end();
+  if (result.attempt < 1 || result.delivery < 1 || !(result.seconds >= 0 && std::isfinite(result.seconds))) {
+    reader.fail("impossible attempt, delivery or time");
+  }
   return result;
 }
 

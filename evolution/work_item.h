@@ -113,6 +113,13 @@ struct WorkResult {
   bool same_outcome(const WorkResult& other) const;
 };
 
+/// Of a failure: configuration or data, which trying again on the same machine cannot help.
+bool is_users_fault(ExitCode code);
+
+/// Whether a result that did not fail has a record for each row and sample of the item; of a calibration,
+/// whose outcome may be `bytes` alone, all or none.
+bool has_shape_of(const WorkResult& result, const WorkItem& item);
+
 /// Bytes of an id, in records of results and items.
 class ByteWriter;
 class ByteReader;

@@ -61,16 +61,13 @@ WorkResult evaluate(Evaluator& evaluator, const EvaluatorFactory& factory, const
       evaluator = factory();
     }
     WorkResult result = evaluator(item);
-    const auto samples = static_cast<int64_t>(item.samples.size());
-    const auto expected = static_cast<std::size_t>(item.rows() * samples);
-    const bool only_bytes = result.records.empty() && !result.bytes.empty();
-    if (!result.failed() && !only_bytes && result.records.size() != expected) {
+    result.rows = item.rows();
+    result.samples = std::ssize(item.samples);
+    if (!result.failed() && !has_shape_of(result, item)) {
       return failure(ExitCode::infrastructure,
                      format_text("the evaluator returned {} records for {} rows x {} samples",
-                                 result.records.size(), item.rows(), samples));
+                                 result.records.size(), result.rows, result.samples));
     }
-    result.rows = item.rows();
-    result.samples = samples;
     return result;
   } catch (const Error& error) {
     return failure(error.code(), error.what());
@@ -85,7 +82,8 @@ WorkResult evaluate(Evaluator& evaluator, const EvaluatorFactory& factory, const
 
 }  // namespace
 
-void run_worker(ItemSource& source, const EvaluatorFactory& factory, const std::string& name) {
+std::optional<std::string> run_worker(ItemSource& source, const EvaluatorFactory& factory,
+                                      const std::string& name) {
   Evaluator evaluator;
   while (!source.closed()) {
     const std::optional<WorkItem> item = source.claim(kClaimWait);
@@ -105,8 +103,14 @@ void run_worker(ItemSource& source, const EvaluatorFactory& factory, const std::
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     // An evaluator may name its device; the loop's name says which worker it was.
     result.worker = result.worker.empty() ? name : name + ", " + result.worker;
+    const bool hopeless = result.failed() && is_users_fault(result.failure_code);
+    std::string failure = result.failure;
     source.post(std::move(result));
+    if (hopeless) {
+      return failure;
+    }
   }
+  return std::nullopt;
 }
 
 }  // namespace namm::evolution

@@ -30,6 +30,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kLook{500};
 constexpr std::chrono::milliseconds kLongestPause{30000};
+/// Others shall have taken the item by then, which would stop the run if it came back here.
+constexpr std::chrono::milliseconds kAfterHopeless{1500};
 
 /// What the threads that serve a run share.
 struct State {
@@ -83,7 +85,12 @@ class WorkerService {
         if (const auto run = choose()) {
           const int64_t before = total_;
           serve_run(*run);
-          if (total_ > before) pause = kLook;
+          if (hopeless_.exchange(false)) {
+            pause = kAfterHopeless;
+            left_in_vain_[run->run] = Clock::now();
+          } else if (total_ > before) {
+            pause = kLook;
+          }
           if (total_ > before) idle_since = Clock::now();
         }
       } catch (const Interrupted&) {
@@ -143,9 +150,9 @@ class WorkerService {
     std::size_t best = 0;
     std::optional<std::tuple<bool, bool, std::size_t, std::size_t>> least;
     for (std::size_t i = 0; i < runs.size(); ++i) {
-      const auto left = left_idle_.find(names[i]);
-      const bool was_idle = left != left_idle_.end() && Clock::now() - left->second < 4 * patience_;
-      const std::tuple rank(!has_waiting_items(names[i]), was_idle, workers[i].size(),
+      const auto left = left_in_vain_.find(names[i]);
+      const bool was_in_vain = left != left_in_vain_.end() && Clock::now() - left->second < 4 * patience_;
+      const std::tuple rank(!has_waiting_items(names[i]), was_in_vain, workers[i].size(),
                             std::hash<std::string>{}(options_.name + names[i]));
       if (least && rank >= *least) continue;
       least = rank;
@@ -201,7 +208,10 @@ class WorkerService {
       NatsSource source(
           client_, run, name, [&] { return state.over || stopping(); }, [] { end_hanging_process(); });
       CountingSource counting(source, state);
-      run_worker(counting, factory, name);
+      if (const auto failure = run_worker(counting, factory, name)) {
+        log_warning(format_text("run {}: {}; the run is left and opened anew", run.run, *failure));
+        hopeless_ = true;
+      }
     } catch (const std::exception& error) {
       log_warning(format_text("run {}: {}", run.run, error.what()));
       failed_ = true;
@@ -225,7 +235,7 @@ class WorkerService {
         seen = state.items;
         if (!options_.run.empty() || state.over || Clock::now() < next_look) continue;
         const bool idle = Clock::now() - busy > patience_;
-        if (idle) left_idle_[run.run] = Clock::now();
+        if (idle) left_in_vain_[run.run] = Clock::now();
         if (is_needed_elsewhere(run, idle)) state.over = true;
         next_look = Clock::now() + next_period();
       } catch (const std::exception& error) {
@@ -278,11 +288,12 @@ class WorkerService {
   const OpenRun& open_;
   nats::NatsClient client_;
   std::set<std::string> refused_;
-  std::map<std::string, Clock::time_point> left_idle_;  ///< when a run had no items for this worker
+  std::map<std::string, Clock::time_point> left_in_vain_;  ///< when a run was of no use here
   std::chrono::duration<double> patience_{options_.patience_seconds};
   std::mt19937 draw_{std::random_device{}()};
   bool told_waiting_ = false;
-  std::atomic<bool> failed_{false};  ///< the run that was served last could not be
+  std::atomic<bool> failed_{false};    ///< the run that was served last could not be
+  std::atomic<bool> hopeless_{false};  ///< by configuration or data of this machine
   int64_t total_ = 0;
 };
 

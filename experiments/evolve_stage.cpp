@@ -171,7 +171,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   const evolution::EvolveSettings settings{stage.generations, stage.validation.every};
   const auto outcome = coordinator.evolve(problem, *optimizer, settings);
 
-  auto answer = outcome.best.mean.empty() ? outcome.mean : outcome.best.mean;
+  auto answer = outcome.best.mean;
   double shift = 0;
   if (!stage.validation.bias_shifts.empty()) {
     shift = choose_shift(context, problem, coordinator, index, answer, outcome, stage.validation.bias_shifts);
@@ -184,6 +184,7 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                           {"optimizer", optimizer->kind()},
                           {"bias_shift", format_text("{}", shift)},
                           {"sigma", core_float_text(optimizer->sigma())}});
+  if (outcome.stop) file.provenance["stop"] = *outcome.stop;
   const auto path = answer_file(context.config, directory, index);
   file.save(path);
   publish_answer(context, directory, file, index);

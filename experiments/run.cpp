@@ -28,6 +28,7 @@
 #include "experiments/run_context.h"
 #include "experiments/stage_evaluator.h"
 #include "experiments/table.h"
+#include "experiments/table_formats.h"
 #include "memory/backend.h"
 #include "models/device.h"
 

@@ -60,6 +60,7 @@ int64_t generations_of(const memory::MemoryFile& file) {
 }
 
 std::optional<double> sigma_of(const memory::MemoryFile& file) {
+  if (file.provenance.contains("stop")) return std::nullopt;
   const auto sigma = number_of<double>(file, "sigma");
   return sigma && *sigma > 0 && std::isfinite(*sigma) ? sigma : std::nullopt;
 }

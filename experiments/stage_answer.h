@@ -26,7 +26,8 @@ void publish_answer(const RunContext& context, const RunDirectory& directory, co
 /// Generations of the run when the stage ended that gave this memory; -1 where it does not say.
 int64_t generations_of(const memory::MemoryFile& file);
 
-/// The step size at which that stage ended; nothing where it does not say, or says no step size.
+/// The step size at which that stage ended, for the next one to go on with; nothing where it does not say, or
+/// where the optimiser had ended the stage: what has converged has no step left.
 std::optional<double> sigma_of(const memory::MemoryFile& file);
 
 }  // namespace namm::experiments

@@ -170,6 +170,7 @@ OptimizerState TerminatingOptimizer::state() const {
   state.arrays.push_back(scalar_array("termination_flat", flat_));
   state.arrays.push_back(scalar_array("termination_range", range_));
   state.arrays.push_back(scalar_array("termination_sigma_0", sigma_0_));
+  state.arrays.push_back(scalar_array("termination_stopped", int64_t{stop_.empty() ? 0 : 1}));
   state.arrays.push_back(list_array("termination_best", best_));
   state.arrays.push_back(list_array("termination_median", median_));
   return state;
@@ -180,6 +181,7 @@ void TerminatingOptimizer::restore(const OptimizerState& state) {
   const NamedArrays& arrays = state.arrays;
   const auto generations = integer_of(arrays, "termination_generations");
   const auto flat = integer_of(arrays, "termination_flat");
+  const auto stopped = integer_of(arrays, "termination_stopped");
   const double range = double_of(arrays, "termination_range");
   const double sigma_0 = double_of(arrays, "termination_sigma_0");
   std::vector<double> best = list_of(arrays, "termination_best");
@@ -195,7 +197,12 @@ void TerminatingOptimizer::restore(const OptimizerState& state) {
   sigma_0_ = sigma_0;
   best_ = std::move(best);
   median_ = std::move(median);
-  stop_ = reason();
+  // What a restored optimiser tells of its distribution may differ in the last digits: the flag decides.
+  stop_.clear();
+  if (stopped != 0) {
+    const std::string again = reason();
+    stop_ = again.empty() ? "ended by a tolerance before it was saved" : again;
+  }
 }
 
 std::optional<std::string> TerminatingOptimizer::stop() const {

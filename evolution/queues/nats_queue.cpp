@@ -141,10 +141,11 @@ struct NatsQueue::Impl {
     publish_all(messages);
   }
 
-  /// Whether an earlier coordinator's message of this very item is still there.
+  /// Whether an earlier coordinator's message of an item, which was there a moment ago, is that very item:
+  /// still open, or answered meanwhile.
   bool is_published(const WorkItem& item) {
     const auto message = client.last_message(nats::items_stream(run), nats::item_subject(run, item.id));
-    if (!message) return false;
+    if (!message) return true;
     try {
       const auto there =
           wire::decode_item(wire::unseal(wire::Kind::item, announcement.config_sha256, message->bytes));
@@ -426,18 +427,22 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
       begins = true;
     }
   }
-  // What an earlier coordinator has left: results that it did not see, items that nobody has taken.
+  // What an earlier coordinator has left: items that nobody has answered and, looked at after them, results
+  // that it did not see. A worker posts before it acknowledges: what is no longer the one is among the other.
   std::set<std::string> present;
-  if (begins && impl_->old_results > 0) {
-    while (impl_->fetch(100ms, impl_->waiting)) {
-    }
-  }
   if (begins) {
     ItemId batch = items.front().id;
     batch.index = 0;
     impl_->put(nats::kBatchKey, format_text("{} ({} items)", describe_batch(batch), items.size()));
     present = impl_->client.subjects(nats::items_stream(impl_->run), nats::all_items(impl_->run))
                   .value_or(std::set<std::string>());
+    if (const auto results = impl_->client.stream_state(nats::results_stream(impl_->run));
+        results && results->messages > 0) {
+      const auto& read = impl_->read_sequences;
+      while ((read.empty() || *read.rbegin() < results->last_sequence) &&
+             impl_->fetch(100ms, impl_->waiting)) {
+      }
+    }
   }
   std::vector<const WorkItem*> missing;
   for (const WorkItem& item : items) {

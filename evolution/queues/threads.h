@@ -15,6 +15,7 @@ namespace namm::evolution {
 class ThreadQueue : public Queue, public ItemSource {
  public:
   void publish(std::vector<WorkItem> items) override;
+  bool in_process() const override { return true; }
   std::optional<WorkItem> claim(std::chrono::milliseconds wait) override;
   void renew(const WorkItem&) override {}
   std::chrono::milliseconds renew_interval() const override { return std::chrono::milliseconds(0); }

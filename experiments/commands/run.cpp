@@ -12,6 +12,7 @@
 #include "core/run_directory.h"
 #include "experiments/commands/command.h"
 #include "experiments/table.h"
+#include "experiments/table_formats.h"
 #include "models/device.h"
 
 namespace namm::experiments {

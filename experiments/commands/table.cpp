@@ -8,7 +8,9 @@
 
 #include "core/errors.h"
 #include "core/run_directory.h"
+#include "experiments/cell_samples.h"
 #include "experiments/commands/command.h"
+#include "experiments/table_formats.h"
 
 namespace namm::experiments {
 

@@ -290,6 +290,108 @@ TEST(Coordinator, GenerationOfOnlyNanStopsWithTheStateSaved) {
   EXPECT_EQ(newest_checkpoint(RunDirectory::open(run.directory))->generation, 2);
 }
 
+TEST(Coordinator, GenerationOfOnlyNanIsComputedAgainOnceItsCauseIsRepaired) {
+  const TemporaryDirectory directory;
+  FakeRun run{directory / "run"}, undisturbed{directory / "undisturbed"};
+  EXPECT_THROW(run.continue_run([](const WorkItem& item) {
+    WorkResult result = testing::fake_result(item);
+    if (item.id.generation == 2) {
+      for (Record& record : result.records) {
+        record.values[0] = std::numeric_limits<double>::quiet_NaN();
+      }
+    }
+    return result;
+  }),
+               InfrastructureError);
+  EXPECT_EQ(run.continue_run(testing::fake_result).state_sha256,
+            undisturbed.continue_run(testing::fake_result).state_sha256);
+}
+
+TEST(Coordinator, ResultsOfAnotherShapeAreFailuresAndNeverJournalled) {
+  const TemporaryDirectory directory;
+  FakeRun run{directory / "run"}, undisturbed{directory / "undisturbed"};
+  // As a worker of another program may post it: the sizes of the item, but no records.
+  class Damaging : public ThreadQueue {
+   public:
+    std::vector<WorkResult> gather(std::chrono::milliseconds wait) override {
+      auto results = ThreadQueue::gather(wait);
+      for (WorkResult& result : results) {
+        if (result.id.generation == 1 && result.id.purpose == Purpose::population) {
+          result.records.clear();
+          result.bytes = "some";
+          damaged = encode(result);
+        }
+      }
+      return results;
+    }
+    std::string damaged;
+  };
+  const auto with_workers = [&](ThreadQueue& queue) {
+    const WorkerThreads workers(
+        queue, [] { return Evaluator(testing::fake_result); }, 2);
+    return run.continue_on(queue);
+  };
+  Damaging damaging;
+  EXPECT_THAT(thrown_text<InfrastructureError>([&] { with_workers(damaging); }), HasSubstr("another shape"));
+  // Nor is one taken from a journal.
+  const auto journal = run.directory / "journal" / journal_name({0, Purpose::population, 1, 0, 0});
+  ASSERT_TRUE(std::filesystem::exists(journal));
+  Journal::open(journal, run.config_sha256).append(damaging.damaged);
+  ThreadQueue queue;
+  EXPECT_EQ(with_workers(queue).state_sha256, undisturbed.continue_run(testing::fake_result).state_sha256);
+}
+
+TEST(Coordinator, StageThatEndsByItsTolerancesKeepsItsLastGeneration) {
+  const TemporaryDirectory directory;
+  FakeRun run{directory / "run"};
+  run.termination = true;
+  run.generations = 2000;
+  run.validate_every = 7;
+  std::vector<GenerationRow> rows;
+  run.rows = &rows;
+  std::atomic<int64_t> evaluated{0};
+  const auto noise_free = [&](const WorkItem& item) {
+    ++evaluated;
+    WorkResult result = testing::fake_result(item);
+    for (int64_t row = 0; row < item.rows() && !item.members.empty(); ++row) {
+      double score = 0;
+      for (const float value : item.parameters(row)) {
+        score -= std::pow(static_cast<double>(value) - 0.3, 2);
+      }
+      for (std::size_t sample = 0; sample < item.samples.size(); ++sample) {
+        result.records[static_cast<std::size_t>(row) * item.samples.size() + sample].values[0] = score;
+      }
+    }
+    return result;
+  };
+  const StageOutcome outcome = run.continue_run(noise_free);
+  ASSERT_TRUE(outcome.stop);
+  ASSERT_LT(outcome.generation, 2000);
+  ASSERT_EQ(std::ssize(rows), outcome.generation);
+  EXPECT_NE(outcome.generation % 7, 0) << "or it would be validated anyway";
+  EXPECT_TRUE(rows.back().validation);
+  EXPECT_EQ(rows.back().state_sha256, outcome.state_sha256);
+  EXPECT_EQ(files_in(run.directory / "journal"), 0U);
+  const int64_t before = evaluated;
+  const StageOutcome again = run.continue_run(noise_free);
+  EXPECT_EQ(evaluated, before);
+  EXPECT_EQ(again.stop, outcome.stop);
+  EXPECT_EQ(again.state_sha256, outcome.state_sha256);
+  EXPECT_EQ(again.best.mean, outcome.best.mean);
+}
+
+TEST(Coordinator, WorkerThatWasInterruptedDoesNotInterruptTheRun) {
+  const TemporaryDirectory directory;
+  FakeRun run{directory / "run"}, undisturbed{directory / "undisturbed"};
+  const StageOutcome outcome = run.continue_run([](const WorkItem& item) {
+    if (item.id.generation == 1 && item.id.index == 2 && item.attempt < 3) {
+      throw Interrupted("Ctrl-C there");
+    }
+    return testing::fake_result(item);
+  });
+  EXPECT_EQ(outcome.state_sha256, undisturbed.continue_run(testing::fake_result).state_sha256);
+}
+
 TEST(Coordinator, InterruptKeepsWhatIsInHand) {
   const TemporaryDirectory directory;
   FakeRun undisturbed{directory / "undisturbed"};

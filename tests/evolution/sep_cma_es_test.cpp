@@ -72,6 +72,29 @@ TEST(SepCmaEs, LearnsScalesAndNothingElse) {
   EXPECT_EQ(testing::evaluations_to(optimizer, turned, 1e-8, 5 * full), -1);
 }
 
+/// p_c adds up steps of the mean in the coordinates of the problem (evolution 1 and 2) and is compared with
+/// today's C. In pycma each step stays in units of the deviations of its day (evolution/RESULTS.md).
+TEST(SepCmaEs, PathStaysInCoordinatesOfTheProblem) {
+  const int64_t n = 8;
+  SepCmaEs optimizer(8, 0.3, std::vector<double>(n, 1.0), 3);
+  const SepCmaConstants& k = optimizer.constants();
+  const double gain = std::sqrt(k.c_c * (2 - k.c_c) * k.mu_eff);
+  std::vector<double> path(n);
+  for (int generation = 0; generation < 40; ++generation) {
+    const std::vector<double> mean(optimizer.mean().begin(), optimizer.mean().end());
+    const double sigma = optimizer.sigma();
+    optimizer.tell(testing::fitness_of(testing::ellipsoid, optimizer.ask(), n));
+    const SearchDistribution distribution = optimizer.distribution(0);
+    for (int64_t i = 0; i < n; ++i) {
+      path[i] = (1 - k.c_c) * path[i] + gain * (optimizer.mean()[i] - mean[i]) / sigma;
+      EXPECT_NEAR(distribution.path[i], optimizer.sigma() * path[i], 1e-9 * optimizer.sigma()) << generation;
+    }
+  }
+  const auto [smallest, largest] =
+      std::minmax_element(optimizer.variances().begin(), optimizer.variances().end());
+  EXPECT_GT(*largest / *smallest, 100) << "C hardly moved: the test shows nothing";
+}
+
 /// What it has learned at the end are the scales of the problem.
 TEST(SepCmaEs, EndsWithTheScalesOfTheProblem) {
   const int64_t n = 12;

@@ -53,8 +53,10 @@ class Survival : public ::testing::Test {
     ::munmap(counters_, sizeof(Counters));
   }
 
-  /// Runs in a child process; the child kills itself with -9 before its `kill_at`-th evaluation (0: never).
-  pid_t start(const FakeRun& run, int32_t kill_at, int microseconds) {
+  /// Runs in a child process; the child kills itself with -9 before its `kill_at`-th evaluation (0: never),
+  /// at the moment that `wait` returns.
+  pid_t start(
+      const FakeRun& run, int32_t kill_at, int microseconds, const std::function<void()>& wait = [] {}) {
     run.make_directory();
     const pid_t child = ::fork();
     if (child != 0) {
@@ -65,6 +67,7 @@ class Survival : public ::testing::Test {
     try {
       run.continue_run([&](const WorkItem& item) {
         if (++evaluated == kill_at) {
+          wait();
           ::raise(SIGKILL);
         }
         ++counters_->total;
@@ -103,7 +106,8 @@ TEST_F(Survival, KilledAtRandomMomentsAndResumed) {
     int kills = 0, attempts = 0;
     for (;; ++attempts) {
       ASSERT_LT(attempts, 200);
-      const pid_t child = start(run, 0, 300);
+      // The first attempt is so slow that it cannot be done before it is killed.
+      const pid_t child = start(run, 0, attempts == 0 ? 50000 : 300);
       // Short at first, or a fast machine is done before; longer and longer, or a slow one never is.
       ::usleep(
           static_cast<useconds_t>(1000 + stream.uniform_int(4000 * static_cast<uint64_t>(attempts + 1))));
@@ -155,17 +159,23 @@ TEST_F(Survival, JournaledItemsAreNotEvaluatedAgain) {
 TEST_F(Survival, TornJournalTail) {
   FakeRun run{directory_ / "run"};
   run.threads = 1;
-  // Slow enough for the journal to follow.
-  ASSERT_TRUE(WIFSIGNALED(wait_for(start(run, 24, 20000))));
-  int torn = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(run.directory / "journal")) {
-    const auto size = std::filesystem::file_size(entry.path());
-    if (size > 200) {
-      std::filesystem::resize_file(entry.path(), size - 37);
-      ++torn;
+  const auto journals = [&] {
+    std::vector<std::filesystem::path> found;
+    for (const auto& entry : std::filesystem::directory_iterator(run.directory / "journal")) {
+      if (std::filesystem::file_size(entry.path()) > 200) found.push_back(entry.path());
     }
+    return found;
+  };
+  // In the middle of a generation; the journal follows in its own time.
+  const auto wait = [&] {
+    while (journals().empty()) ::usleep(1000);
+  };
+  ASSERT_TRUE(WIFSIGNALED(wait_for(start(run, 24, 0, wait))));
+  const auto torn = journals();
+  ASSERT_FALSE(torn.empty());
+  for (const auto& path : torn) {
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) - 37);
   }
-  ASSERT_GT(torn, 0);
   ASSERT_EQ(wait_for(start(run, 0, 0)), 0);
   EXPECT_EQ(final_hash(run), expected_);
 }

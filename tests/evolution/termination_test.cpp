@@ -202,6 +202,15 @@ TEST(Termination, TheReasonComesBackWithTheState) {
   const auto restored = make_optimizer(config, std::vector<double>(3), 2);
   restored->restore(optimizer->state());
   EXPECT_EQ(restored->stop(), optimizer->stop());
+  // The saved decision holds where the numbers would give another one.
+  for (const int64_t stopped : {0, 1}) {
+    OptimizerState state = optimizer->state();
+    for (auto& array : state.arrays) {
+      if (array.name == "termination_stopped") array = scalar_array(array.name, stopped);
+    }
+    restored->restore(state);
+    EXPECT_EQ(restored->stop().has_value(), stopped == 1);
+  }
 }
 
 }  // namespace

@@ -22,11 +22,11 @@ PROGRAM = Path(os.environ.get("NAMM_PROGRAM", ROOT / "build" / "namm"))
 SMOKE = ROOT / "configs" / "run" / "smoke.yaml"
 sys.path.insert(0, str(ROOT))
 
-from tests.evolution.queue.processes import free_port, wait_until  # noqa: E402
+from tests.evolution.queue.processes import ServerProcess, free_port, wait_until  # noqa: E402
 
 
 def run(*words, check=True, **options):
-    done = subprocess.run([*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, **options)
+    done = subprocess.run([*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, **options)
     if check and done.returncode != 0:
         raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}")
     return done
@@ -248,16 +248,21 @@ class Slurm(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.undisturbed_folder = tempfile.TemporaryDirectory(prefix="namm_cluster_")
-        directory = Path(cls.undisturbed_folder.name) / "run"
-        run(PROGRAM, "run", SMOKE, "--device", "cpu", "--out", directory)
-        cls.undisturbed = states(directory)
+        cls.undisturbed = cls.undisturbed_states()
+
+    @classmethod
+    def undisturbed_states(cls, *arguments):
+        directory = Path(cls.undisturbed_folder.name) / f"run{len(arguments)}"
+        run(PROGRAM, "run", SMOKE, *arguments, "--device", "cpu", "--out", directory)
+        return states(directory)
 
     @classmethod
     def tearDownClass(cls):
         cls.undisturbed_folder.cleanup()
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory(prefix="namm_cluster_")
+        # A process that was killed may still be writing its last.
+        scratch = tempfile.TemporaryDirectory(prefix="namm_cluster_", ignore_cleanup_errors=True)
         self.addCleanup(scratch.cleanup)
         self.folder = Path(scratch.name)
         self.programs, self.fake = self.folder / "programs", self.folder / "calls"
@@ -288,11 +293,9 @@ class Slurm(unittest.TestCase):
         environment = {**os.environ, "NAMM_QUEUE_USER": user}
         run("nats-server", "-t", "-c", path, env=environment)
         log = self.folder / "server.log"
-        with open(log, "w") as stream:
-            server = subprocess.Popen(["nats-server", "-c", str(path)], stdout=stream, stderr=stream, env=environment)
-        self.addCleanup(server.wait)
+        server = ServerProcess(path, log, lambda: "Server is ready" in log.read_text(), environment)
         self.addCleanup(server.kill)
-        wait_until(lambda: "Server is ready" in log.read_text(), what="the server's start")
+        server.start()
 
     def batch(self, script, *arguments, name="job", **variables):
         """The script as Slurm would run it, its output in a file."""
@@ -335,7 +338,7 @@ class Slurm(unittest.TestCase):
         file = self.fake / name
         return file.read_text().splitlines() if file.exists() else []
 
-    def finish(self, job, status=0, seconds=120):
+    def finish(self, job, status=0, seconds=240):
         try:
             self.assertEqual(job.wait(timeout=seconds), status, job.log.read_text())
         except subprocess.TimeoutExpired:
@@ -352,7 +355,7 @@ class Slurm(unittest.TestCase):
 
     def test_a_run_and_a_worker_that_ends_when_none_is_left(self):
         archive = ROOT / "models" / "tiny" / "tiny-llama.pt"
-        worker = self.worker(f"model.archive={archive}", NAMM_IDLE_SECONDS="20")
+        worker = self.worker(f"model.archive={archive}", NAMM_IDLE_SECONDS="240")
         coordinator = self.coordinator()
         self.finish(coordinator)
         self.assert_state()
@@ -363,55 +366,57 @@ class Slurm(unittest.TestCase):
         self.assertRegex(worker.log.read_text(), "[1-9][0-9]* items evaluated")
 
     def test_a_worker_without_a_run_ends(self):
-        self.finish(self.worker(), seconds=60)
+        self.finish(self.worker())
         self.assertEqual(self.calls("scontrol"), [])
         self.assertIn("no run to serve", (self.folder / "worker.log").read_text())
 
     def test_time_limits_of_worker_and_coordinator(self):
-        self.worker_at_limit = self.worker(NAMM_IDLE_SECONDS="60")
-        coordinator = self.coordinator()
-        wait_until(lambda: (self.folder / "run" / "log.jsonl").exists(), 60, "the first generation")
+        # So many that the run is not done before the signal arrives.
+        longer = "stages.0.evolve.generations=20"
+        self.worker_at_limit = self.worker(NAMM_IDLE_SECONDS="240")
+        coordinator = self.coordinator(longer)
+        wait_until(lambda: (self.folder / "run" / "log.jsonl").exists(), what="the first generation")
         coordinator.send_signal(signal.SIGUSR1)
         self.finish(coordinator)
         self.assertEqual(self.calls("scontrol"), ["requeue 17"], coordinator.log.read_text())
-        self.assertLess(len(states(self.folder / "run")), len(self.undisturbed), "it was done before its limit")
+        self.assertLess(len(states(self.folder / "run")), 20, "it was done before its limit")
         self.worker_at_limit.send_signal(signal.SIGUSR1)
         self.finish(self.worker_at_limit)
         self.assertEqual(self.calls("scancel"), ["--signal=TERM 17"])
         self.assertEqual(self.calls("scontrol"), ["requeue 17"] * 2)
         self.assertIn("items evaluated", self.worker_at_limit.log.read_text())
         # Both requeued.
-        self.worker(NAMM_IDLE_SECONDS="60")
-        self.finish(self.coordinator())
-        self.assert_state()
+        self.worker(NAMM_IDLE_SECONDS="240")
+        self.finish(self.coordinator(longer))
+        self.assertEqual(states(self.folder / "run"), self.undisturbed_states(longer))
 
     def test_a_cancelled_coordinator_is_not_requeued(self):
         coordinator = self.coordinator()
-        wait_until(lambda: (self.folder / "run" / "config.yaml").exists(), 60, "the run")
-        wait_until(lambda: "its workers are started with" in coordinator.log.read_text(), 60, "the queue")
+        wait_until(lambda: (self.folder / "run" / "config.yaml").exists(), what="the run")
+        wait_until(lambda: "its workers are started with" in coordinator.log.read_text(), what="the queue")
         coordinator.send_signal(signal.SIGTERM)
         self.finish(coordinator, 130)
         self.assertEqual(self.calls("scontrol"), [])
 
     def test_a_dead_worker_is_started_again(self):
-        worker = self.worker(NAMM_IDLE_SECONDS="60")
+        worker = self.worker(NAMM_IDLE_SECONDS="240")
         coordinator = self.coordinator()
-        wait_until(lambda: "serving run" in worker.log.read_text(), 60, "the worker")
-        os.kill(self.task(), signal.SIGKILL)
+        wait_until(lambda: "serving run" in worker.log.read_text(), what="the worker")
+        os.kill(wait_until(self.task, what="the worker's process"), signal.SIGKILL)
         self.finish(coordinator)
         self.assert_state()
+        wait_until(lambda: len(self.calls("srun")) == 2, what="another worker")
         self.assertIn("ended with status 137", worker.log.read_text())
-        self.assertEqual(len(self.calls("srun")), 2)
 
     def test_what_cannot_work_is_refused_at_once(self):
-        self.finish(self.worker(NAMM_QUEUE=""), 2, 30)
-        self.finish(self.worker(NAMM_QUEUE="http://127.0.0.1"), 2, 30)
-        self.finish(self.worker(NAMM_QUEUE_TOKEN_FILE=str(self.folder / "gone")), 2, 30)
-        self.finish(self.worker(SLURM_JOB_ID=""), 2, 30)
-        self.finish(self.worker(NAMM_DEVICE="cuda"), 2, 30)
+        self.finish(self.worker(NAMM_QUEUE=""), 2)
+        self.finish(self.worker(NAMM_QUEUE="http://127.0.0.1"), 2)
+        self.finish(self.worker(NAMM_QUEUE_TOKEN_FILE=str(self.folder / "gone")), 2)
+        self.finish(self.worker(SLURM_JOB_ID=""), 2)
+        self.finish(self.worker(NAMM_DEVICE="cuda"), 2)
         self.assertIn("gave this element no GPU", (self.folder / "worker.log").read_text())
-        self.finish(self.coordinator(NAMM_QUEUE=""), 2, 30)
-        self.finish(self.coordinator("no.such.key=1"), 2, 60)
+        self.finish(self.coordinator(NAMM_QUEUE=""), 2)
+        self.finish(self.coordinator("no.such.key=1"), 2)
         self.assertEqual(self.calls("scontrol"), [])
 
     def test_the_gpu_that_slurm_gave_is_the_workers(self):
@@ -420,7 +425,7 @@ class Slurm(unittest.TestCase):
         program.chmod(0o755)
         given = ({"CUDA_VISIBLE_DEVICES": "3"}, {"CUDA_VISIBLE_DEVICES": "GPU-1a,GPU-2b"}, {"SLURM_JOB_GPUS": "5,6"})
         for variables in given:
-            self.finish(self.worker(NAMM_PROGRAM=str(program), NAMM_DEVICE="cuda", **variables), 0, 30)
+            self.finish(self.worker(NAMM_PROGRAM=str(program), NAMM_DEVICE="cuda", **variables))
         lines = self.calls("program")
         self.assertEqual([line.split()[0] for line in lines], ["gpu=3", "gpu=GPU-1a", "gpu=5"])
         self.assertTrue(all("--device cuda" in line for line in lines), lines)
@@ -432,8 +437,8 @@ class Slurm(unittest.TestCase):
         token = self.folder / "token"
         token.write_text("s3cret\n")
         variables = {"NAMM_PROGRAM": str(program), "NAMM_QUEUE_TOKEN_FILE": str(token)}
-        self.finish(self.worker(**variables), 0, 30)
-        self.finish(self.coordinator(**variables), 0, 30)
+        self.finish(self.worker(**variables))
+        self.finish(self.coordinator(**variables))
         self.assertEqual(self.calls("program"), ["s3cret", "s3cret"])
         self.assertNotIn("s3cret", "".join(self.calls("words") + self.calls("srun")))
 

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
+#include "experiments/cell_samples.h"
+#include "experiments/table_formats.h"
 #include "tests/support/temporary_directory.h"
 
 namespace namm::experiments {

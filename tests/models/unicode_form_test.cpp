@@ -1,6 +1,6 @@
 #include "models/tokenizers/unicode_form.h"
 
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -42,9 +42,9 @@ TEST(UnicodeForm, ALongRunOfMarksIsSortedAsAShortOne) {
 TEST(UnicodeForm, MarksOutOfOrderTakeNoQuadraticTime) {
   std::string text = "q";
   while (text.size() < (1u << 20)) text += "\u0307\u0323";
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   EXPECT_EQ(normal_form_c(text).size(), text.size());
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
+  EXPECT_LT(std::clock() - start, 3 * CLOCKS_PER_SEC) << "seconds of the processor";
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ def check_long_records(folder: Path) -> None:
     size = (data / "passkey.jsonl").stat().st_size
     with zipfile.ZipFile(folder / "infinitebench.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(data / "passkey.jsonl", "InfiniteBench/passkey.jsonl")
-    _, bare = peak_bytes("--version")
+    bare = max(peak_bytes("--version")[1] for _ in range(2))  # the first may have to read its libraries from the disk
     for source in (data, folder / "infinitebench.zip"):
         result, peak = peak_bytes("data", "check", source, "--json")
         if checks.that(result.code == 0, f"{source.name} is sound", result):

@@ -80,7 +80,7 @@ def interrupts(folder: Path, config: Path, reference: Path) -> None:
     process = start("run", config, "--out", run, "--threads", 1)
     checks.that(wait_for(lambda: len(states(run)) >= 1), "the first generation is logged")
     process.send_signal(signal.SIGINT)
-    code = process.wait(timeout=60)
+    code = process.wait(timeout=240)
     checks.that(code == 130, "Ctrl-C ends with exit code 130", code)
     checks.that(len(states(run)) < len(states(reference)) or not (run / "table.md").exists(), "Ctrl-C stops before the end")
     resumed(run, config)
@@ -118,7 +118,7 @@ def full_disk(folder: Path, config: Path) -> None:
         process = start("run", config, longer, "--out", run, "--threads", 1)
         checks.that(wait_for(lambda: len(states(run)) >= 1), "the run begins on the small disk")
         fill(ballast)
-        code = process.wait(timeout=120)
+        code = process.wait(timeout=240)
         if code == 0:
             print("SKIPPED: the run was over before the disk was full", flush=True)
             return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
-from program import ARCHIVE, ENVIRONMENT, PROGRAM, Checks, Scratch, namm
+from program import ARCHIVE, ENVIRONMENT, PROGRAM, Checks, Scratch, namm, wait_for
 
 checks = Checks()
 MODEL = ("generate", "--model", ARCHIVE)
@@ -99,6 +99,17 @@ def forgotten(context: Path) -> None:
     checks.that("\033[9;31m" in colored.out and "held by all heads" in colored.out, "colours and a legend on demand", colored)
 
 
+def handles(process: int, number: int) -> bool:
+    """Whether the process has a handler for the signal."""
+    (caught,) = (line.split()[1] for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def processor_seconds(process: int) -> float:
+    times = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
 def interrupted(context: Path) -> None:
     for form in (("--json",), ()):
         process = subprocess.Popen(
@@ -107,9 +118,14 @@ def interrupted(context: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        time.sleep(3)
+        # The text comes as it is answered, the document at the end: a second of computing after the handler is there.
+        begun = b"" if form else os.read(process.stdout.fileno(), 4096)
+        checks.that(not form or wait_for(lambda: handles(process.pid, signal.SIGINT)), "the prompt is being read", process.poll())
+        before = processor_seconds(process.pid)
+        checks.that(wait_for(lambda: processor_seconds(process.pid) > before + 1), "the answer goes on", process.poll())
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
+        out = begun + out
         seen = (process.returncode, out[:200], err[-300:])
         checks.that(process.returncode == 130, "Ctrl-C: exit code 130", seen)
         if form:

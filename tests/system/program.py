@@ -27,7 +27,7 @@ class Result:
         return f"exit code {self.code}\n--- standard output\n{self.out}\n--- standard error\n{self.err}"
 
 
-def namm(*arguments: object, cwd: Path | None = None, timeout: float = 300) -> Result:
+def namm(*arguments: object, cwd: Path | None = None, timeout: float = 600) -> Result:
     done = subprocess.run(
         [str(PROGRAM), *map(str, arguments)],
         cwd=cwd,
@@ -48,7 +48,8 @@ def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen:
 
 def log_rows(run: Path) -> list[dict]:
     file = run / "log.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be half written
 
 
 def states(run: Path) -> list[tuple[int, str]]:
@@ -95,7 +96,7 @@ class Scratch:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def wait_for(condition, timeout: float = 60) -> bool:
+def wait_for(condition, timeout: float = 240) -> bool:
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if condition():

@@ -36,9 +36,17 @@ class Process:
             [str(PROGRAM), *map(str, arguments)], env=environment, stdout=subprocess.DEVNULL, stderr=open(log, "w")
         )
 
+    def says(self, text) -> bool:
+        return text in self.log.read_text()
+
     def end(self, number=signal.SIGKILL) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(240)
+
+
+def listed(server) -> list[dict]:
+    """The runs on the queue."""
+    return json.loads(namm("status", server.url, "--json").out)
 
 
 def table_of(run) -> str:
@@ -68,13 +76,19 @@ def main() -> int:
         address = server.url.replace(TOKEN + "@", "")
         try:
             workers = [Process(folder / f"worker-{i}.log", "worker", "--queue", address, "--threads", 1) for i in range(2)]
+            for worker in workers:
+                checks.that(wait_for(lambda: worker.says("waiting for a run")), "a worker waits for a run", worker.log.read_text())
             run = folder / "run"
             coordinator = Process(folder / "run.log", "run", config, "--out", run, "--queue", address)
-            wait_for(lambda: len(log_rows(run)) >= 1)
+            checks.that(wait_for(lambda: len(log_rows(run)) >= 1), "a generation", coordinator.log.read_text())
+            # What follows looks at a run that stands still, so that it is not over before.
+            coordinator.process.send_signal(signal.SIGSTOP)
+            for worker in workers:
+                checks.that(wait_for(lambda: worker.says("serving run")), "a worker serves the run", worker.log.read_text())
             status = namm("status", server.url)
             checks.that(status.code == 0 and "queue-test-" in status.out and "workers" in status.out, "status", status)
-            listed = json.loads(namm("status", server.url, "--json").out)
-            checks.that(len(listed) == 1 and len(listed[0]["workers"]) == 2, "two workers answer", listed)
+            both = wait_for(lambda: [len(one["workers"]) for one in listed(server)] == [2])
+            checks.that(both, "two workers answer", listed(server))
             checks.refused(namm("run", "--resume", run), 2, "another process works in this run directory")
             coordinator.end()
             workers.pop().end()
@@ -87,8 +101,9 @@ def main() -> int:
             checks.that(server.messages() == {"KV_namm": 0}, "a finished run leaves nothing on the server", server.messages())
 
             waiting = Process(folder / "waiting.log", "run", config, "--out", folder / "waiting", "--queue", address)
-            wait_for(lambda: "its workers are started" in (folder / "waiting.log").read_text())
-            run_id = json.loads(namm("status", server.url, "--json").out)[0]["run"]
+            checks.that(wait_for(lambda: listed(server)), "another run is announced", waiting.log.read_text())
+            waiting.process.send_signal(signal.SIGSTOP)
+            run_id = listed(server)[0]["run"]
             refused = namm("worker", "--queue", server.url, "--run", run_id, "seed=99")
             checks.refused(refused, 2, "settings and data")
             other = folder / "other.pt"
@@ -97,8 +112,9 @@ def main() -> int:
             other.write_bytes(data)
             refused = namm("worker", "--queue", server.url, "--run", run_id, f"model.archive={other}")
             checks.refused(refused, 2, "the run needs model")
-            wait_for(lambda: "cannot serve run" in (folder / "waiting.log").read_text())
-            checks.that(waiting.process.wait(120) == 0, "the refused worker harms no run", (folder / "waiting.log").read_text())
+            waiting.process.send_signal(signal.SIGCONT)
+            checks.that(wait_for(lambda: waiting.says("cannot serve run")), "the coordinator is told", waiting.log.read_text())
+            checks.that(waiting.process.wait(300) == 0, "the refused worker harms no run", waiting.log.read_text())
             for worker in workers:
                 checks.that(worker.end(signal.SIGTERM) == 0, "a worker that is told to stop ends well", worker.log.read_text())
         finally:

@@ -3,6 +3,7 @@
     PYTHONPATH=. .venv/bin/python tests/evolution/measure/coco.py      # the table of evolution/RESULTS.md
     ... coco.py --dimensions 5,10 --instances 1-5 --check loose        # what ctest runs
     ... coco.py --suite bbob-largescale --functions 2 --dimensions 160,320 --kind sep-cma-es --alone
+    ... coco.py --suite bbob-largescale --functions 2 --dimensions 320 --kind sep-cma-es --restarts none --pycma csa-path
 
 Both start at the same point, uniform in [-4, 4]^n, with step size 2 and default population, and restart by BIPOP uniformly
 within 4 of it. A run ends at the target or after --budget times n evaluations. The median counts a missed target as infinite;
@@ -13,6 +14,7 @@ ours or rarer.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import statistics
@@ -71,7 +73,16 @@ def run_ours(run: Run, kind: str, restarts: str) -> None:
         pass
 
 
-def run_pycma(run: Run, kind: str, restarts: str) -> None:
+class PathInCoordinatesOfTheProblem(cma.CMAEvolutionStrategy):
+    """pycma with CMA_diagonal keeps p_c in units of the deviations of the day of each step; here it moves to those of today."""
+
+    def tell(self, *arguments, **settings):
+        before = self.sigma_vec.scaling * np.ones(self.N)
+        super().tell(*arguments, **settings)
+        self.pc = self.pc * before / self.sigma_vec.scaling
+
+
+def run_pycma(run: Run, kind: str, restarts: str, variant: str) -> None:
     problem = run.problem
     first = start_of(problem)
     generator = np.random.default_rng(seed_of("restarts " + problem.id))
@@ -85,7 +96,14 @@ def run_pycma(run: Run, kind: str, restarts: str) -> None:
     options = {"seed": seed_of("pycma " + problem.id) % 2**31 + 1, "verbose": -9, "maxfevals": np.inf}
     if kind == "sep-cma-es":
         options["CMA_diagonal"] = True
-    if restarts == "none":
+    if variant != "default":
+        options["AdaptSigma"] = cma.sigma_adaptation.CMAAdaptSigmaCSA
+    if variant == "csa-path":
+        strategy = PathInCoordinatesOfTheProblem(first, SIGMA, options)
+        while not strategy.stop():
+            x = strategy.ask()
+            strategy.tell(x, [run(row) for row in x])
+    elif restarts == "none":
         cma.fmin2(run, first, SIGMA, options)
     else:
         cma.fmin2(run, start, SIGMA, options, restarts=9, bipop=restarts == "bipop")
@@ -143,9 +161,19 @@ def main() -> int:
     parser.add_argument("--restarts", default="bipop", choices=("none", "ipop", "bipop"))
     parser.add_argument("--budget", type=float, default=1e4, help="evaluations over n")
     parser.add_argument("--alone", action="store_true", help="do not run pycma")
+    parser.add_argument(
+        "--pycma",
+        default="default",
+        choices=("default", "csa", "csa-path"),
+        help="csa: step size by path length also where pycma takes two-point adaptation (diagonal, n >= 300);"
+        " csa-path: p_c in the coordinates of the problem besides, one run without restarts",
+    )
     parser.add_argument("--check", choices=("fair", "loose"), help="exit 1 when a ratio or a success count is out of range")
     parser.add_argument("--json", type=Path, help="write all counts here")
     arguments = parser.parse_args()
+    if arguments.pycma == "csa-path" and (arguments.kind != "sep-cma-es" or arguments.restarts != "none"):
+        parser.error("--pycma csa-path needs --kind sep-cma-es --restarts none")
+    run_theirs = functools.partial(run_pycma, variant=arguments.pycma)
 
     begin = time.monotonic()
     rows, failures, logarithms = [], [], []
@@ -156,7 +184,7 @@ def main() -> int:
     for dimension in arguments.dimensions:
         for function in arguments.functions:
             counts = {}
-            for name, optimiser in (("ours", run_ours), ("pycma", run_pycma))[: 1 if arguments.alone else 2]:
+            for name, optimiser in (("ours", run_ours), ("pycma", run_theirs))[: 1 if arguments.alone else 2]:
                 budget = int(arguments.budget * dimension)
                 counts[name] = [
                     evaluations_of(problem, optimiser, budget, arguments.kind, arguments.restarts)

@@ -5,11 +5,12 @@ final state is that of the undisturbed run in one process.
 
 import argparse
 import random
+import re
 import sys
 import time
 import unittest
 
-from tests.evolution.queue.processes import QueueTest
+from tests.evolution.queue.processes import QueueTest, wait_until
 
 GENERATIONS = 12
 WORKERS = 2
@@ -18,12 +19,17 @@ OPTIONS = argparse.Namespace(kills=50, seed=1)
 
 class Kills(QueueTest):
     def started_again(self, coordinator, arguments):
-        """One that was started while the server was away ends at once; whoever started it tries again."""
-        while coordinator.process.poll() == 4 and "no queue at" in coordinator.log():
+        """One that was started while the server was away ends soon; whoever started it tries again."""
+        while coordinator.process.poll() == 4 and re.search("no queue at|queue at .*: JetStream: ", coordinator.log()):
             coordinator.close()
             coordinator = self.coordinator(**arguments)
             time.sleep(0.1)
         return coordinator
+
+    def ended(self, coordinator, arguments):
+        wait_until(lambda: coordinator.process.poll() is not None, 300, "the end of the run")
+        again = self.started_again(coordinator, arguments)
+        return coordinator if again is coordinator else self.ended(again, arguments)
 
     def test_random_kills(self):
         draw = random.Random(OPTIONS.seed)
@@ -53,7 +59,8 @@ class Kills(QueueTest):
                     time.sleep(draw.uniform(0, 0.3))
                     self.server.start()
                 done[victim] += 1
-            self.assert_done(self.started_again(coordinator, out), 120, generations=GENERATIONS)
+            coordinator = self.ended(coordinator, out)
+            self.assert_done(coordinator, generations=GENERATIONS)
             rows = (self.folder / f"run{runs}" / "log.jsonl").read_text().splitlines()
             self.assertEqual(len(rows), GENERATIONS, "a generation is missing or stands twice in log.jsonl")
             coordinator.close()

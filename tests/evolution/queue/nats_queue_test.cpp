@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/log.h"
@@ -24,6 +25,7 @@ namespace namm::testing {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::HasSubstr;
 
 bool never() {
   return false;
@@ -116,6 +118,35 @@ TEST_F(NatsQueueTest, WorkersOnOneConnectionReachTheStateOfThreads) {
   EXPECT_EQ(state, undisturbed());
 }
 
+TEST_F(NatsQueueTest, DamagedDataOfOneMachineDoNotEndTheRun) {
+  std::atomic<int> failed{0};
+  const auto damaged = [&](const WorkItem&) -> WorkResult {
+    ++failed;
+    throw DataError("facts.jsonl:7: not an object");
+  };
+  Service bad(server->address(), "bad", 1, damaged);
+  {
+    const FakeRun run = fake_run("one");
+    NatsQueue queue(server->address(), announcement(run, "one"), never);
+    Service good(server->address(), "good", 1, uneven_evaluator());
+    EXPECT_EQ(run.continue_on(queue).state_sha256, undisturbed());
+    queue.finish();
+  }
+  // Where every machine says so, it ends as it would in one process.
+  Service second(server->address(), "second", 1, damaged), third(server->address(), "third", 1, damaged);
+  const FakeRun run = fake_run("two");
+  NatsQueue queue(server->address(), announcement(run, "two"), never);
+  const int before = failed;
+  try {
+    run.continue_on(queue);
+    ADD_FAILURE() << "no error";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("facts.jsonl:7: not an object"));
+    EXPECT_THAT(error.what(), HasSubstr("failed 3 times"));
+  }
+  EXPECT_GE(failed - before, 3);
+}
+
 TEST_F(NatsQueueTest, ServicesOfSeveralConnectionsServeOneRunAfterAnother) {
   Service first(server->address(), "first", 2, uneven_evaluator());
   Service second(server->address(), "second", 1, uneven_evaluator());
@@ -172,12 +203,14 @@ TEST_F(NatsQueueTest, AServerKilledInTheMiddleLosesNothing) {
 
 TEST_F(NatsQueueTest, ASecondCoordinatorOfALivingOnesRunIsRefused) {
   const FakeRun run = fake_run("run");
+  RunAnnouncement one = announcement(run, "one");
+  one.lease_seconds = 5;  // a machine that stands still for a second does not let it run out
   {
-    const NatsQueue queue(server->address(), announcement(run, "one"), never);
-    EXPECT_THROW(NatsQueue(server->address(), announcement(run, "one"), never), ConfigError);
+    const NatsQueue queue(server->address(), one, never);
+    EXPECT_THROW(NatsQueue(server->address(), one, never), ConfigError);
     EXPECT_NO_THROW(NatsQueue(server->address(), announcement(run, "two"), never));
   }
-  EXPECT_NO_THROW(NatsQueue(server->address(), announcement(run, "one"), never));
+  EXPECT_NO_THROW(NatsQueue(server->address(), one, never));
 }
 
 TEST_F(NatsQueueTest, AnItemThatAWorkerHoldsForTooLongGoesToAnother) {

@@ -1,14 +1,19 @@
 """Processes of the queue's fault tests: a real nats-server, coordinators and workers of the fake problem."""
 
 import atexit
+import contextlib
+import fcntl
+import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.request
@@ -19,12 +24,20 @@ TOKEN = "a-token"
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below those that the system gives to connections, which would take it before the server does, or while that is away."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    draw = random.SystemRandom()
+    for _ in range(100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", draw.randrange(10000, lowest) if lowest > 12000 else 0))
+                return probe.getsockname()[1]
+            except OSError:
+                continue
+    raise AssertionError("no port is free")
 
 
-def wait_until(condition, seconds=30, what="a condition"):
+def wait_until(condition, seconds=120, what="a condition"):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
@@ -34,47 +47,74 @@ def wait_until(condition, seconds=30, what="a condition"):
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 
-class Server:
-    """nats-server with JetStream on loopback, its store in `folder`; survives being killed and started again."""
+class ServerProcess:
+    """nats-server on a configuration; may be killed and started again. One that ends by itself is started again, as a supervisor
+    would, and that is told: nats-server 2.9.10 crashes when a stream is read at the moment of its deletion."""
+
+    def __init__(self, config, log, is_ready, environment=None):
+        self.config, self.log, self.is_ready, self.environment = config, log, is_ready, environment
+        self.process = None
+
+    def start(self):
+        self.spawn()
+        self.ending = threading.Event()
+        self.supervisor = threading.Thread(target=self.supervise, daemon=True)
+        self.supervisor.start()
+        wait_until(self.is_ready, what="the server's start")
+
+    def spawn(self):
+        with open(self.log, "a") as log:
+            words = ["nats-server", "-c", str(self.config)]
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, env=self.environment)
+
+    def supervise(self):
+        while not self.ending.wait(0.05):
+            if self.process.poll() is not None:
+                print(f"nats-server ended by itself with status {self.process.returncode} and is started again", file=sys.stderr)
+                self.spawn()
+
+    def kill(self):
+        if self.process is None:
+            return
+        self.ending.set()
+        self.supervisor.join()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+class Server(ServerProcess):
+    """With JetStream on loopback, its store in `folder`."""
 
     def __init__(self, folder, settings="", store="", jetstream=True):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port, self.monitor = free_port(), free_port()
-        self.config = self.folder / "server.conf"
+        super().__init__(self.folder / "server.conf", self.folder / "server.log", self.healthy)
         self.config.write_text(
             f"listen: 127.0.0.1:{self.port}\nhttp: 127.0.0.1:{self.monitor}\n"
             + (f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'store'))}\n{store} }}\n" if jetstream else "")
             + (settings or f"authorization {{ token: {TOKEN} }}\n")
         )
-        self.process = None
         self.start()
 
     @property
     def url(self):
         return f"nats://{TOKEN}@127.0.0.1:{self.port}"
 
-    def start(self):
-        log = open(self.folder / "server.log", "a")
-        self.process = subprocess.Popen(["nats-server", "-c", str(self.config)], stdout=log, stderr=log)
-        log.close()
-        wait_until(self.healthy, 20, "the server's start")
+    def page(self, path):
+        # Whatever proxy the environment names.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return opener.open(f"http://127.0.0.1:{self.monitor}/{path}", timeout=30).read()
 
     def healthy(self):
         try:
-            return b"ok" in urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/healthz", timeout=2).read()
-        except OSError:
+            return b"ok" in self.page("healthz")
+        except (OSError, http.client.HTTPException):
             return False
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
     def streams(self):
         """Stream name -> its entry of the monitoring page."""
-        page = urllib.request.urlopen(
-            f"http://127.0.0.1:{self.monitor}/jsz?acc=$G&streams=true&consumers=true&config=true", timeout=5
-        ).read()
+        page = self.page("jsz?acc=$G&streams=true&consumers=true&config=true")
         accounts = json.loads(page).get("account_details", [])
         return {s["name"]: s for account in accounts for s in account.get("stream_detail", [])}
 
@@ -83,7 +123,7 @@ class Server:
 
     def publish(self, subject, payload):
         """A message of somebody who has the token but is not namm, on the wire protocol."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             stream = connection.makefile("rwb")
             stream.readline()
             options = json.dumps({"verbose": True, "pedantic": False, "auth_token": TOKEN, "headers": True})
@@ -99,7 +139,9 @@ class Program:
 
     def __init__(self, program, environment=None, /, **arguments):
         words = [str(PROGRAMS / program)] + [f"{key}={value}" for key, value in arguments.items()]
-        self.errors = tempfile.TemporaryFile("w+", errors="replace")
+        self.errors = tempfile.TemporaryFile()
+        # The place in the file is the process's too: it writes at the end, whatever is read here meanwhile.
+        fcntl.fcntl(self.errors, fcntl.F_SETFL, os.O_APPEND)
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
@@ -123,10 +165,9 @@ class Program:
         self.process.wait()
 
     def log(self):
-        self.errors.seek(0)
-        return self.errors.read()
+        return os.pread(self.errors.fileno(), os.fstat(self.errors.fileno()).st_size, 0).decode(errors="replace")
 
-    def finish(self, seconds=60):
+    def finish(self, seconds=240):
         """Output and exit status; its log stands in the failure where it does not end in time."""
         try:
             output, _ = self.process.communicate(timeout=seconds)
@@ -178,7 +219,7 @@ class QueueTest(unittest.TestCase):
                 self.undisturbed[key] = output.split()[0]
         return self.undisturbed[key]
 
-    def assert_done(self, coordinator, seconds=60, **arguments):
+    def assert_done(self, coordinator, seconds=240, **arguments):
         """The coordinator ends well, at the undisturbed state; returns how often items were handed out again."""
         output, status = coordinator.finish(seconds)
         self.assertEqual(status, 0, coordinator.log())
@@ -186,7 +227,7 @@ class QueueTest(unittest.TestCase):
         self.assertEqual(words[-3], self.expected(**arguments), coordinator.log())
         return int(words[-1])
 
-    def assert_refused(self, program, status, *texts, seconds=30):
+    def assert_refused(self, program, status, *texts, seconds=240):
         _, code = program.finish(seconds)
         log = program.log()
         self.assertEqual(code, status, log)
@@ -200,10 +241,15 @@ class QueueTest(unittest.TestCase):
     def journaled(self, count):
         """Waits until the running generation's journal holds so many bytes of results."""
         folder = self.folder / "run" / "journal"
-        wait_until(
-            lambda: sum(path.stat().st_size for path in folder.glob("*population*")) > count,
-            what="results in the journal",
-        )
+
+        def size():
+            total = 0
+            for path in folder.glob("*population*"):
+                with contextlib.suppress(FileNotFoundError):  # its generation has ended
+                    total += path.stat().st_size
+            return total
+
+        wait_until(lambda: size() > count, what="results in the journal")
 
 
 def main():

@@ -20,6 +20,7 @@ struct FakeRun {
   int64_t population = 8;
   int64_t generations = 5;
   int64_t validate_every = 2;
+  bool termination = false;
   int threads = 2;
   int32_t stage = 0;
   int64_t first_generation = 0;
@@ -55,6 +56,7 @@ struct FakeRun {
     config.kind = kind;
     config.population = population;
     config.sigma = 0.1;
+    config.termination = termination;
     const auto optimizer = make_optimizer(config, std::vector<double>(dimension), 11);
     CoordinatorOptions options;
     options.config_sha256 = config_sha256;

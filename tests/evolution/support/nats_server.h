@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -49,10 +50,10 @@ class NatsServer {
 
   static bool installed() { return !program().empty(); }
 
-  /// Throws std::runtime_error when it does not answer within 20 s.
+  /// Throws std::runtime_error when it does not answer within two minutes.
   void start() {
     spawn();
-    for (int i = 0; i < 400 && !answers(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    for (int i = 0; i < 2400 && !answers(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     if (!answers()) throw std::runtime_error("nats-server does not answer");
   }
 
@@ -122,14 +123,24 @@ class NatsServer {
     return place;
   }
 
+  /// Below those that the system gives to connections, which would take it while the server is away.
   static uint16_t free_port() {
-    const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in place = loopback(0);
-    socklen_t size = sizeof place;
-    ::bind(probe, reinterpret_cast<const sockaddr*>(&place), size);
-    ::getsockname(probe, reinterpret_cast<sockaddr*>(&place), &size);
-    ::close(probe);
-    return ::ntohs(place.sin_port);
+    constexpr int kLeast = 10000;
+    int lowest_given = 0;
+    std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> lowest_given;
+    std::random_device draw;
+    for (int tries = 0; tries < 100; ++tries) {
+      const bool room = lowest_given > kLeast + 2000;
+      sockaddr_in place = loopback(
+          static_cast<uint16_t>(room ? std::uniform_int_distribution(kLeast, lowest_given - 1)(draw) : 0));
+      socklen_t size = sizeof place;
+      const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      const bool free = ::bind(probe, reinterpret_cast<const sockaddr*>(&place), size) == 0;
+      ::getsockname(probe, reinterpret_cast<sockaddr*>(&place), &size);
+      ::close(probe);
+      if (free) return ::ntohs(place.sin_port);
+    }
+    throw std::runtime_error("no port is free");
   }
 
   bool answers() const {
