@@ -44,9 +44,9 @@ class ItemSource {
   /// closed.
   virtual std::optional<WorkItem> claim(std::chrono::milliseconds wait) = 0;
 
-  /// Prolongs the lease of a claimed item; called from another thread than the rest. False: the lease was
-  /// lost, the result may arrive twice (which is harmless).
-  virtual bool renew(const WorkItem& item) = 0;
+  /// Prolongs the lease of a claimed item; called from another thread than the rest. Where the lease was lost
+  /// the result may arrive twice, which is harmless.
+  virtual void renew(const WorkItem& item) = 0;
 
   /// How often a lease must be prolonged; zero: leases do not run out.
   virtual std::chrono::milliseconds renew_interval() const = 0;

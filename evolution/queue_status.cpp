@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "evolution/queues/nats_client.h"
 #include "evolution/queues/nats_names.h"
@@ -40,11 +41,18 @@ std::vector<QueuedRun> queued_runs(const NatsAddress& address) {
   if (std::ranges::any_of(held, [](uint64_t revision) { return revision > 0; })) {
     std::this_thread::sleep_for(longest_lease / 2);
   }
+  std::vector<QueuedRun> still_there;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto holder = client.get(nats::bucket(runs[i].announcement.run), nats::kCoordinatorKey);
+    const std::string& name = runs[i].announcement.run;
+    const auto holder = client.get(nats::bucket(name), nats::kCoordinatorKey);
     runs[i].coordinated = holder && holder->revision != held[i];
+    // Its announcement goes before its coordinator's entry does.
+    auto now = nats::announced_run(client, name);
+    if (!now) continue;
+    runs[i].announcement = std::move(*now);
+    still_there.push_back(std::move(runs[i]));
   }
-  return runs;
+  return still_there;
 }
 
 }  // namespace namm::evolution

@@ -28,7 +28,8 @@ struct QueuedRun {
 };
 
 /// Only asks; looks twice, half a lease apart, to tell a coordinator that is alive from one that was killed.
-/// Throws InfrastructureError without a server, ConfigError where it refuses us.
+/// A run that is complete at the second look is left out. Throws InfrastructureError without a server,
+/// ConfigError where it refuses us.
 std::vector<QueuedRun> queued_runs(const NatsAddress& address);
 
 }  // namespace namm::evolution

@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
+#include <functional>
+#include <map>
+#include <random>
 #include <set>
 #include <system_error>
 #include <thread>
+#include <tuple>
 
 #include "core/errors.h"
 #include "core/log.h"
@@ -45,7 +50,7 @@ class CountingSource : public ItemSource {
     if (item) ++state_.in_hand;
     return item;
   }
-  bool renew(const WorkItem& item) override { return source_.renew(item); }
+  void renew(const WorkItem& item) override { source_.renew(item); }
   std::chrono::milliseconds renew_interval() const override { return source_.renew_interval(); }
   void post(WorkResult result) override {
     source_.post(std::move(result));
@@ -82,6 +87,7 @@ class WorkerService {
           serve_run(*run);
           if (hopeless_.exchange(false)) {
             pause = kAfterHopeless;
+            left_in_vain_[run->run] = Clock::now();
           } else if (total_ > before) {
             pause = kLook;
           }
@@ -105,30 +111,54 @@ class WorkerService {
  private:
   bool stopping() const { return options_.stop_requested(); }
 
-  std::optional<RunAnnouncement> choose() {
-    bool others = false;
+  /// Runs that this worker can serve.
+  std::vector<RunAnnouncement> open_runs() {
     std::vector<RunAnnouncement> runs = nats::announced_runs(client_);
     // What a run was refused for may be repaired until it runs again.
     std::erase_if(refused_, [&](const std::string& refused) {
       return std::none_of(runs.begin(), runs.end(),
                           [&](const auto& run) { return to_json_text(run) == refused; });
     });
-    for (RunAnnouncement& run : runs) {
-      if (!run.running() || (!options_.run.empty() && run.run != options_.run)) continue;
+    std::erase_if(runs, [&](const RunAnnouncement& run) {
       // A run that was resumed by another build, or with other settings, is another run.
-      if (refused_.contains(to_json_text(run))) continue;
-      if (run.run == left_idle_) {
-        others = true;
-        continue;
+      return !run.running() || (!options_.run.empty() && run.run != options_.run) ||
+             refused_.contains(to_json_text(run));
+    });
+    return runs;
+  }
+
+  bool has_waiting_items(const std::string& run) {
+    const auto items = client_.consumer_state(nats::items_stream(run), nats::kWorkersConsumer);
+    return items && items->pending > 0;
+  }
+
+  /// Of the runs that have items to give the one with the fewest workers; which of equals differs from worker
+  /// to worker.
+  std::optional<RunAnnouncement> choose() {
+    std::vector<RunAnnouncement> runs = open_runs();
+    if (runs.empty()) {
+      if (!told_waiting_) {
+        log_info(options_.run.empty() ? "waiting for a run" : "waiting for run " + options_.run);
+        told_waiting_ = true;
       }
-      return run;
+      return std::nullopt;
     }
-    if (others) left_idle_.clear();
-    if (!told_waiting_) {
-      log_info(options_.run.empty() ? "waiting for a run" : "waiting for run " + options_.run);
-      told_waiting_ = true;
+    if (runs.size() == 1) return std::move(runs.front());
+    std::vector<std::string> names;
+    for (const RunAnnouncement& run : runs) names.push_back(run.run);
+    const auto workers = nats::ask_workers(client_, names);
+    std::size_t best = 0;
+    std::optional<std::tuple<bool, bool, std::size_t, std::size_t>> least;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      const auto left = left_in_vain_.find(names[i]);
+      const bool was_in_vain = left != left_in_vain_.end() && Clock::now() - left->second < 4 * patience_;
+      const std::tuple rank(!has_waiting_items(names[i]), was_in_vain, workers[i].size(),
+                            std::hash<std::string>{}(options_.name + names[i]));
+      if (least && rank >= *least) continue;
+      least = rank;
+      best = i;
     }
-    return std::nullopt;
+    return std::move(runs[best]);
   }
 
   void serve_run(const RunAnnouncement& run) {
@@ -158,13 +188,14 @@ class WorkerService {
           ++state.working;
           threads.emplace_back([&, i] { work(run, factory, i, state); });
         }
+        threads.emplace_back([&] { answer_pings(pings, state); });
       } catch (const std::system_error& error) {
         state.over = true;
         throw InfrastructureError(
             format_text("thread {} of {} cannot be made ({}): choose fewer with --threads",
-                        threads.size() + 1, options_.items_at_once, error.what()));
+                        threads.size() + 1, options_.items_at_once + 1, error.what()));
       }
-      watch(run, pings, state);
+      watch(run, state);
     }
     total_ += state.items;
     log_info(format_text("run {}: {} items evaluated here", run.run, state.items.load()));
@@ -172,13 +203,12 @@ class WorkerService {
 
   void work(const RunAnnouncement& run, const EvaluatorFactory& factory, int index, State& state) {
     try {
+      const std::string name =
+          options_.items_at_once == 1 ? options_.name : format_text("{}/{}", options_.name, index);
       NatsSource source(
-          client_, run, [&] { return state.over || stopping(); }, [] { end_hanging_process(); });
+          client_, run, name, [&] { return state.over || stopping(); }, [] { end_hanging_process(); });
       CountingSource counting(source, state);
-      const auto failure = run_worker(
-          counting, factory,
-          options_.items_at_once == 1 ? options_.name : format_text("{}/{}", options_.name, index));
-      if (failure) {
+      if (const auto failure = run_worker(counting, factory, name)) {
         log_warning(format_text("run {}: {}; the run is left and opened anew", run.run, *failure));
         hopeless_ = true;
       }
@@ -190,14 +220,12 @@ class WorkerService {
     --state.working;
   }
 
-  /// Until the run is over, or has no items for this worker while another run waits. Pings are answered until
-  /// the last item in hand has ended.
-  void watch(const RunAnnouncement& run, const nats::Subscription& pings, State& state) {
-    constexpr auto kPatience = 30s;
+  /// Until the run is over, or another run needs this worker more.
+  void watch(const RunAnnouncement& run, State& state) {
     int64_t seen = 0;
     auto busy = Clock::now();
-    while (state.working > 0) {
-      answer_pings(pings, state);
+    auto next_look = busy + next_period();
+    for (; state.working > 0; std::this_thread::sleep_for(kLook)) {
       if (client_.closed()) state.over = true;
       if (state.over || stopping() || !client_.connected()) continue;
       try {
@@ -205,39 +233,64 @@ class WorkerService {
         if (!value || value->bytes != to_json_text(run)) state.over = true;
         if (state.items != seen || state.in_hand > 0) busy = Clock::now();
         seen = state.items;
-        if (options_.run.empty() && Clock::now() - busy > kPatience && another_waits(run)) {
-          left_idle_ = run.run;
-          state.over = true;
-        }
+        if (!options_.run.empty() || state.over || Clock::now() < next_look) continue;
+        const bool idle = Clock::now() - busy > patience_;
+        if (idle) left_in_vain_[run.run] = Clock::now();
+        if (is_needed_elsewhere(run, idle)) state.over = true;
+        next_look = Clock::now() + next_period();
       } catch (const std::exception& error) {
         log_debug(format_text("run {}: {}", run.run, error.what()));
       }
     }
   }
 
-  /// Waits as long for one.
+  /// Not the same for all workers, which would change over together.
+  std::chrono::milliseconds next_period() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+        patience_ * std::uniform_real_distribution(0.5, 1.5)(draw_));
+  }
+
+  /// Whether another run has items waiting, and fewer workers by two or more: then as many leave, by chance,
+  /// as are more than the runs' mean. Who is idle leaves for any run with items.
+  bool is_needed_elsewhere(const RunAnnouncement& run, bool idle) {
+    std::vector<std::string> names = {run.run};
+    for (const RunAnnouncement& other : open_runs()) {
+      if (other.run != run.run && has_waiting_items(other.run)) names.push_back(other.run);
+    }
+    if (names.size() == 1) return false;
+    if (idle) return true;
+    std::size_t all = 0, least = SIZE_MAX;
+    const auto workers = nats::ask_workers(client_, names);
+    for (const auto& answers : workers) {
+      all += answers.size();
+      least = std::min(least, answers.size());
+    }
+    const std::size_t here = workers.front().size();
+    if (here < least + 2) return false;
+    const double mean = static_cast<double>(all) / static_cast<double>(names.size());
+    const double share = 1 - mean / static_cast<double>(here);
+    if (std::uniform_real_distribution(0.0, 1.0)(draw_) >= share) return false;
+    log_info(
+        format_text("run {} has {} workers and another {}: this one changes over", run.run, here, least));
+    return true;
+  }
+
+  /// Until the last item in hand has ended.
   void answer_pings(const nats::Subscription& pings, const State& state) {
-    const auto end = Clock::now() + kLook;
-    for (auto left = kLook; left > 0ms && state.working > 0;
-         left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now())) {
-      if (const auto reply_to = client_.next_question(pings, left)) {
+    while (state.working > 0) {
+      if (const auto reply_to = client_.next_question(pings, kLook)) {
         client_.send(*reply_to, nats::to_json_text({options_.name, state.items, state.in_hand}));
       }
     }
-  }
-
-  bool another_waits(const RunAnnouncement& run) {
-    const auto runs = nats::announced_runs(client_);
-    return std::any_of(runs.begin(), runs.end(), [&](const RunAnnouncement& other) {
-      return other.run != run.run && other.running() && !refused_.contains(to_json_text(other));
-    });
   }
 
   const WorkerServiceOptions& options_;
   const OpenRun& open_;
   nats::NatsClient client_;
   std::set<std::string> refused_;
-  std::string left_idle_;  ///< a run that had no items when others waited: its turn comes after theirs
+  std::map<std::string, Clock::time_point> left_in_vain_;  ///< when a run was of no use here
+  std::chrono::duration<double> patience_{options_.patience_seconds};
+  std::mt19937 draw_{std::random_device{}()};
   bool told_waiting_ = false;
   std::atomic<bool> failed_{false};    ///< the run that was served last could not be
   std::atomic<bool> hopeless_{false};  ///< by configuration or data of this machine

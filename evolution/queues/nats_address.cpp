@@ -1,6 +1,8 @@
 #include "evolution/queues/nats_address.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "core/errors.h"
 #include "core/text.h"
@@ -16,6 +18,25 @@ void expect_file(const std::filesystem::path& path, const char* option) {
   if (!path.empty() && !std::filesystem::is_regular_file(path, error)) {
     throw ConfigError(format_text("{} {}: there is no such file", option, path.string()));
   }
+}
+
+bool is_control(unsigned char c) {
+  return c < 0x20 || c == 0x7f;
+}
+
+/// One server of an address: what stands behind scheme and secret, and before the port.
+std::string_view host_of(std::string_view server) {
+  for (const std::string_view scheme : kSchemes) {
+    if (server.starts_with(scheme)) server.remove_prefix(scheme.size());
+  }
+  if (const std::size_t at = server.rfind('@'); at != std::string_view::npos) server.remove_prefix(at + 1);
+  if (server.starts_with('[')) return server.substr(1, server.find(']') - 1);
+  return server.substr(0, server.find(':'));
+}
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 
 }  // namespace
@@ -41,6 +62,12 @@ std::string NatsAddress::shown() const {
 }
 
 void NatsAddress::check() const {
+  if (std::any_of(url.begin(), url.end(), [](unsigned char c) { return c == ' ' || is_control(c); })) {
+    throw ConfigError(
+        "--queue: white space or a control character in it; it takes an address of a NATS server, "
+        "nats://TOKEN@host:port or tls://...");
+  }
+  environment_token();
   for (const std::string_view scheme : kSchemes) {
     if (!url.starts_with(scheme)) continue;
     const std::size_t at = url.rfind('@');
@@ -59,6 +86,33 @@ void NatsAddress::check() const {
   }
   throw ConfigError(
       format_text("--queue {}: an address of a NATS server, nats://TOKEN@host:port or tls://...", shown()));
+}
+
+bool NatsAddress::uses_tls() const {
+  return url.starts_with("tls://") || !ca.empty() || !certificate.empty();
+}
+
+std::string NatsAddress::environment_token() const {
+  const char* value = std::getenv(kTokenVariable);
+  if (value == nullptr || url.find('@') != std::string::npos || !nkey.empty()) return "";
+  const std::string_view token = trim(value);
+  if (std::any_of(token.begin(), token.end(),
+                  [](unsigned char c) { return is_control(c) || c == '"' || c == '\\'; })) {
+    throw ConfigError(
+        format_text("{}: the token holds a control character (a line break, say), '\"' or '\\', which no "
+                    "token may; one that is "
+                    "good: openssl rand -hex 32",
+                    kTokenVariable));
+  }
+  return std::string(token);
+}
+
+bool NatsAddress::exposes_secret() const {
+  if (uses_tls() || !nkey.empty()) return false;
+  if (url.find('@') == std::string::npos && environment_token().empty()) return false;
+  const auto servers = split(url, ',');
+  return std::any_of(servers.begin(), servers.end(),
+                     [](const std::string& server) { return !is_loopback(host_of(server)); });
 }
 
 }  // namespace namm::evolution

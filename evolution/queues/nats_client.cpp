@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <utility>
@@ -22,11 +22,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int64_t kCallMilliseconds = 2000;
+constexpr int64_t kWriteMilliseconds = 10000;  // a server that takes nothing for so long is away
 constexpr auto kRetry = 200ms;
 constexpr std::size_t kHeaderBytes = 4096;
 constexpr auto kFirstReconnect = 500ms;
 constexpr auto kLongestReconnect = 30s;
-constexpr const char* kTokenVariable = "NAMM_QUEUE_TOKEN";
 
 using Info = std::unique_ptr<jsStreamInfo, Destroy<jsStreamInfo_Destroy>>;
 using ConsumerInfo = std::unique_ptr<jsConsumerInfo, Destroy<jsConsumerInfo_Destroy>>;
@@ -89,84 +89,121 @@ std::optional<DeliveryFacts> delivery_facts(natsMsg* message) {
   return facts;
 }
 
+std::optional<DeliveryFacts> acknowledged_delivery(std::string_view subject) {
+  // $JS.ACK.stream.consumer.deliveries.stream sequence.consumer sequence.time.pending
+  const std::vector<std::string> words = split(subject, '.');
+  constexpr std::size_t kWords = 9;
+  if (words.size() != kWords || words[0] != "$JS" || words[1] != "ACK") return std::nullopt;
+  DeliveryFacts facts;
+  const auto number = [&](const std::string& word, auto& value) {
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    return error == std::errc() && end == word.data() + word.size();
+  };
+  if (!number(words[4], facts.deliveries) || !number(words[5], facts.stream_sequence)) return std::nullopt;
+  return facts;
+}
+
 NatsClient::NatsClient(const NatsAddress& address, const std::string& name, bool wait_for_server,
                        GiveUp give_up)
     : address_(address), give_up_(std::move(give_up)) {
   address_.check();
-  const auto option = [&](natsStatus status, const char* what) {
-    if (status == NATS_OK) return;
-    const char* text = nats_GetLastError(nullptr);
-    throw ConfigError(format_text("--queue {}: {}: {}", shown(), what, text != nullptr ? text : ""));
-  };
-  option(natsOptions_Create(&options_), "options");
   try {
-    option(natsOptions_SetURL(options_, address_.url.c_str()), "address");
-    const char* token = std::getenv(kTokenVariable);
-    if (token != nullptr && *token != '\0' && address_.url.find('@') == std::string::npos &&
-        address_.nkey.empty()) {
-      option(natsOptions_SetToken(options_, token), kTokenVariable);
-    }
-    if (address_.url.starts_with("tls://") || !address_.ca.empty() || !address_.certificate.empty()) {
-      option(natsOptions_SetSecure(options_, true), "TLS");
-    }
-    if (!address_.ca.empty()) {
-      option(natsOptions_LoadCATrustedCertificates(options_, address_.ca.c_str()), "--queue-ca");
-    }
-    if (!address_.certificate.empty()) {
-      option(natsOptions_LoadCertificatesChain(options_, address_.certificate.c_str(), address_.key.c_str()),
-             "--queue-cert, --queue-key");
-    }
-    if (!address_.nkey.empty()) {
-      option(natsOptions_SetNKeyFromSeed(options_, read_nkey(address_.nkey).public_key.c_str(),
-                                         address_.nkey.c_str()),
-             "--queue-nkey");
-    }
-    option(natsOptions_SetName(options_, name.c_str()), "name");
-    option(natsOptions_SetTimeout(options_, kCallMilliseconds), "time-out");
-    option(natsOptions_SetPingInterval(options_, 5000), "ping");
-    option(natsOptions_SetMaxPingsOut(options_, 2), "ping");
-    option(natsOptions_SetMaxReconnect(options_, -1), "reconnection");
-    option(natsOptions_SetCustomReconnectDelay(options_, reconnect_delay, nullptr), "reconnection");
-    option(natsOptions_SetFailRequestsOnDisconnect(options_, true), "reconnection");
-    option(natsOptions_SetDisconnectedCB(options_, on_disconnected, this), "callback");
-    option(natsOptions_SetReconnectedCB(options_, on_reconnected, this), "callback");
-    option(natsOptions_SetClosedCB(options_, on_closed, this), "callback");
-    option(natsOptions_SetErrorHandler(options_, on_error, this), "callback");
-    for (auto wait = kFirstReconnect;; wait = std::min<decltype(wait)>(2 * wait, kLongestReconnect)) {
-      const natsStatus status = natsConnection_Connect(&connection_, options_);
-      if (status == NATS_OK) break;
-      const char* last = nats_GetLastError(nullptr);
-      const std::string reason = last != nullptr && *last != '\0' ? last : natsStatus_GetText(status);
-      if (status == NATS_CONNECTION_AUTH_FAILED) {
-        throw ConfigError(format_text(
-            "--queue {}: the server refuses us: {}. Give its token as nats://TOKEN@host:port or in {}, or "
-            "the user's key with --queue-nkey",
-            shown(), reason, kTokenVariable));
-      }
-      if (status == NATS_SSL_ERROR || status == NATS_SECURE_CONNECTION_REQUIRED ||
-          status == NATS_SECURE_CONNECTION_WANTED) {
-        throw ConfigError(format_text("--queue {}: no TLS connection: {}", shown(), reason));
-      }
-      if (!wait_for_server) {
-        throw InfrastructureError(format_text(
-            "no queue at {}: {}. Start the server with: nats-server -js -a 127.0.0.1 --auth TOKEN -sd DIR",
-            shown(), reason));
-      }
-      log_info(format_text("waiting for the queue at {}: {}", shown(), reason));
-      for (auto slept = 0ms; slept < wait; slept += kRetry) {
-        if (give_up_()) throw Interrupted("stopped while waiting for the queue");
-        std::this_thread::sleep_for(kRetry);
-      }
-    }
+    set_options(name);
+    set_credentials();
+    warn_of_exposed_secret();
+    connect(wait_for_server);
     jsOptions options;
     jsOptions_Init(&options);
     options.Wait = kCallMilliseconds;
-    jsErrCode code{};
-    expect("JetStream", natsConnection_JetStream(&jetstream_, connection_, &options), code);
+    expect("JetStream", natsConnection_JetStream(&jetstream_, connection_, &options), jsErrCode{});
     expect_jetstream(wait_for_server);
   } catch (...) {
     close();
     throw;
+  }
+}
+
+void NatsClient::set_option(natsStatus status, const char* what) const {
+  if (status == NATS_OK) return;
+  const char* text = nats_GetLastError(nullptr);
+  throw ConfigError(format_text("--queue {}: {}: {}", shown(), what, text != nullptr ? text : ""));
+}
+
+void NatsClient::set_options(const std::string& name) {
+  set_option(natsOptions_Create(&options_), "options");
+  set_option(natsOptions_SetURL(options_, address_.url.c_str()), "address");
+  set_option(natsOptions_SetName(options_, name.c_str()), "name");
+  set_option(natsOptions_SetTimeout(options_, kCallMilliseconds), "time-out");
+  set_option(natsOptions_SetWriteDeadline(options_, kWriteMilliseconds), "time-out");
+  set_option(natsOptions_SetPingInterval(options_, 5000), "ping");
+  set_option(natsOptions_SetMaxPingsOut(options_, 2), "ping");
+  set_option(natsOptions_SetMaxReconnect(options_, -1), "reconnection");
+  set_option(natsOptions_SetCustomReconnectDelay(options_, reconnect_delay, nullptr), "reconnection");
+  set_option(natsOptions_SetFailRequestsOnDisconnect(options_, true), "reconnection");
+  set_option(natsOptions_SetDisconnectedCB(options_, on_disconnected, this), "callback");
+  set_option(natsOptions_SetReconnectedCB(options_, on_reconnected, this), "callback");
+  set_option(natsOptions_SetClosedCB(options_, on_closed, this), "callback");
+  set_option(natsOptions_SetErrorHandler(options_, on_error, this), "callback");
+}
+
+/// Token, certificates, nkey.
+void NatsClient::set_credentials() {
+  const std::string token = address_.environment_token();
+  if (!token.empty()) set_option(natsOptions_SetToken(options_, token.c_str()), kTokenVariable);
+  if (address_.uses_tls()) set_option(natsOptions_SetSecure(options_, true), "TLS");
+  if (!address_.ca.empty()) {
+    set_option(natsOptions_LoadCATrustedCertificates(options_, address_.ca.c_str()), "--queue-ca");
+  }
+  if (!address_.certificate.empty()) {
+    set_option(
+        natsOptions_LoadCertificatesChain(options_, address_.certificate.c_str(), address_.key.c_str()),
+        "--queue-cert, --queue-key");
+  }
+  if (!address_.nkey.empty()) {
+    set_option(natsOptions_SetNKeyFromSeed(options_, read_nkey(address_.nkey).public_key.c_str(),
+                                           address_.nkey.c_str()),
+               "--queue-nkey");
+  }
+}
+
+void NatsClient::warn_of_exposed_secret() const {
+  static std::once_flag once;
+  if (!address_.exposes_secret()) return;
+  std::call_once(once, [this] {
+    log_warning(format_text(
+        "the token goes to {} unencrypted: whoever can listen on the way can use the queue. Off this machine "
+        "use tls:// and --queue-nkey (experiments/cluster/README.md)",
+        shown()));
+  });
+}
+
+/// Until there is a connection, or one of the reasons not to try again.
+void NatsClient::connect(bool wait_for_server) {
+  for (auto wait = kFirstReconnect;; wait = std::min<decltype(wait)>(2 * wait, kLongestReconnect)) {
+    const natsStatus status = natsConnection_Connect(&connection_, options_);
+    if (status == NATS_OK) return;
+    const char* last = nats_GetLastError(nullptr);
+    const std::string reason = last != nullptr && *last != '\0' ? last : natsStatus_GetText(status);
+    if (status == NATS_CONNECTION_AUTH_FAILED) {
+      throw ConfigError(format_text(
+          "--queue {}: the server refuses us: {}. Give its token as nats://TOKEN@host:port or in {}, or "
+          "the user's key with --queue-nkey",
+          shown(), reason, kTokenVariable));
+    }
+    if (status == NATS_SSL_ERROR || status == NATS_SECURE_CONNECTION_REQUIRED ||
+        status == NATS_SECURE_CONNECTION_WANTED) {
+      throw ConfigError(format_text("--queue {}: no TLS connection: {}", shown(), reason));
+    }
+    if (!wait_for_server) {
+      throw InfrastructureError(format_text(
+          "no queue at {}: {}. Start the server with: nats-server -js -a 127.0.0.1 --auth TOKEN -sd DIR",
+          shown(), reason));
+    }
+    log_info(format_text("waiting for the queue at {}: {}", shown(), reason));
+    for (auto slept = 0ms; slept < wait; slept += kRetry) {
+      if (give_up_()) throw Interrupted("stopped while waiting for the queue");
+      std::this_thread::sleep_for(kRetry);
+    }
   }
 }
 
@@ -254,9 +291,18 @@ int64_t NatsClient::reconnect_delay(natsConnection*, int attempts, void*) {
   return std::min<int64_t>(delay, longest);
 }
 
+void NatsClient::limit_waiting(std::optional<std::chrono::milliseconds> most) {
+  wait_until_ = most ? Clock::now() + *most : Clock::time_point::max();
+}
+
 natsStatus NatsClient::persist(const std::function<natsStatus(jsErrCode*)>& call, jsErrCode* code) const {
   constexpr int kMostUnanswered = 150;  // half a minute: JetStream reads its store before it answers
+  const auto expect_time = [this] {
+    if (Clock::now() < wait_until_.load()) return;
+    throw InfrastructureError(format_text("the queue at {} does not answer", shown()));
+  };
   for (int unanswered = 0;;) {
+    expect_time();
     *code = jsErrCode{};
     const natsStatus status = call(code);
     if (!is_transient(status) && !is_transient(*code)) return status;
@@ -278,6 +324,12 @@ void NatsClient::fail(const std::string& what, natsStatus status, jsErrCode code
     reason = "the server has no JetStream; start it with: nats-server -js";
   }
   throw InfrastructureError(format_text("queue at {}: {}: {}", shown(), what, reason));
+}
+
+void NatsClient::fail_as_repetition(const std::string& message_id) const {
+  throw InfrastructureError(
+      format_text("queue at {}: the server took a message for a repetition and did not store it ({})",
+                  shown(), message_id));
 }
 
 void NatsClient::expect(const std::string& what, natsStatus status, jsErrCode code) const {
@@ -318,28 +370,55 @@ bool NatsClient::publish(const std::string& subject, std::string_view bytes, con
       &code);
   if (status == NATS_NOT_FOUND || code == JSStreamNotFoundErr) return false;
   expect("a message cannot be stored", status, code);
-  if (repeated) {
-    throw InfrastructureError(
-        format_text("queue at {}: the server took a message for a repetition and did not store it ({})",
-                    shown(), message_id));
-  }
+  if (repeated) fail_as_repetition(message_id);
   return true;
 }
+
+/// Where the answers to several questions arrive, each under a number.
+class NatsClient::AnswerBox {
+ public:
+  explicit AnswerBox(NatsClient& client) {
+    natsInbox* inbox = nullptr;
+    client.expect("an inbox", natsInbox_Create(&inbox), jsErrCode{});
+    prefix_ = std::string(inbox) + ".";
+    natsInbox_Destroy(inbox);
+    answers_ = client.listen(prefix_ + "*");
+  }
+  std::string address(std::size_t question) const { return prefix_ + std::to_string(question); }
+
+  struct Answer {
+    std::size_t question = std::string::npos;
+    Message message;  ///< none: nobody listens to one of the questions
+  };
+  std::optional<Answer> next(std::chrono::milliseconds wait) const {
+    natsMsg* raw = nullptr;
+    if (wait.count() <= 0) return std::nullopt;
+    const natsStatus status = natsSubscription_NextMsg(&raw, answers_.get(), wait.count());
+    if (status == NATS_NO_RESPONDERS) return Answer{};
+    if (status != NATS_OK) return std::nullopt;
+    Answer answer{std::string::npos, Message(raw)};
+    const std::string_view subject = natsMsg_GetSubject(raw);
+    if (subject.starts_with(prefix_)) {
+      std::from_chars(subject.data() + prefix_.size(), subject.data() + subject.size(), answer.question);
+    }
+    return answer;
+  }
+
+ private:
+  std::string prefix_;
+  Subscription answers_;
+};
 
 bool NatsClient::publish_all(const std::vector<Publication>& messages) {
   if (messages.empty()) return true;
   // Sent ahead, the answers awaited together; what none came for is sent again under the same id.
-  natsInbox* raw_inbox = nullptr;
-  natsInbox_Create(&raw_inbox);
-  const std::unique_ptr<natsInbox, Destroy<natsInbox_Destroy>> inbox(raw_inbox);
-  const std::string prefix = std::string(raw_inbox) + ".";
-  const Subscription answers = listen(prefix + "*");
+  const AnswerBox box(*this);
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const Publication& publication = messages[i];
     natsMsg* raw = nullptr;
     expect("a message",
-           natsMsg_Create(&raw, publication.subject.c_str(), (prefix + std::to_string(i)).c_str(),
-                          publication.bytes.data(), static_cast<int>(publication.bytes.size())),
+           natsMsg_Create(&raw, publication.subject.c_str(), box.address(i).c_str(), publication.bytes.data(),
+                          static_cast<int>(publication.bytes.size())),
            jsErrCode{});
     const Message message(raw);
     if (!publication.message_id.empty()) {
@@ -349,15 +428,15 @@ bool NatsClient::publish_all(const std::vector<Publication>& messages) {
   }
   std::vector<bool> stored(messages.size(), false);
   for (std::size_t count = 0; count < messages.size(); ++count) {
-    natsMsg* raw = nullptr;
-    if (natsSubscription_NextMsg(&raw, answers.get(), kCallMilliseconds) != NATS_OK) break;
-    const Message answer(raw);
-    const std::string_view subject = natsMsg_GetSubject(raw);
-    std::size_t place = messages.size();
-    std::from_chars(subject.data() + prefix.size(), subject.data() + subject.size(), place);
-    const auto told = nlohmann::json::parse(data_of(raw), nullptr, false);
+    const auto answer = box.next(std::chrono::milliseconds(kCallMilliseconds));
+    if (!answer || !answer->message) break;
+    const std::size_t place = answer->question;
+    const auto told = nlohmann::json::parse(data_of(answer->message.get()), nullptr, false);
     const bool good = told.is_object() && !told.contains("error") && told.value("seq", uint64_t{0}) > 0;
-    if (good && place < messages.size()) stored[place] = true;
+    if (!good || place >= messages.size()) continue;
+    // Each was sent once so far: what it is a repetition of is another message, and this one is not stored.
+    if (told.value("duplicate", false)) fail_as_repetition(messages[place].message_id);
+    stored[place] = true;
   }
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const auto& [subject, bytes, message_id] = messages[i];
@@ -464,17 +543,19 @@ std::optional<NatsClient::StreamState> NatsClient::stream_state(const std::strin
   return StreamState{info->State.Msgs, info->State.LastSeq, info->Created};
 }
 
-std::vector<std::string> NatsClient::stream_names() {
+std::optional<std::string> NatsClient::subject_of(const std::string& stream, uint64_t sequence) {
   jsErrCode code{};
-  jsStreamNamesList* raw = nullptr;
-  const natsStatus status =
-      persist([&](jsErrCode* failure) { return js_StreamNames(&raw, jetstream_, nullptr, failure); }, &code);
-  std::vector<std::string> names;
-  if (status == NATS_NOT_FOUND) return names;
-  expect("names of streams", status, code);
-  const std::unique_ptr<jsStreamNamesList, Destroy<jsStreamNamesList_Destroy>> list(raw);
-  for (int i = 0; i < list->Count; ++i) names.emplace_back(list->List[i]);
-  return names;
+  natsMsg* raw = nullptr;
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_GetMsg(&raw, jetstream_, stream.c_str(), sequence, nullptr, failure);
+      },
+      &code);
+  if (code == JSNoMessageFoundErr || code == JSStreamNotFoundErr || status == NATS_NOT_FOUND)
+    return std::nullopt;
+  expect("a message of " + stream, status, code);
+  const Message message(raw);
+  return natsMsg_GetSubject(raw);
 }
 
 void NatsClient::ensure_consumer(const std::string& stream, const std::string& consumer,
@@ -607,23 +688,25 @@ std::optional<std::string> NatsClient::next_question(const Subscription& subscri
   return reply == nullptr ? std::nullopt : std::optional<std::string>(reply);
 }
 
-std::vector<std::string> NatsClient::ask_all(const std::string& subject, std::chrono::milliseconds wait) {
-  std::vector<std::string> answers;
-  natsInbox* inbox = nullptr;
-  if (natsInbox_Create(&inbox) != NATS_OK) return answers;
-  const std::unique_ptr<natsInbox, Destroy<natsInbox_Destroy>> owned(inbox);
-  const Subscription subscription = listen(inbox);
-  natsConnection_PublishRequest(connection_, subject.c_str(), inbox, nullptr, 0);
-  const auto end = std::chrono::steady_clock::now() + wait;
-  for (;;) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    natsMsg* message = nullptr;
-    if (left.count() <= 0 || natsSubscription_NextMsg(&message, subscription.get(), left.count()) != NATS_OK)
-      return answers;
-    const Message answer(message);
-    if (!natsMsg_IsNoResponders(message)) answers.emplace_back(data_of(message));
+std::vector<std::vector<std::string>> NatsClient::ask_all(const std::vector<std::string>& subjects,
+                                                          std::chrono::milliseconds wait) {
+  std::vector<std::vector<std::string>> answers(subjects.size());
+  const AnswerBox box(*this);
+  for (std::size_t i = 0; i < subjects.size(); ++i) {
+    natsConnection_PublishRequest(connection_, subjects[i].c_str(), box.address(i).c_str(), nullptr, 0);
   }
+  const auto end = Clock::now() + wait;
+  for (std::size_t deaf = 0; deaf < subjects.size();) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    const auto answer = box.next(left);
+    if (!answer) break;
+    if (!answer->message) {
+      ++deaf;
+    } else if (answer->question < subjects.size()) {
+      answers[answer->question].emplace_back(data_of(answer->message.get()));
+    }
+  }
+  return answers;
 }
 
 }  // namespace namm::evolution::nats

@@ -18,7 +18,8 @@
 #include "evolution/queues/nats_address.h"
 
 /// What both sides of the NATS queue need of the server, with its calls repeated while the connection is
-/// away. Internal: only this folder includes it, so that nobody else sees the C library.
+/// away. The one header that shows the C library: sources of evolution include it and its tests, nobody else
+/// (tests/repository).
 namespace namm::evolution::nats {
 
 template <auto destroy>
@@ -46,6 +47,10 @@ struct DeliveryFacts {
 /// Nothing: the message is none of a stream's.
 std::optional<DeliveryFacts> delivery_facts(natsMsg* message);
 
+/// The same of the subject on which a message is acknowledged.
+std::optional<DeliveryFacts> acknowledged_delivery(std::string_view subject);
+inline constexpr std::string_view kInProgress = "+WPI";  ///< sent there: prolongs the lease
+
 /// A value of a bucket and its revision; any message of a stream and its sequence.
 struct BucketValue {
   std::string bytes;
@@ -61,14 +66,15 @@ struct ConsumerState {
 };
 
 /// A connection that comes back by itself. Calls that reach the server wait while it is away and throw
-/// Interrupted once `give_up` says so, InfrastructureError when the connection is closed for good or the
-/// server refuses. Safe from any thread.
+/// Interrupted once `give_up` says so, InfrastructureError when the connection is closed for good, the server
+/// refuses or the time of `limit_waiting` is over. Safe from any thread.
 class NatsClient {
  public:
   using GiveUp = std::function<bool()>;
 
   /// Connects. `wait_for_server`: goes on trying while there is none; else throws InfrastructureError. Throws
-  /// ConfigError when the server refuses token or key.
+  /// ConfigError when the server refuses token or key. Warns, once a process, of a token that others can read
+  /// on its way.
   NatsClient(const NatsAddress& address, const std::string& name, bool wait_for_server, GiveUp give_up);
   ~NatsClient();
   NatsClient(const NatsClient&) = delete;
@@ -85,6 +91,10 @@ class NatsClient {
   bool fits(std::size_t bytes) const;
   std::string too_large(const std::string& what, std::size_t bytes) const;
   std::string shown() const { return address_.shown(); }
+
+  /// From now on calls wait for a server that is away until `most` from now and no longer; nothing: as long
+  /// as it takes. For the end of a run, which does not need a server that may never come back.
+  void limit_waiting(std::optional<std::chrono::milliseconds> most);
 
   /// Publishes into a stream and waits until the server has stored it. False: there is no stream for the
   /// subject. Throws InfrastructureError: no space, or the server has seen `message_id` before, from another
@@ -118,7 +128,8 @@ class NatsClient {
     int64_t created_nanoseconds = 0;
   };
   std::optional<StreamState> stream_state(const std::string& stream);
-  std::vector<std::string> stream_names();
+  /// Subject of a message; nothing where it is gone.
+  std::optional<std::string> subject_of(const std::string& stream, uint64_t sequence);
 
   /// Durable pull consumer with explicit acknowledgement; made, or brought to these settings.
   void ensure_consumer(const std::string& stream, const std::string& consumer, const std::string& subject,
@@ -141,16 +152,25 @@ class NatsClient {
   Subscription listen(const std::string& subject);
   /// Where the answer to the next message goes, for subscriptions to questions; waits so long.
   std::optional<std::string> next_question(const Subscription& subscription, std::chrono::milliseconds wait);
-  /// Answers of all that listen to `subject` and answer within `wait`.
-  std::vector<std::string> ask_all(const std::string& subject, std::chrono::milliseconds wait);
+  /// For each subject the answers of all that listen to it and answer within `wait`; returns at once where
+  /// nobody listens.
+  std::vector<std::vector<std::string>> ask_all(const std::vector<std::string>& subjects,
+                                                std::chrono::milliseconds wait);
 
  private:
+  void set_option(natsStatus status, const char* what) const;
+  void set_options(const std::string& name);
+  void set_credentials();
+  void connect(bool wait_for_server);
+  void warn_of_exposed_secret() const;
   void expect_jetstream(bool wait);
   void close();
   /// Repeats `call` while the connection is away; returns the status that is no matter of the connection.
   natsStatus persist(const std::function<natsStatus(jsErrCode*)>& call, jsErrCode* code) const;
   [[noreturn]] void fail(const std::string& what, natsStatus status, jsErrCode code) const;
+  [[noreturn]] void fail_as_repetition(const std::string& message_id) const;
   void expect(const std::string& what, natsStatus status, jsErrCode code) const;
+  class AnswerBox;
   struct Stored {
     uint64_t sequence = 0;
     bool duplicate = false;
@@ -166,6 +186,8 @@ class NatsClient {
   jsCtx* jetstream_ = nullptr;
   std::atomic<uint64_t> reconnections_{0};
   std::atomic<bool> closing_{false};
+  using Clock = std::chrono::steady_clock;
+  std::atomic<Clock::time_point> wait_until_{Clock::time_point::max()};
   std::promise<void> closed_;  ///< the last callback of the connection has come
 
   static void on_disconnected(natsConnection*, void* self);

@@ -59,6 +59,9 @@ std::string ping_subject(std::string_view run) {
 std::string max_deliveries_subject(std::string_view run) {
   return format_text("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{}.{}", items_stream(run), kWorkersConsumer);
 }
+std::string acknowledgements(std::string_view run) {
+  return format_text("$JS.ACK.{}.{}.>", items_stream(run), kWorkersConsumer);
+}
 std::string notice_subject(std::string_view run) {
   return format_text("namm.{}.notice", run);
 }

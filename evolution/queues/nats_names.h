@@ -51,6 +51,8 @@ std::string bucket_stream(std::string_view run);
 /// worker to the coordinator's log.
 std::string ping_subject(std::string_view run);
 std::string notice_subject(std::string_view run);
+/// What workers tell the server of items in hand: acknowledgements, and what prolongs a lease.
+std::string acknowledgements(std::string_view run);
 /// Where the server tells that an item's deliveries are used up.
 std::string max_deliveries_subject(std::string_view run);
 

@@ -13,7 +13,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "evolution/queues/nats_client.h"
-#include "evolution/queues/nats_lease.h"
+#include "evolution/queues/nats_coordinator_entry.h"
 #include "evolution/queues/nats_names.h"
 #include "evolution/queues/nats_runs.h"
 #include "evolution/queues/wire.h"
@@ -28,6 +28,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int kMostFetched = 64;
 constexpr std::chrono::nanoseconds kResultsAckWait = 30s;
 constexpr auto kResultsAnswer = 2s;  ///< until results that are there have come, from a server that is busy
+constexpr auto kParting = 3s;        ///< a run that ends waits so long for a server that is away
+constexpr auto kCleanUp = 30s;       ///< a complete one, which is to leave nothing behind, may wait longer
 
 }  // namespace
 
@@ -40,13 +42,14 @@ struct NatsQueue::Impl {
     if (!is_run_id(run)) throw ConfigError("a run on a queue is named by letters, digits, '-' and '_'");
     announcement.state = "running";
     client.ensure_bucket(nats::bucket(run));
-    lease.emplace(client, announcement, stop_requested);
+    entry.emplace(client, announcement, stop_requested);
     // Before workers can see the run: they tell a refusal once.
     notices = client.listen(nats::notice_subject(run));
     advisories = client.listen(nats::max_deliveries_subject(run));
+    if (announcement.item_limit_seconds > 0) acknowledgements = client.listen(nats::acknowledgements(run));
     set_up();
     if (const auto state = client.stream_state(nats::results_stream(run))) {
-      old_results = state->last_sequence;
+      old_results = newest_result = state->last_sequence;
       results_created = state->created_nanoseconds;
     }
     seen_reconnections = client.reconnections();
@@ -94,8 +97,8 @@ struct NatsQueue::Impl {
     results = client.pull(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run));
   }
 
-  void check_lease() const {
-    if (lease->lost()) {
+  void check_entry() const {
+    if (entry->lost()) {
       throw InfrastructureError(
           format_text("run {} has been taken over by another coordinator; this one stops", run));
     }
@@ -180,16 +183,19 @@ struct NatsQueue::Impl {
 
   std::optional<WorkResult> read(natsMsg* message) {
     const auto facts = nats::delivery_facts(message);
-    if (!facts || !read_sequences.insert(facts->stream_sequence).second) return std::nullopt;
+    if (!facts || read_results.contains(facts->stream_sequence)) return std::nullopt;
     const uint64_t sequence = facts->stream_sequence;
+    newest_result = std::max(newest_result, sequence);
     try {
       WorkResult result =
           decode_result(wire::unseal(wire::Kind::result, announcement.config_sha256, nats::data_of(message)));
-      if (!batches.contains(nats::batch_name(result.id))) {
+      const std::string batch = nats::batch_name(result.id);
+      if (!batches.contains(batch)) {
         // Late, from a worker that had lost its lease.
         client.delete_message(nats::results_stream(run), sequence);
         return std::nullopt;
       }
+      read_results.emplace(sequence, batch);
       // What failed under an earlier coordinator may have been repaired since.
       if (result.failed() && sequence <= old_results) return std::nullopt;
       if (!result.failed()) open.erase(result.id);
@@ -208,12 +214,12 @@ struct NatsQueue::Impl {
     auto state = client.stream_state(nats::results_stream(run));
     if (client.reconnections() != seen_reconnections || !consumer || !state) {
       seen_reconnections = client.reconnections();
-      const uint64_t newest = read_sequences.empty() ? old_results : *read_sequences.rbegin();
-      if (!state || state->created_nanoseconds != results_created || state->last_sequence < newest) {
+      held.clear();
+      if (!state || state->created_nanoseconds != results_created || state->last_sequence < newest_result) {
         // Sequences begin anew.
-        read_sequences.clear();
+        read_results.clear();
         exhausted.clear();
-        old_results = 0;
+        old_results = newest_result = 0;
       }
       set_up();
       state = client.stream_state(nats::results_stream(run));
@@ -292,6 +298,54 @@ struct NatsQueue::Impl {
     }
   }
 
+  /// Workers tell the server, and we listen, what they hold: items whose present delivery has been prolonged
+  /// for longer than an item may take. Its worker should have given it up at the limit, and another that it
+  /// held in readiness at twice the limit.
+  std::vector<uint64_t> read_acknowledgements() {
+    std::vector<uint64_t> overdue;
+    uint64_t count = 0;
+    if (acknowledgements) natsSubscription_QueuedMsgs(acknowledgements.get(), &count);
+    const auto now = Clock::now();
+    const auto most =
+        std::chrono::duration<double>(2 * announcement.item_limit_seconds) + announcement.lease();
+    for (natsMsg* raw = nullptr;
+         count > 0 && natsSubscription_NextMsg(&raw, acknowledgements.get(), 1) == NATS_OK; --count) {
+      const nats::Message message(raw);
+      const auto facts = nats::acknowledged_delivery(natsMsg_GetSubject(raw));
+      if (!facts) continue;
+      const auto found = held.find(facts->stream_sequence);
+      if (found != held.end() && facts->deliveries < found->second.delivery) continue;
+      if (nats::data_of(raw) != nats::kInProgress) {
+        if (found != held.end()) held.erase(found);
+      } else if (found == held.end() || facts->deliveries > found->second.delivery) {
+        held[facts->stream_sequence] = {facts->deliveries, now};
+      } else if (now - found->second.since > most) {
+        overdue.push_back(facts->stream_sequence);
+        held.erase(found);
+      }
+    }
+    return overdue;
+  }
+
+  /// Takes overdue items away from whoever holds them and appends their failures.
+  void give_up_overdue(std::vector<WorkResult>& found) {
+    for (const uint64_t sequence : read_acknowledgements()) {
+      const auto subject = client.subject_of(nats::items_stream(run), sequence);
+      const auto item = std::ranges::find_if(
+          open, [&](const auto& one) { return subject == nats::item_subject(run, one.first); });
+      if (item == open.end()) continue;
+      client.delete_message(nats::items_stream(run), sequence);
+      WorkResult result;
+      result.id = item->first;
+      result.attempt = item->second.attempt;
+      result.content_hash = item->second.content_hash();
+      result.worker = "a worker that still holds it";
+      result.failure = format_text("it took longer than twice queue.item_limit_seconds ({} s)",
+                                   announcement.item_limit_seconds);
+      found.push_back(std::move(result));
+    }
+  }
+
   void resend_batch_data(const WorkItem& item) {
     const bool complete =
         (!item.shared || client.get(nats::bucket(run), nats::shared_key(item.id))) &&
@@ -320,18 +374,25 @@ struct NatsQueue::Impl {
   std::string run;
   std::function<bool()> stop_requested;
   nats::NatsClient client;
-  std::optional<nats::CoordinatorLease> lease;
+  std::optional<nats::CoordinatorEntry> entry;
   nats::Subscription results;
   nats::Subscription notices;
   nats::Subscription advisories;
-  std::vector<WorkResult> waiting;  ///< results found while publishing
+  nats::Subscription acknowledgements;  ///< of items, and what prolongs their leases
+  std::vector<WorkResult> waiting;      ///< results found while publishing
 
   std::string incarnation = nats::random_name();
   uint64_t publications = 0;
-  std::map<ItemId, WorkItem> open;          ///< published, no result yet
-  std::map<std::string, WorkItem> batches;  ///< one item of each batch whose data is on the server
-  std::set<uint64_t> read_sequences;        ///< of results that were read
-  std::set<uint64_t> exhausted;             ///< sequences of items whose deliveries are used up
+  std::map<ItemId, WorkItem> open;               ///< published, no result yet
+  std::map<std::string, WorkItem> batches;       ///< one item of each batch whose data is on the server
+  std::map<uint64_t, std::string> read_results;  ///< sequence and batch of those that are still on the server
+  uint64_t newest_result = 0;                    ///< sequence of the last one that was there
+  std::set<uint64_t> exhausted;                  ///< sequences of items whose deliveries are used up
+  struct Held {
+    int64_t delivery = 0;
+    Clock::time_point since;  ///< when we first heard of it
+  };
+  std::map<uint64_t, Held> held;  ///< items in hand by their sequence
   std::map<ItemId, int> revivals;
   int idle_observations = 0;
   uint64_t old_results = 0;  ///< last sequence that an earlier coordinator left
@@ -347,7 +408,8 @@ NatsQueue::NatsQueue(const NatsAddress& address, RunAnnouncement announcement,
     : impl_(std::make_unique<Impl>(address, std::move(announcement), std::move(stop_requested))) {}
 
 NatsQueue::~NatsQueue() {
-  if (impl_->finished || impl_->lease->lost() || !impl_->client.connected()) return;
+  impl_->client.limit_waiting(kParting);
+  if (impl_->finished || impl_->entry->lost() || !impl_->client.connected()) return;
   try {
     impl_->announcement.state = "stopped";
     impl_->announce();
@@ -357,7 +419,7 @@ NatsQueue::~NatsQueue() {
 }
 
 void NatsQueue::publish(std::vector<WorkItem> items) {
-  impl_->check_lease();
+  impl_->check_entry();
   bool begins = false;
   for (const WorkItem& item : items) {
     impl_->open.insert_or_assign(item.id, item);
@@ -399,7 +461,7 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
 }
 
 std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
-  impl_->check_lease();
+  impl_->check_entry();
   impl_->client.expect_open();
   impl_->read_notices();
   if (!impl_->client.connected()) {
@@ -408,6 +470,7 @@ std::vector<WorkResult> NatsQueue::gather(std::chrono::milliseconds wait) {
   }
   std::vector<WorkResult> found = std::exchange(impl_->waiting, {});
   impl_->fetch(found.empty() ? wait : 1ms, found);
+  impl_->give_up_overdue(found);
   const auto now = Clock::now();
   if (!found.empty()) {
     impl_->last_sign_of_life = now;
@@ -427,7 +490,8 @@ std::vector<ItemId> NatsQueue::withdraw() {
   std::vector<ItemId> ids;
   for (const auto& [id, item] : impl_->open) ids.push_back(id);
   impl_->open.clear();
-  if (impl_->client.connected() && !impl_->lease->lost()) {
+  if (impl_->client.connected() && !impl_->entry->lost()) {
+    impl_->client.limit_waiting(kParting);
     try {
       for (const auto& [batch, item] : impl_->batches) {
         impl_->client.purge(nats::items_stream(impl_->run), nats::items_of_batch(impl_->run, item.id));
@@ -435,12 +499,13 @@ std::vector<ItemId> NatsQueue::withdraw() {
     } catch (const std::exception& error) {
       log_warning(format_text("items stay on the queue: {}", error.what()));
     }
+    impl_->client.limit_waiting(std::nullopt);
   }
   return ids;
 }
 
 void NatsQueue::forget(const std::vector<WorkItem>& items) {
-  impl_->check_lease();
+  impl_->check_entry();
   std::set<std::string> done;
   for (const WorkItem& item : items) {
     impl_->open.erase(item.id);
@@ -448,18 +513,26 @@ void NatsQueue::forget(const std::vector<WorkItem>& items) {
     impl_->client.purge(nats::items_stream(impl_->run), nats::items_of_batch(impl_->run, item.id));
     impl_->client.purge(nats::results_stream(impl_->run), nats::results_of_batch(impl_->run, item.id));
     impl_->client.purge(nats::bucket_stream(impl_->run), nats::bucket_subjects(impl_->run, item.id));
-    impl_->batches.erase(nats::batch_name(item.id));
+    const std::string batch = nats::batch_name(item.id);
+    impl_->batches.erase(batch);
+    std::erase_if(impl_->read_results, [&](const auto& result) { return result.second == batch; });
+  }
+  if (impl_->batches.empty()) {
+    impl_->held.clear();
+    impl_->exhausted.clear();
   }
   impl_->revivals.clear();
 }
 
 void NatsQueue::finish() {
-  impl_->check_lease();
+  impl_->check_entry();
   impl_->results.reset();
+  impl_->client.limit_waiting(kCleanUp);
   try {
     // The announcement first: workers must not open a run whose streams are gone.
     impl_->client.purge_key(nats::kAnnouncements, impl_->run);
-    impl_->lease.reset();
+    impl_->entry.reset();
+    impl_->client.limit_waiting(kCleanUp);
     impl_->client.delete_stream(nats::items_stream(impl_->run));
     impl_->client.delete_stream(nats::results_stream(impl_->run));
     impl_->client.delete_stream(nats::bucket_stream(impl_->run));
@@ -471,7 +544,7 @@ void NatsQueue::finish() {
 }
 
 void NatsQueue::report(const std::string& row) {
-  impl_->check_lease();
+  impl_->check_entry();
   impl_->put(nats::kRowKey, row);
 }
 

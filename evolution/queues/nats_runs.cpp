@@ -1,6 +1,7 @@
 #include "evolution/queues/nats_runs.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -16,6 +17,18 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPresence, name, items, in_hand)
 
 namespace nats {
 
+std::optional<RunAnnouncement> announced_run(NatsClient& client, const std::string& run) {
+  const auto value = client.get(kAnnouncements, run);
+  if (!value) return std::nullopt;
+  try {
+    RunAnnouncement announcement = parse_announcement(value->bytes);
+    if (announcement.run == run) return announcement;
+  } catch (const DataError& error) {
+    log_debug(format_text("run {}: {}", run, error.what()));
+  }
+  return std::nullopt;
+}
+
 std::vector<RunAnnouncement> announced_runs(NatsClient& client) {
   const std::string prefix = key_subject(kAnnouncements, "");
   std::vector<RunAnnouncement> runs;
@@ -23,14 +36,7 @@ std::vector<RunAnnouncement> announced_runs(NatsClient& client) {
   for (const std::string& subject : subjects.value_or(std::set<std::string>())) {
     const std::string run = subject.substr(prefix.size());
     if (!is_run_id(run)) continue;
-    const auto value = client.get(kAnnouncements, run);
-    if (!value) continue;
-    try {
-      RunAnnouncement announcement = parse_announcement(value->bytes);
-      if (announcement.run == run) runs.push_back(std::move(announcement));
-    } catch (const DataError& error) {
-      log_debug(format_text("run {}: {}", run, error.what()));
-    }
+    if (auto announcement = announced_run(client, run)) runs.push_back(std::move(*announcement));
   }
   std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.run < b.run; });
   return runs;
@@ -40,18 +46,28 @@ std::string to_json_text(const WorkerPresence& presence) {
   return namm::to_json_text(nlohmann::json(presence));
 }
 
-std::vector<WorkerPresence> ask_workers(NatsClient& client, const std::string& run) {
+std::vector<std::vector<WorkerPresence>> ask_workers(NatsClient& client,
+                                                     const std::vector<std::string>& runs) {
   constexpr std::chrono::milliseconds kAnswers{1000};
-  std::vector<WorkerPresence> workers;
-  for (const std::string& answer : client.ask_all(ping_subject(run), kAnswers)) {
-    try {
-      workers.push_back(parse_json(answer, "a worker's answer").get<WorkerPresence>());
-    } catch (const std::exception& error) {
-      log_debug(format_text("run {}: {}", run, error.what()));
+  std::vector<std::string> subjects;
+  for (const std::string& run : runs) subjects.push_back(ping_subject(run));
+  std::vector<std::vector<WorkerPresence>> workers;
+  for (const std::vector<std::string>& answers : client.ask_all(subjects, kAnswers)) {
+    auto& found = workers.emplace_back();
+    for (const std::string& answer : answers) {
+      try {
+        found.push_back(parse_json(answer, "a worker's answer").get<WorkerPresence>());
+      } catch (const std::exception& error) {
+        log_debug(format_text("run {}: {}", runs[workers.size() - 1], error.what()));
+      }
     }
+    std::ranges::sort(found, {}, &WorkerPresence::name);
   }
-  std::ranges::sort(workers, {}, &WorkerPresence::name);
   return workers;
+}
+
+std::vector<WorkerPresence> ask_workers(NatsClient& client, const std::string& run) {
+  return std::move(ask_workers(client, std::vector{run}).front());
 }
 
 }  // namespace nats

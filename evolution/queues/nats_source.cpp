@@ -46,10 +46,11 @@ struct PostedResult {
 /// Two threads beside the worker's: one brings items, one hands results in, so that short items do not wait
 /// for the server.
 struct NatsSource::Impl {
-  Impl(nats::NatsClient& the_client, RunAnnouncement the_announcement, std::function<bool()> closed,
-       std::function<void()> hang)
+  Impl(nats::NatsClient& the_client, RunAnnouncement the_announcement, std::string the_worker,
+       std::function<bool()> closed, std::function<void()> hang)
       : client(the_client),
         announcement(std::move(the_announcement)),
+        worker(std::move(the_worker)),
         is_closed(std::move(closed)),
         on_hang(std::move(hang)) {
     subscription = client.pull(nats::items_stream(announcement.run), nats::kWorkersConsumer,
@@ -86,11 +87,12 @@ struct NatsSource::Impl {
 
   nats::NatsClient& client;
   RunAnnouncement announcement;
+  std::string worker;
   std::function<bool()> is_closed;
   std::function<void()> on_hang;
   nats::Subscription subscription;
-  BatchData data;  ///< of the fetching thread
-  std::string name = nats::random_name();
+  BatchData data;                          ///< of the fetching thread
+  std::string name = nats::random_name();  ///< of this source in the ids of its messages
   std::atomic<uint64_t> posts{0};
 
   std::mutex mutex;  ///< of all below
@@ -254,9 +256,10 @@ struct NatsSource::Impl {
   }
 };
 
-NatsSource::NatsSource(nats::NatsClient& client, const RunAnnouncement& announcement,
+NatsSource::NatsSource(nats::NatsClient& client, const RunAnnouncement& announcement, std::string worker,
                        std::function<bool()> closed, std::function<void()> on_hang)
-    : impl_(std::make_unique<Impl>(client, announcement, std::move(closed), std::move(on_hang))) {}
+    : impl_(std::make_unique<Impl>(client, announcement, std::move(worker), std::move(closed),
+                                   std::move(on_hang))) {}
 
 NatsSource::~NatsSource() = default;
 
@@ -275,9 +278,9 @@ std::optional<WorkItem> NatsSource::claim(std::chrono::milliseconds wait) {
   return item;
 }
 
-bool NatsSource::renew(const WorkItem& item) {
+void NatsSource::renew(const WorkItem& item) {
   std::unique_lock lock(impl_->mutex);
-  if (!impl_->in_hand) return false;
+  if (!impl_->in_hand) return;
   const double limit = impl_->announcement.item_limit_seconds;
   const double held = std::chrono::duration<double>(Clock::now() - impl_->claimed).count();
   if (limit > 0 && held > limit) {
@@ -288,7 +291,7 @@ bool NatsSource::renew(const WorkItem& item) {
     result.delivery = item.delivery;
     result.content_hash = item.content_hash();
     result.seconds = held;
-    result.worker = impl_->announcement.run;
+    result.worker = impl_->worker;
     result.failure = format_text("it took longer than queue.item_limit_seconds ({} s)", limit);
     impl_->give_back_ready();
     PostedResult posted{std::move(result), std::move(impl_->in_hand)};
@@ -297,10 +300,10 @@ bool NatsSource::renew(const WorkItem& item) {
                           describe(item.id), limit));
     impl_->hand_in(std::move(posted));
     impl_->on_hang();
-    return false;
+    return;
   }
   if (impl_->ready) natsMsg_InProgress(impl_->ready->message.get(), nullptr);
-  return natsMsg_InProgress(impl_->in_hand.get(), nullptr) == NATS_OK;
+  natsMsg_InProgress(impl_->in_hand.get(), nullptr);
 }
 
 std::chrono::milliseconds NatsSource::renew_interval() const {

@@ -17,7 +17,7 @@ class ThreadQueue : public Queue, public ItemSource {
   void publish(std::vector<WorkItem> items) override;
   bool in_process() const override { return true; }
   std::optional<WorkItem> claim(std::chrono::milliseconds wait) override;
-  bool renew(const WorkItem&) override { return true; }
+  void renew(const WorkItem&) override {}
   std::chrono::milliseconds renew_interval() const override { return std::chrono::milliseconds(0); }
   void post(WorkResult result) override;
   std::vector<WorkResult> gather(std::chrono::milliseconds wait) override;

@@ -133,9 +133,8 @@ TEST(Worker, TurnsExceptionsIntoFailureRecords) {
 class LeasedQueue : public ThreadQueue {
  public:
   std::atomic<int> renewals{0};
-  bool renew(const WorkItem&) override {
+  void renew(const WorkItem&) override {
     ++renewals;
-    return true;
   }
   std::chrono::milliseconds renew_interval() const override { return 5ms; }
 };

@@ -59,6 +59,7 @@ class Templates(unittest.TestCase):
     def test_unit_file(self):
         unit = (CLUSTER / "namm-worker@.service").read_text()
         self.assertIn("EnvironmentFile=", unit)
+        self.assertIn("\nRestartPreventExitStatus=2 3\n", unit, "a wrong setting is not tried again")
         self.assertNotRegex(unit, r"(?m)^[^#]*TOKEN", "a secret's place is the environment file")
         if not shutil.which("systemd-analyze"):
             print("systemd-analyze is not installed: left out")
@@ -152,6 +153,22 @@ class Kubernetes(unittest.TestCase):
         for job in ("namm-run", "namm-workers"):
             self.assertNotIn("server-key", json.dumps(self.objects["Job", job]))
 
+    def test_the_token_is_made_without_a_line_break_and_for_its_owner_only(self):
+        (line,) = (line.lstrip("# ") for line in self.text.splitlines() if "openssl rand" in line)
+        with tempfile.TemporaryDirectory() as folder:
+            run("sh", "-euc", line, cwd=folder)
+            token = Path(folder) / "token"
+            self.assertRegex(token.read_bytes(), rb"\A[0-9a-f]{64}\Z")
+            self.assertEqual(token.stat().st_mode & 0o777, 0o600)
+
+    def test_jobs_end_where_a_person_is_needed(self):
+        for name in ("namm-run", "namm-workers"):
+            spec = self.objects["Job", name]["spec"]
+            (container,) = spec["template"]["spec"]["containers"]
+            rules = spec["podFailurePolicy"]["rules"]
+            (codes,) = (rule["onExitCodes"] for rule in rules if rule["action"] == "FailJob")
+            self.assertEqual(codes, {"containerName": container["name"], "operator": "In", "values": [2, 3]})
+
     def test_names_labels_and_ports_agree(self):
         service = self.objects["Service", "namm-queue"]
         server = self.objects["StatefulSet", "namm-queue"]
@@ -164,7 +181,10 @@ class Kubernetes(unittest.TestCase):
         self.assertIn(port["targetPort"], ports)
         settings = self.objects["ConfigMap", "namm-queue"]["data"]["server.conf"]
         self.assertIn(f':{ports["client"]}"', settings)
-        self.assertIn(f':{ports["monitor"]}"', settings)
+        (monitor,) = re.findall(r'http: "([^"]+)"', settings)
+        self.assertTrue(monitor.startswith("127.0.0.1:"), "the monitoring page asks for no token")
+        probe = self.container(("StatefulSet", "namm-queue"))["readinessProbe"]["exec"]["command"]
+        self.assertIn(f"http://{monitor}/healthz", probe)
         addresses = re.findall(r"tls://([a-z-]+):(\d+)", self.text)
         self.assertEqual(set(addresses), {(service["metadata"]["name"], str(port["port"]))})
         self.assertGreaterEqual(len(addresses), 2)
@@ -173,7 +193,7 @@ class Kubernetes(unittest.TestCase):
     def test_jobs_come_back(self):
         for job, least in (("namm-run", 60), ("namm-workers", 60)):
             spec = self.objects["Job", job]["spec"]
-            self.assertEqual(spec["template"]["spec"]["restartPolicy"], "OnFailure")
+            self.assertEqual(spec["template"]["spec"]["restartPolicy"], "Never", "which the policy needs")
             self.assertGreaterEqual(spec["template"]["spec"]["terminationGracePeriodSeconds"], least)
             self.assertGreater(spec["backoffLimit"], 6)
         worker = self.container(("Job", "namm-workers"))

@@ -90,6 +90,12 @@ void check_library(const std::string& file, const std::string& folder, const Inc
       folder != "core") {
     found.push_back(place + ": yaml-cpp and HDF5 appear in core only");
   }
+  const bool shows_nats = starts_with_any(
+      include.name, {"nats/", "evolution/queues/nats_client.h", "evolution/queues/nats_coordinator_entry.h",
+                     "evolution/queues/nats_runs.h"});
+  if (shows_nats && folder != "evolution") {
+    found.push_back(place + ": the C library of NATS appears in evolution only");
+  }
 }
 
 }  // namespace

@@ -52,11 +52,17 @@ TEST_F(BadTree, LibrariesInTheWrongPlaceAreFound) {
   write("core/text.cpp", "#include <spdlog/spdlog.h>\n");
   write("evolution/a.cpp", "#include <ATen/ATen.h>\n");
   write("memory/b.cpp", "#include <torch/script.h>\n#include <hdf5.h>\n");
+  write("evolution/queues/nats_client.h", "#include <nats/nats.h>\n");
+  write("experiments/c.cpp", "#include <nats/nats.h>\n#include \"evolution/queues/nats_client.h\"\n");
   EXPECT_THAT(
       violations(),
-      ElementsAre("core/text.cpp:1 includes spdlog/spdlog.h: spdlog and fmt appear in core/log.cpp only",
-                  "evolution/a.cpp:1 includes ATen/ATen.h: evolution includes no Torch",
-                  "memory/b.cpp:2 includes hdf5.h: yaml-cpp and HDF5 appear in core only"));
+      ElementsAre(
+          "core/text.cpp:1 includes spdlog/spdlog.h: spdlog and fmt appear in core/log.cpp only",
+          "evolution/a.cpp:1 includes ATen/ATen.h: evolution includes no Torch",
+          "experiments/c.cpp:1 includes nats/nats.h: the C library of NATS appears in evolution only",
+          "experiments/c.cpp:2 includes evolution/queues/nats_client.h: the C library of NATS appears in "
+          "evolution only",
+          "memory/b.cpp:2 includes hdf5.h: yaml-cpp and HDF5 appear in core only"));
 }
 
 TEST_F(BadTree, IncludesThatNameNoFileOfTheRootAreFound) {

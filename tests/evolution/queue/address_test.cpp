@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -60,6 +61,68 @@ TEST(NatsAddress, AnotherSchemeOrNoHostIsRefusedWithoutTheSecret) {
     EXPECT_NE(text.find("no host"), std::string::npos) << url;
     EXPECT_EQ(text.find("s3cret"), std::string::npos) << text;
   }
+}
+
+TEST(NatsAddress, WhiteSpaceAndControlCharactersAreRefusedWithoutTheSecret) {
+  for (const char* url :
+       {"nats://s3cret\n@host:4222", "nats://s3cret@host:4222\n", "nats://s3 cret@host", "\x7f"}) {
+    const std::string text = refusal(address(url));
+    EXPECT_NE(text.find("white space or a control character"), std::string::npos) << text;
+    EXPECT_EQ(text.find("s3"), std::string::npos) << text;
+  }
+}
+
+/// The variable with the token, for as long as it lives.
+class TokenVariable {
+ public:
+  explicit TokenVariable(const std::string& value) { ::setenv(kTokenVariable, value.c_str(), 1); }
+  ~TokenVariable() { ::unsetenv(kTokenVariable); }
+  TokenVariable(const TokenVariable&) = delete;
+  TokenVariable& operator=(const TokenVariable&) = delete;
+};
+
+TEST(NatsAddress, TheTokenOfTheEnvironmentIsTakenWithoutWhiteSpaceAtItsEnds) {
+  for (const char* value : {"s3cret", "s3cret\n", " s3cret\r\n", "\ts3cret "}) {
+    const TokenVariable variable(value);
+    EXPECT_EQ(address("nats://host").environment_token(), "s3cret");
+    EXPECT_NO_THROW(address("nats://host").check());
+    EXPECT_EQ(address("nats://own@host").environment_token(), "");
+    NatsAddress with_key = address("tls://host");
+    with_key.nkey = "user.nk";
+    EXPECT_EQ(with_key.environment_token(), "");
+  }
+  for (const char* value : {"", " \n"}) {
+    const TokenVariable variable(value);
+    EXPECT_EQ(address("nats://host").environment_token(), "");
+  }
+  EXPECT_EQ(address("nats://host").environment_token(), "");
+}
+
+TEST(NatsAddress, ATokenThatCannotBeSentIsRefusedByName) {
+  for (const char* value : {"s3c\nret", "s3c\x01ret", "s3c\tret", "s3c\"ret", "s3c\\ret", "s3cret\x7f"}) {
+    const TokenVariable variable(value);
+    const std::string text = refusal(address("nats://host"));
+    EXPECT_NE(text.find("NAMM_QUEUE_TOKEN: "), std::string::npos) << text;
+    EXPECT_EQ(text.find("s3c"), std::string::npos) << text;
+    EXPECT_EQ(refusal(address("nats://own@host")), "accepted");
+  }
+}
+
+TEST(NatsAddress, ASecretThatOthersCanReadOnItsWayIsKnown) {
+  for (const char* url : {"nats://t@10.0.0.5:4222", "nats://u:p@queue.example", "nats://t@127.evil.example",
+                          "nats://t@[2001:db8::1]:4222", "nats://t@localhost,nats://t@far.example:4222"}) {
+    EXPECT_TRUE(address(url).exposes_secret()) << url;
+    NatsAddress safe = address(url);
+    safe.ca = "ca.pem";
+    EXPECT_FALSE(safe.exposes_secret()) << url;
+  }
+  for (const char* url : {"nats://t@127.0.0.1:4222", "nats://t@localhost", "nats://t@[::1]:4222",
+                          "nats://t@127.1", "tls://t@queue.example", "nats://queue.example"}) {
+    EXPECT_FALSE(address(url).exposes_secret()) << url;
+  }
+  const TokenVariable variable("token");
+  EXPECT_TRUE(address("nats://queue.example").exposes_secret());
+  EXPECT_FALSE(address("nats://127.0.0.1").exposes_secret());
 }
 
 TEST(NatsAddress, FilesMustBeThereAndInPairs) {

@@ -11,6 +11,7 @@
 
 /// A worker on the real worker loop that computes the items of fake_coordinator.
 ///   fake_worker queue=nats://... [run=ID] [build=one] [name=NAME] [milliseconds=0] [threads=1] [idle=S]
+///               [patience=S]
 ///               [evaluations=FILE]   a line an evaluation
 ///               [die=N] [fail=N] [hang=N] [nan=N]   kills itself at, throws for, sleeps long at, answers NaN
 ///                                                   for population items with index N
@@ -48,6 +49,7 @@ int run(const testing::FakeArguments& arguments) {
   options.name = arguments.text("name", "worker " + std::to_string(::getpid()));
   options.items_at_once = static_cast<int>(arguments.integer("threads", 1));
   if (arguments.number("idle", 0) > 0) options.idle_limit_seconds = arguments.number("idle", 0);
+  options.patience_seconds = arguments.number("patience", options.patience_seconds);
   options.stop_requested = interrupt_requested;
   const auto items = serve_runs(options, [&](const RunAnnouncement& announcement) -> EvaluatorFactory {
     const std::string reason =

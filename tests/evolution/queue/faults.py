@@ -149,9 +149,12 @@ class Leases(QueueTest):
 
     def test_item_that_hangs_everywhere_stops_the_run(self):
         for _ in range(3):
-            self.worker(hang=3)
+            self.worker(hang=3, name="the sleepy one")
         self.assert_refused(
-            self.coordinator(generations=1, item_limit=1), 4, "population item 3 failed 3 times", "item_limit_seconds"
+            self.coordinator(generations=1, item_limit=1),
+            4,
+            "population item 3 failed 3 times, the last time on the sleepy one: ",
+            "item_limit_seconds",
         )
 
     def test_item_of_a_worker_that_is_told_to_stop_is_not_given_away(self):
@@ -361,10 +364,31 @@ class Messages(QueueTest):
 
     def test_token_from_the_environment(self):
         url = self.server.url.replace(TOKEN + "@", "")
-        environment = {"NAMM_QUEUE_TOKEN": TOKEN}
+        # As a secret that was made from a file holds it.
+        environment = {"NAMM_QUEUE_TOKEN": TOKEN + "\n"}
         self.start("fake_worker", environment, queue=url)
         coordinator = self.start("fake_coordinator", environment, queue=url, out=self.folder / "run")
         self.assert_done(coordinator)
+
+    def test_token_that_cannot_be_sent_is_refused(self):
+        url = self.server.url.replace(TOKEN + "@", "")
+        for token in ("a\ntoken", 'a"token'):
+            for program in ("fake_worker", "fake_coordinator"):
+                started = self.start(program, {"NAMM_QUEUE_TOKEN": token}, queue=url, out=self.folder / "run")
+                self.assert_refused(started, 2, "NAMM_QUEUE_TOKEN: the token holds a control character")
+
+    def test_token_in_plain_text_to_another_machine_is_told_once(self):
+        # A name for this machine that does not say so.
+        far = self.server.url.replace("127.0.0.1", "0.0.0.0")
+        worker = self.worker(queue=far)
+        coordinator = self.coordinator(queue=far)
+        self.assert_done(coordinator)
+        for program in (worker, coordinator):
+            self.assertEqual(program.log().count("unencrypted"), 1, program.log())
+            self.assertNotIn(TOKEN, program.log())
+        near = self.coordinator(run="near", out=self.folder / "near")
+        self.assert_done(near)
+        self.assertNotIn("unencrypted", near.log())
 
     def test_no_server(self):
         self.server.kill()

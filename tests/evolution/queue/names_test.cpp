@@ -60,7 +60,7 @@ NamesOfRun names_of(const std::string& run) {
   NamesOfRun names;
   names.streams = {items_stream(run), results_stream(run), bucket_stream(run)};
   names.patterns = {all_items(run), all_results(run), "$KV." + bucket(run) + ".>",
-                    max_deliveries_subject(run)};
+                    max_deliveries_subject(run), acknowledgements(run)};
   for (const char* key : {kRowKey, kCoordinatorKey}) names.subjects.insert(key_subject(bucket(run), key));
   names.subjects.insert({ping_subject(run), notice_subject(run), max_deliveries_subject(run)});
   for (ItemId id : ids()) {
@@ -102,13 +102,13 @@ TEST(NatsNames, NoRunIsHandedWhatBelongsToAnother) {
       const ItemId id{0, Purpose::population, 1, 0, 1};
       for (const std::string& pattern :
            {all_items(one), all_results(one), "$KV." + bucket(one) + ".>", max_deliveries_subject(one),
-            items_of_batch(one, id), results_of_batch(one, id), bucket_subjects(one, id), ping_subject(one),
-            notice_subject(one)}) {
+            acknowledgements(one), items_of_batch(one, id), results_of_batch(one, id),
+            bucket_subjects(one, id), ping_subject(one), notice_subject(one)}) {
         for (const std::string& subject :
              {item_subject(other, id), result_subject(other, id), key_subject(bucket(other), shared_key(id)),
               key_subject(bucket(other), candidate_key(id, 0)), key_subject(bucket(other), kCoordinatorKey),
               key_subject(bucket(other), kCoordinatorKey), ping_subject(other), notice_subject(other),
-              max_deliveries_subject(other)}) {
+              max_deliveries_subject(other), "$JS.ACK." + items_stream(other) + ".workers.1.2.3.4.5"}) {
           ASSERT_FALSE(matches(pattern, subject)) << pattern << " gets " << subject;
         }
       }

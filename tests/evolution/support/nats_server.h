@@ -66,6 +66,10 @@ class NatsServer {
     process_ = 0;
   }
 
+  /// It does nothing until it is woken, and its connections stay.
+  void freeze() { signal(SIGSTOP); }
+  void wake() { signal(SIGCONT); }
+
   evolution::NatsAddress address() const {
     evolution::NatsAddress address;
     address.url = "nats://a-token@127.0.0.1:" + std::to_string(port_);
@@ -73,6 +77,11 @@ class NatsServer {
   }
 
  private:
+  void signal(int number) {
+    const std::lock_guard lock(mutex_);
+    if (process_ > 0) ::kill(process_, number);
+  }
+
   void spawn() {
     const std::lock_guard lock(mutex_);
     const std::string path = program(), config = config_.string();

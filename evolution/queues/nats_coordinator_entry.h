@@ -15,15 +15,15 @@
 namespace namm::evolution::nats {
 
 /// Holds a run on the server: an entry of its bucket that only its holder can prolong.
-class CoordinatorLease {
+class CoordinatorEntry {
  public:
   /// Waits for the lease of a holder that may have died. Throws ConfigError: it is alive, or another came
   /// first; Interrupted.
-  CoordinatorLease(NatsClient& client, const RunAnnouncement& announcement,
+  CoordinatorEntry(NatsClient& client, const RunAnnouncement& announcement,
                    const std::function<bool()>& stop_requested);
-  ~CoordinatorLease();
-  CoordinatorLease(const CoordinatorLease&) = delete;
-  CoordinatorLease& operator=(const CoordinatorLease&) = delete;
+  ~CoordinatorEntry();
+  CoordinatorEntry(const CoordinatorEntry&) = delete;
+  CoordinatorEntry& operator=(const CoordinatorEntry&) = delete;
 
   /// Somebody else holds the run now.
   bool lost() const { return lost_; }

@@ -1,4 +1,4 @@
-#include "evolution/queues/nats_lease.h"
+#include "evolution/queues/nats_coordinator_entry.h"
 
 #include <cerrno>
 #include <filesystem>
@@ -22,6 +22,8 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
+constexpr auto kParting = 3s;  ///< for a server that is away; then the entry's lease runs out
+
 /// Names where process numbers mean the same: this boot of this machine, and this namespace of processes.
 std::string process_space() {
   std::error_code error;
@@ -44,7 +46,7 @@ bool holder_is_dead(const std::string& bytes) {
 
 }  // namespace
 
-CoordinatorLease::CoordinatorLease(NatsClient& client, const RunAnnouncement& announcement,
+CoordinatorEntry::CoordinatorEntry(NatsClient& client, const RunAnnouncement& announcement,
                                    const std::function<bool()>& stop_requested)
     : client_(client), bucket_(bucket(announcement.run)), run_(announcement.run) {
   const auto lease = announcement.lease();
@@ -68,12 +70,13 @@ CoordinatorLease::CoordinatorLease(NatsClient& client, const RunAnnouncement& an
   thread_ = std::thread([this, interval = lease / 3] { prolong(interval); });
 }
 
-CoordinatorLease::~CoordinatorLease() {
+CoordinatorEntry::~CoordinatorEntry() {
   {
     const std::lock_guard lock(mutex_);
     done_ = true;
   }
   changed_.notify_all();
+  client_.limit_waiting(kParting);
   thread_.join();
   try {
     if (!lost_ && client_.connected()) client_.purge_key(bucket_, kCoordinatorKey);
@@ -82,7 +85,7 @@ CoordinatorLease::~CoordinatorLease() {
   }
 }
 
-std::string CoordinatorLease::value() {
+std::string CoordinatorEntry::value() {
   return namm::to_json_text({{"host", host_name()},
                              {"process_space", process_space()},
                              {"process", ::getpid()},
@@ -90,13 +93,13 @@ std::string CoordinatorLease::value() {
                              {"beat", beat_++}});
 }
 
-void CoordinatorLease::refuse(const std::string& holder) const {
+void CoordinatorEntry::refuse(const std::string& holder) const {
   throw ConfigError(
       format_text("run {} on {} has a coordinator that is alive ({}); stop it first, or start a new run",
                   run_, client_.shown(), holder));
 }
 
-void CoordinatorLease::prolong(std::chrono::milliseconds interval) {
+void CoordinatorEntry::prolong(std::chrono::milliseconds interval) {
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, interval, [this] { return done_; })) {
     if (!client_.connected()) continue;
@@ -119,7 +122,7 @@ void CoordinatorLease::prolong(std::chrono::milliseconds interval) {
 
 /// After an update whose answer got lost the entry is ours all the same; after a server lost its data there
 /// is none.
-std::optional<uint64_t> CoordinatorLease::take_back() {
+std::optional<uint64_t> CoordinatorEntry::take_back() {
   const auto now = client_.get(bucket_, kCoordinatorKey);
   if (now && parse_json(now->bytes, "coordinator").value("name", "") != name_) return std::nullopt;
   client_.ensure_bucket(bucket_);
