@@ -71,8 +71,12 @@ CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const Stage
   const std::vector<double> zero(static_cast<size_t>(work.parameters), 0.0);
   const auto optimizer = evolution::make_optimizer(config.evolution.optimizer, zero, config.seed);
   RandomStream random({.seed = config.seed, .purpose = "plan/fitness"});
-  std::vector<double> fitness(static_cast<size_t>(work.population_size));
-  for (double& value : fitness) value = random.uniform();
+  const auto next_generation = [&] {
+    optimizer->ask();
+    std::vector<double> fitness(static_cast<size_t>(optimizer->population()));
+    for (double& value : fitness) value = random.uniform();
+    optimizer->tell(fitness);
+  };
   evolution::Checkpoint checkpoint;
   for (const auto& item : work.population) {
     if (item.members.front() == 0)
@@ -88,11 +92,9 @@ CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const Stage
     times.update_seconds = *update_seconds;
   } else {
     // The first generation has none of the state that later ones carry.
-    optimizer->ask();
-    optimizer->tell(fitness);
+    next_generation();
     start = Clock::now();
-    optimizer->ask();
-    optimizer->tell(fitness);
+    next_generation();
     checkpoint.optimizer = optimizer->state();
     state = checkpoint.state_sha256();
     times.update_seconds = seconds_since(start);

@@ -29,7 +29,7 @@ struct Batch {
 
 /// One stage's batches and what it takes from the run's random numbers.
 struct StageBatches {
-  Batch calibration, population, validation_reference, validation, shifts, test;
+  Batch calibration, population, later_population, validation_reference, validation, shifts, test;
 };
 
 class Simulation {
@@ -40,6 +40,7 @@ class Simulation {
       StageBatches batches;
       batches.calibration = batch_of(work, {&work.calibration}, scaled);
       batches.population = batch_of(work, {&work.population, &work.reference}, scaled);
+      batches.later_population = batch_of(work, {&work.population_of(1), &work.reference}, scaled);
       batches.validation_reference = batch_of(work, {&work.validation_reference}, scaled);
       batches.validation = batch_of(work, {&work.validation}, scaled);
       batches.shifts = batch_of(work, {&work.shifts}, scaled);
@@ -73,7 +74,7 @@ class Simulation {
         queue.wait(coordinator.checkpoint_seconds);
         bool validated = false;
         for (int64_t generation = 0; generation < work.generations; ++generation) {
-          publish(batches.population, generation, 2);
+          publish(generation == 0 ? batches.population : batches.later_population, generation, 2);
           queue.wait(coordinator.update_seconds);
           if (work.validates_after(generation + 1)) {
             if (!validated) publish(batches.validation_reference, generation, 3);
@@ -193,6 +194,10 @@ std::string describe_work(const StageWork& work) {
       "{}",
       work.name, work.parameters, work.optimizer, work.generations, work.population_size, work.contexts,
       work.population.size());
+  if (work.reevaluations > 0) {
+    text += format_text(", from the second on {} with {} members evaluated again",
+                        work.later_population.size(), work.reevaluations);
+  }
   if (!work.reference.empty()) text += format_text(" + {} of the full cache", work.reference.size());
   if (!work.validation.empty())
     text += format_text("; {} validations of {}", work.validations(work.generations), work.validation.size());
@@ -290,7 +295,9 @@ nlohmann::ordered_json to_json(const ExperimentConfig& config, const Plan& plan)
                     {"generations", work.generations},
                     {"validations", work.validations(work.generations)},
                     {"calibration_items", work.calibration.size()},
+                    {"reevaluations", work.reevaluations},
                     {"population_items", work.population.size()},
+                    {"later_population_items", work.population_of(1).size()},
                     {"reference_items", work.reference.size()},
                     {"validation_reference_items", work.validation_reference.size()},
                     {"validation_items", work.validation.size()},
