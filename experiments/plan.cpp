@@ -10,6 +10,7 @@
 
 #include "core/random.h"
 #include "core/text.h"
+#include "evolution/queue.h"
 #include "memory/policy_list.h"
 
 namespace namm::experiments {
@@ -168,10 +169,11 @@ std::vector<std::string> assumptions_of(const ExperimentConfig& config, const Pl
                   "and {} for each result, while the workers wait or go on.",
                   duration(own.update_seconds), duration(own.checkpoint_seconds),
                   format_bytes(static_cast<uint64_t>(own.checkpoint_bytes)), duration(own.result_seconds)));
-  list.push_back(
-      format_text("Every worker computes one item and holds {} more; a generation waits for its last "
-                  "item.",
-                  options.prefetch));
+  list.push_back(format_text("Every worker computes one item{}; a generation waits for its last item.",
+                             options.prefetch == 0
+                                 ? ""
+                                 : format_text(" and, after one of less than {} ms, holds {} more",
+                                               evolution::kShortItem.count(), options.prefetch)));
   if (options.failure_seconds > 0) {
     list.push_back(
         format_text("A worker fails every {} h on average (--mtbf-hours) and is back after {}; its items "

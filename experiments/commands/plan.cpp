@@ -156,8 +156,10 @@ void add_plan(CLI::App& app, const std::vector<std::string>&, Action& action) {
                    "From a worker's failure until it claims again")
       ->check(CLI::Range(0.0, 1e9));
   command
-      ->add_option("--prefetch", options->plan.prefetch,
-                   "Items that a worker holds beside the one it computes; 0 as in `namm run` without --queue")
+      ->add_option(
+          "--prefetch", options->plan.prefetch,
+          "Items that a worker holds beside the one it computes while items are short; 0 as in `namm "
+          "run` without --queue")
       ->check(CLI::Range(0, 100));
   command->add_option("--seed", options->plan.seed, "Of drawn item times and failures");
   command->add_option("--repeats", options->measure.repeats, "Items of each kind that are measured")

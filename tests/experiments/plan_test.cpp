@@ -255,6 +255,7 @@ TEST(Plan, SaysWhatItAssumes) {
   EXPECT_THAT(text, HasSubstr("4172 parameters"));
   EXPECT_THAT(text, HasSubstr("fails every 2 h"));
   EXPECT_THAT(text, HasSubstr("lease of 10 s"));
+  EXPECT_THAT(text, HasSubstr("after one of less than 250 ms, holds 1 more"));
   const auto json = to_json(config, plan);
   EXPECT_EQ(json["memory"]["parameters"], 4172);
   EXPECT_EQ(json["stages"][0]["items"], works[0].items());
