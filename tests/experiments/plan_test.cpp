@@ -217,9 +217,19 @@ TEST(Plan, CountsMembersThatAreEvaluatedAgain) {
 
 TEST(CoordinatorTimes, TellWhateverPopulationTheOptimiserAsksFor) {
   const auto config = shipped("smoke.yaml", {"evolution.reevaluations=2"});
-  const auto times = measure_coordinator(config, work_of(config));
+  const TemporaryDirectory folder;
+  const auto times = measure_coordinator(config, work_of(config), folder.path());
   EXPECT_GT(times.update_seconds, 0);
   EXPECT_GT(times.checkpoint_bytes, 1000);
+}
+
+TEST(CoordinatorTimes, AreOfTheGivenDiskAndLeaveNothing) {
+  const auto config = shipped("smoke.yaml");
+  const TemporaryDirectory folder;
+  std::ofstream(folder / "another's") << "stays";
+  measure_coordinator(config, work_of(config), folder.path());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+  EXPECT_THROW(measure_coordinator(config, work_of(config), folder / "nowhere"), InfrastructureError);
 }
 
 TEST(Plan, IsDeterministicAndFailuresCost) {
