@@ -84,7 +84,7 @@ class Binding(unittest.TestCase):
                     getattr(optimizer, call)
             with self.assertRaisesRegex(ValueError, "NULL"):
                 optimizer.ask()
-            # The members alone fail, as where memory runs out: the library has no room for them.
+            # Where the call for the members alone fails.
             with unittest.mock.patch.object(Optimizer, "population", 8), self.assertRaisesRegex(ValueError, "NULL"):
                 optimizer.ask()
         finally:
