@@ -61,15 +61,22 @@ class Optimizer:
         if getattr(self, "_handle", None):
             self._library.namm_optimizer_free(self._handle)
 
+    def _checked(self, result):
+        """`result`, unless the call that gave it failed."""
+        error = self._library.namm_last_error().decode()
+        if error:
+            raise ValueError(error)
+        return result
+
     @property
     def population(self) -> int:
         """Members of the next `ask`; may change at a restart."""
-        return self._library.namm_optimizer_population(self._handle)
+        return self._checked(self._library.namm_optimizer_population(self._handle))
 
     def ask(self) -> np.ndarray:
         """The members of this generation [population, n]."""
         x = np.empty((self.population, self.dimension))
-        self._library.namm_optimizer_ask(self._handle, x)
+        self._checked(self._library.namm_optimizer_ask(self._handle, x))
         return x
 
     def tell(self, values) -> bool:
@@ -85,18 +92,18 @@ class Optimizer:
     @property
     def stop(self) -> str:
         """Why it has stopped; empty while it runs."""
-        return self._library.namm_optimizer_stop_reason(self._handle).decode()
+        return self._checked(self._library.namm_optimizer_stop_reason(self._handle)).decode()
 
     @property
     def mean(self) -> np.ndarray:
         """The answer [n]."""
         mean = np.empty(self.dimension)
-        self._library.namm_optimizer_mean(self._handle, mean)
+        self._checked(self._library.namm_optimizer_mean(self._handle, mean))
         return mean
 
     @property
     def sigma(self) -> float:
-        return self._library.namm_optimizer_sigma(self._handle)
+        return self._checked(self._library.namm_optimizer_sigma(self._handle))
 
 
 def _rosenbrock(x: np.ndarray) -> float:

@@ -35,6 +35,10 @@ class Queue {
   virtual void report(const std::string& /*row*/) {}
 };
 
+/// After an item below this, a worker on a queue between machines holds the next one while it computes: an
+/// item ahead is then no loss at the end of a generation.
+inline constexpr std::chrono::milliseconds kShortItem{250};
+
 /// The worker's side of a queue.
 class ItemSource {
  public:

@@ -6,6 +6,7 @@
 
 #include "core/errors.h"
 #include "core/text.h"
+#include "evolution/queue.h"
 
 namespace namm::evolution {
 namespace {
@@ -127,6 +128,7 @@ void QueueSimulation::fail(int64_t worker, double now) {
   self.held.clear();
   self.up = false;
   self.requesting = false;
+  self.holds_ahead = false;
   ++self.incarnation;
   fetched_[static_cast<std::size_t>(worker)].clear();
   expect(now + config_.restart_seconds, Kind::restarted, worker, self.incarnation);
@@ -145,7 +147,9 @@ void QueueSimulation::lose(int64_t item, double now) {
 
 void QueueSimulation::finish(int64_t worker, double now) {
   Worker& self = workers_[static_cast<std::size_t>(worker)];
-  totals_.useful_seconds += items_[static_cast<std::size_t>(self.item)].seconds;
+  const double seconds = items_[static_cast<std::size_t>(self.item)].seconds;
+  totals_.useful_seconds += seconds;
+  self.holds_ahead = std::chrono::duration<double>(seconds) < kShortItem;
   ++totals_.items;
   --missing_;
   taken_ = std::max(taken_, now) + config_.result_seconds;
@@ -173,7 +177,8 @@ void QueueSimulation::begin(int64_t worker, int64_t item, double now) {
 
 void QueueSimulation::request(int64_t worker) {
   Worker& self = workers_[static_cast<std::size_t>(worker)];
-  const bool wants = self.item < 0 || static_cast<int64_t>(self.held.size()) < config_.prefetch;
+  const int64_t ahead = self.holds_ahead ? config_.prefetch : 0;
+  const bool wants = self.item < 0 || static_cast<int64_t>(self.held.size()) < ahead;
   if (!self.up || self.requesting || !wants) {
     return;
   }

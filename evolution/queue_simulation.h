@@ -20,7 +20,7 @@ struct SimulatedItem {
 
 struct SimulatedQueueConfig {
   int64_t workers = 1;
-  int64_t prefetch = 1;         ///< items that a worker holds beside the one it computes
+  int64_t prefetch = 1;         ///< items that a worker holds ahead after one shorter than kShortItem
   double lease_seconds = 10;    ///< after this long the items of a lost worker come back
   double failure_seconds = 0;   ///< mean time between two failures of one worker, exponential; 0: none fails
   double restart_seconds = 60;  ///< from a worker's failure until it claims again
@@ -69,6 +69,7 @@ class QueueSimulation {
     int64_t incarnation = 0;  ///< failures so far: older events and requests of the worker are void
     bool up = true;
     bool requesting = false;        ///< has a request in the list
+    bool holds_ahead = false;       ///< its last item was a short one
     int64_t item = -1;              ///< being computed
     double began = 0;               ///< when that began
     std::deque<int64_t> held = {};  ///< prefetched

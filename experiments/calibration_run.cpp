@@ -161,6 +161,7 @@ Measured measure_evolve_stage(const ExperimentConfig& config, const StageWork& w
   measured.population = evolution::make_optimizer(config.evolution.optimizer, zero, config.seed)->ask();
   const std::string shared = to_bytes(measured.statistics);
   bench.measure({with_candidates(work.population, measured.population, shared),
+                 with_candidates(work.later_population, measured.population, shared),
                  with_candidates(work.reference, {}, ""), with_candidates(work.validation_reference, {}, ""),
                  with_candidates(work.validation, measured.population, shared),
                  with_candidates(work.shifts, measured.population, shared)});

@@ -1,11 +1,12 @@
 #include "experiments/coordinator_times.h"
 
+#include <cerrno>
 #include <chrono>
-#include <filesystem>
 #include <system_error>
 
-#include <unistd.h>
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp
 
+#include "core/errors.h"
 #include "core/files.h"
 #include "core/journal.h"
 #include "core/random.h"
@@ -25,9 +26,15 @@ double seconds_since(Clock::time_point start) {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder()
-      : path_(std::filesystem::temp_directory_path() / format_text("namm-plan-{}", ::getpid())) {
-    make_directories(path_);
+  explicit TemporaryFolder(const std::filesystem::path& place) {
+    std::string name = (place / ".namm-plan-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) {
+      throw InfrastructureError(
+          format_text("{}: no folder can be made to measure the coordinator's disk in ({}): plan where runs "
+                      "can be written",
+                      place.string(), std::generic_category().message(errno)));
+    }
+    path_ = name;
   }
   ~TemporaryFolder() {
     std::error_code ignored;
@@ -66,13 +73,18 @@ double seconds_of_result(const StageWork& work, const std::filesystem::path& fol
 }  // namespace
 
 CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const StageWork& work,
+                                     const std::filesystem::path& place,
                                      const std::optional<double>& update_seconds) {
-  const TemporaryFolder folder;
+  const TemporaryFolder folder(place);
   const std::vector<double> zero(static_cast<size_t>(work.parameters), 0.0);
   const auto optimizer = evolution::make_optimizer(config.evolution.optimizer, zero, config.seed);
   RandomStream random({.seed = config.seed, .purpose = "plan/fitness"});
-  std::vector<double> fitness(static_cast<size_t>(work.population_size));
-  for (double& value : fitness) value = random.uniform();
+  const auto next_generation = [&] {
+    optimizer->ask();
+    std::vector<double> fitness(static_cast<size_t>(optimizer->population()));
+    for (double& value : fitness) value = random.uniform();
+    optimizer->tell(fitness);
+  };
   evolution::Checkpoint checkpoint;
   for (const auto& item : work.population) {
     if (item.members.front() == 0)
@@ -88,11 +100,9 @@ CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const Stage
     times.update_seconds = *update_seconds;
   } else {
     // The first generation has none of the state that later ones carry.
-    optimizer->ask();
-    optimizer->tell(fitness);
+    next_generation();
     start = Clock::now();
-    optimizer->ask();
-    optimizer->tell(fitness);
+    next_generation();
     checkpoint.optimizer = optimizer->state();
     state = checkpoint.state_sha256();
     times.update_seconds = seconds_since(start);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 
 #include "experiments/experiment.h"
@@ -10,9 +11,10 @@ namespace namm::experiments {
 
 /// Measures the coordinator's own part of an evolve stage on this machine: one generation of the stage's
 /// optimiser at its full size (unless `update_seconds` says what that takes), checkpoints, and a journal, the
-/// latter in a folder of the system's place for temporary files, which is removed. Throws InfrastructureError
-/// when that cannot be written.
+/// latter in a new folder inside `place`, on the disk of the runs, which is removed. Throws
+/// InfrastructureError when that cannot be written.
 CoordinatorTimes measure_coordinator(const ExperimentConfig& config, const StageWork& work,
+                                     const std::filesystem::path& place,
                                      const std::optional<double>& update_seconds = {});
 
 }  // namespace namm::experiments

@@ -29,7 +29,6 @@ int64_t EvolveProgress::items() const {
 
 int64_t EvolveProgress::items_done(const evolution::ItemId& batch, int64_t done) const {
   const int64_t told = std::max<int64_t>(0, batch.generation - first_generation_);
-  const int64_t population = std::ssize(work_.population) + std::ssize(work_.reference);
   switch (batch.purpose) {
     case Purpose::calibrate:
       return done;
@@ -38,7 +37,7 @@ int64_t EvolveProgress::items_done(const evolution::ItemId& batch, int64_t done)
     case Purpose::reference: {
       // Of the validation: computed before the first one, and numbered as the stage's first generation.
       const int64_t first_validation = std::min(work_.validate_every, work_.generations);
-      return work_.items_told(first_validation - 1) + population + done;
+      return work_.items_told(first_validation - 1) + work_.generation_items(first_validation - 1) + done;
     }
     case Purpose::validation:
       if (batch.variant != 0) return items() - std::ssize(work_.shifts) + done;
@@ -53,7 +52,7 @@ int64_t EvolveProgress::items_done(const evolution::ItemId& batch, int64_t done)
 void EvolveProgress::learn_population(int64_t told, int64_t batch_items) {
   if (told > told_) surplus_ += (told - told_) * generation_surplus_;
   told_ = std::max(told, told_);
-  generation_surplus_ = batch_items - std::ssize(work_.population) - std::ssize(work_.reference);
+  generation_surplus_ = batch_items - work_.generation_items(told);
   progress_.set_total(static_cast<uint64_t>(items()));
 }
 

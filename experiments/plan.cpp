@@ -10,6 +10,7 @@
 
 #include "core/random.h"
 #include "core/text.h"
+#include "evolution/queue.h"
 #include "memory/policy_list.h"
 
 namespace namm::experiments {
@@ -29,7 +30,7 @@ struct Batch {
 
 /// One stage's batches and what it takes from the run's random numbers.
 struct StageBatches {
-  Batch calibration, population, validation_reference, validation, shifts, test;
+  Batch calibration, population, later_population, validation_reference, validation, shifts, test;
 };
 
 class Simulation {
@@ -40,6 +41,7 @@ class Simulation {
       StageBatches batches;
       batches.calibration = batch_of(work, {&work.calibration}, scaled);
       batches.population = batch_of(work, {&work.population, &work.reference}, scaled);
+      batches.later_population = batch_of(work, {&work.population_of(1), &work.reference}, scaled);
       batches.validation_reference = batch_of(work, {&work.validation_reference}, scaled);
       batches.validation = batch_of(work, {&work.validation}, scaled);
       batches.shifts = batch_of(work, {&work.shifts}, scaled);
@@ -73,7 +75,7 @@ class Simulation {
         queue.wait(coordinator.checkpoint_seconds);
         bool validated = false;
         for (int64_t generation = 0; generation < work.generations; ++generation) {
-          publish(batches.population, generation, 2);
+          publish(generation == 0 ? batches.population : batches.later_population, generation, 2);
           queue.wait(coordinator.update_seconds);
           if (work.validates_after(generation + 1)) {
             if (!validated) publish(batches.validation_reference, generation, 3);
@@ -167,10 +169,11 @@ std::vector<std::string> assumptions_of(const ExperimentConfig& config, const Pl
                   "and {} for each result, while the workers wait or go on.",
                   duration(own.update_seconds), duration(own.checkpoint_seconds),
                   format_bytes(static_cast<uint64_t>(own.checkpoint_bytes)), duration(own.result_seconds)));
-  list.push_back(
-      format_text("Every worker computes one item and holds {} more; a generation waits for its last "
-                  "item.",
-                  options.prefetch));
+  list.push_back(format_text("Every worker computes one item{}; a generation waits for its last item.",
+                             options.prefetch == 0
+                                 ? ""
+                                 : format_text(" and, after one of less than {} ms, holds {} more",
+                                               evolution::kShortItem.count(), options.prefetch)));
   if (options.failure_seconds > 0) {
     list.push_back(
         format_text("A worker fails every {} h on average (--mtbf-hours) and is back after {}; its items "
@@ -193,6 +196,10 @@ std::string describe_work(const StageWork& work) {
       "{}",
       work.name, work.parameters, work.optimizer, work.generations, work.population_size, work.contexts,
       work.population.size());
+  if (work.reevaluations > 0) {
+    text += format_text(", from the second on {} with {} members evaluated again",
+                        work.later_population.size(), work.reevaluations);
+  }
   if (!work.reference.empty()) text += format_text(" + {} of the full cache", work.reference.size());
   if (!work.validation.empty())
     text += format_text("; {} validations of {}", work.validations(work.generations), work.validation.size());
@@ -290,7 +297,9 @@ nlohmann::ordered_json to_json(const ExperimentConfig& config, const Plan& plan)
                     {"generations", work.generations},
                     {"validations", work.validations(work.generations)},
                     {"calibration_items", work.calibration.size()},
+                    {"reevaluations", work.reevaluations},
                     {"population_items", work.population.size()},
+                    {"later_population_items", work.population_of(1).size()},
                     {"reference_items", work.reference.size()},
                     {"validation_reference_items", work.validation_reference.size()},
                     {"validation_items", work.validation.size()},

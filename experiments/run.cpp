@@ -178,7 +178,7 @@ void refuse_existing(const std::filesystem::path& path) {
 }
 
 std::filesystem::path free_path(const ExperimentConfig& config) {
-  return plain_path(RunDirectory::next_free(std::filesystem::path("runs") / config.name));
+  return plain_path(RunDirectory::next_free(runs_folder() / config.name));
 }
 
 /// The directory appears with its configuration in it, so that a run can be resumed whenever the program is
@@ -239,6 +239,10 @@ void check_same_machine(const RunDirectory& directory, const RunOptions& options
 }
 
 }  // namespace
+
+std::filesystem::path runs_folder() {
+  return "runs";
+}
 
 int default_threads() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));

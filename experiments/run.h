@@ -13,6 +13,9 @@
 
 namespace namm::experiments {
 
+/// Folder of the runs that are given no directory of their own: runs/ in the working directory.
+std::filesystem::path runs_folder();
+
 struct RunOptions {
   std::filesystem::path
       out;          ///< run directory; empty: runs/<name>, or the first of <name>-2, ... that is free

@@ -188,9 +188,11 @@ class Reader {
       if (!known || identity_.empty()) continue;
       try {
         BatchStatus batch = read_batch(file, *id, identity_);
+        StageStatus& stage = status_.stages[static_cast<size_t>(id->stage)];
+        const int64_t told = stage.told > 0 ? id->generation - (stage.next_generation - stage.told) : 0;
         if (!works.contains(id->stage)) works[id->stage] = work_of(static_cast<size_t>(id->stage));
-        if (const auto& work = works[id->stage]) batch.total = work->items_of(*id);
-        status_.stages[static_cast<size_t>(id->stage)].batches.push_back(std::move(batch));
+        if (const auto& work = works[id->stage]) batch.total = work->items_of(*id, told);
+        stage.batches.push_back(std::move(batch));
       } catch (const Error& error) {
         // A journal goes away when its generation is complete.
         if (is_there(file)) status_.problems.emplace_back(error.what());

@@ -35,6 +35,7 @@ void cut_evolve_stage(const ExperimentConfig& config, size_t index,
   const auto optimizer = evolution::resolve_optimizer(config.evolution.optimizer, work.parameters);
   work.optimizer = optimizer.kind;
   work.population_size = optimizer.population;
+  work.reevaluations = optimizer.reevaluations;
   work.generations = stage.generations;
   work.validate_every = stage.validation.every;
 
@@ -53,6 +54,8 @@ void cut_evolve_stage(const ExperimentConfig& config, size_t index,
   work.contexts = static_cast<int64_t>(samples.size());
   work.calibration = cut(Purpose::calibrate, 0, 0, problem.calibration_samples());
   work.population = cut(Purpose::population, 0, work.population_size, samples);
+  if (work.reevaluations > 0)
+    work.later_population = cut(Purpose::population, 0, work.population_size + work.reevaluations, samples);
   if (problem.needs_reference(Purpose::population)) work.reference = cut(Purpose::reference, 0, 0, samples);
   const auto validation = problem.validation_samples();
   work.validation = cut(Purpose::validation, 0, 1, validation);
@@ -110,16 +113,21 @@ int64_t StageWork::validations(int64_t told) const {
   return told / validate_every + (last_beside ? 1 : 0);
 }
 
-std::vector<const StageWork::Items*> StageWork::all_items() const {
-  return {&calibration, &population, &reference, &validation_reference, &validation, &shifts, &test};
+int64_t StageWork::generation_items(int64_t told) const {
+  return std::ssize(population_of(told)) + std::ssize(reference);
 }
 
-int64_t StageWork::items_of(const evolution::ItemId& batch) const {
+std::vector<const StageWork::Items*> StageWork::all_items() const {
+  return {&calibration,          &population, &later_population, &reference,
+          &validation_reference, &validation, &shifts,           &test};
+}
+
+int64_t StageWork::items_of(const evolution::ItemId& batch, int64_t told) const {
   switch (batch.purpose) {
     case Purpose::calibrate:
       return std::ssize(calibration);
     case Purpose::population:
-      return std::ssize(population) + std::ssize(reference);
+      return generation_items(told);
     case Purpose::reference:
       return std::ssize(validation_reference);
     case Purpose::validation:
@@ -132,8 +140,9 @@ int64_t StageWork::items_of(const evolution::ItemId& batch) const {
 
 int64_t StageWork::items_told(int64_t told) const {
   const int64_t count = validations(told);
-  return std::ssize(calibration) + told * (std::ssize(population) + std::ssize(reference)) +
-         (count > 0 ? std::ssize(validation_reference) : 0) + count * std::ssize(validation);
+  const int64_t populations = told == 0 ? 0 : generation_items(0) + (told - 1) * generation_items(1);
+  return std::ssize(calibration) + populations + (count > 0 ? std::ssize(validation_reference) : 0) +
+         count * std::ssize(validation);
 }
 
 int64_t StageWork::items() const {

@@ -39,10 +39,12 @@ struct StageWork {
   std::string optimizer;
   int64_t parameters = 0;
   int64_t population_size = 0;
+  int64_t reevaluations = 0;  ///< members that later generations have besides
   int64_t generations = 0;
   int64_t validate_every = 0;  ///< 0: never
   Items calibration;           ///< once, at the start; empty where the start brings its statistics
-  Items population;            ///< of every generation
+  Items population;            ///< of the stage's first generation
+  Items later_population;      ///< of every later one, where members are evaluated again; else empty
   Items reference;             ///< the full cache on the same samples, in the same batch; may be empty
   Items validation_reference;  ///< once, before the first validation
   Items validation;            ///< of the mean
@@ -55,10 +57,16 @@ struct StageWork {
   bool validates_after(int64_t told) const;
   /// Validations of the mean until `told` generations are told.
   int64_t validations(int64_t told) const;
+  /// Items of the population when `told` generations of the stage are told.
+  const Items& population_of(int64_t told) const {
+    return told == 0 || reevaluations == 0 ? population : later_population;
+  }
+  /// The same with its reference.
+  int64_t generation_items(int64_t told) const;
   /// Every list of items above.
   std::vector<const Items*> all_items() const;
-  /// Items of the batch that this one belongs to.
-  int64_t items_of(const evolution::ItemId& batch) const;
+  /// Items of the batch that this one belongs to, when `told` generations of the stage are told.
+  int64_t items_of(const evolution::ItemId& batch, int64_t told) const;
   /// Items that an evolve stage has computed when `told` generations are told, their validations included.
   int64_t items_told(int64_t told) const;
   /// Items of the whole stage.

@@ -1,5 +1,6 @@
 #include "experiments/plan.h"
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -50,12 +51,20 @@ std::vector<StageWork> works_of(const ExperimentConfig& config, const TaskPointe
   return works;
 }
 
+/// Where a run would be written: its folder, or where that would be made.
+std::filesystem::path place_of_runs() {
+  std::error_code error;
+  const auto folder = runs_folder();
+  return std::filesystem::is_directory(folder, error) ? folder
+                                                      : std::filesystem::absolute(folder).parent_path();
+}
+
 /// Adds the coordinator's part, measured here.
 void add_coordinator(const ExperimentConfig& config, const std::vector<StageWork>& works,
                      const Options& options, ItemTimes& times) {
   for (const auto& work : works) {
     if (!work.evolves) continue;
-    times.coordinator = measure_coordinator(config, work, options.update_seconds);
+    times.coordinator = measure_coordinator(config, work, place_of_runs(), options.update_seconds);
     times.assumptions.push_back(
         format_text("The coordinator's part was measured on this machine{}.",
                     options.update_seconds ? ", but for the optimiser's (--update-seconds)" : ""));
@@ -156,8 +165,10 @@ void add_plan(CLI::App& app, const std::vector<std::string>&, Action& action) {
                    "From a worker's failure until it claims again")
       ->check(CLI::Range(0.0, 1e9));
   command
-      ->add_option("--prefetch", options->plan.prefetch,
-                   "Items that a worker holds beside the one it computes; 0 as in `namm run` without --queue")
+      ->add_option(
+          "--prefetch", options->plan.prefetch,
+          "Items that a worker holds beside the one it computes while items are short; 0 as in `namm "
+          "run` without --queue")
       ->check(CLI::Range(0, 100));
   command->add_option("--seed", options->plan.seed, "Of drawn item times and failures");
   command->add_option("--repeats", options->measure.repeats, "Items of each kind that are measured")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -71,6 +72,24 @@ class Binding(unittest.TestCase):
             Optimizer([], 1.0)
         with self.assertRaisesRegex(ValueError, "3 values for a population of 8"):
             Optimizer(np.ones(3), 0.5, population=8).tell([1, 2, 3])
+
+    def test_no_call_gives_numbers_where_it_failed(self) -> None:
+        optimizer = Optimizer(np.ones(3), 0.5, population=8)
+        optimizer.tell([np.nan] * 3 + [1.0] * 5)  # leaves a note, which is no error of the calls that follow
+        self.assertEqual(optimizer.ask().shape, (8, 3))
+        handle, optimizer._handle = optimizer._handle, None
+        try:
+            for call in ("population", "mean", "sigma", "stop"):
+                with self.assertRaisesRegex(ValueError, "NULL", msg=call):
+                    getattr(optimizer, call)
+            with self.assertRaisesRegex(ValueError, "NULL"):
+                optimizer.ask()
+            # Where the call for the members alone fails.
+            with unittest.mock.patch.object(Optimizer, "population", 8), self.assertRaisesRegex(ValueError, "NULL"):
+                optimizer.ask()
+        finally:
+            optimizer._handle = handle
+        self.assertEqual(optimizer.mean.shape, (3,))
 
     def test_example_reaches_the_optimum(self) -> None:
         text = subprocess.run(

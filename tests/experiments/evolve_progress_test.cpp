@@ -85,6 +85,22 @@ TEST_F(EvolveProgressTest, GoesOnWhereAResumedRunStands) {
   EXPECT_EQ(before, work.items());
 }
 
+TEST_F(EvolveProgressTest, KnowsThatMembersAreEvaluatedAgain) {
+  StageWork work = small_stage();
+  work.reevaluations = 2;
+  work.later_population = items(8);
+  EvolveProgress progress(work, kFirst, false);
+  const int64_t all = work.items();
+  int64_t before = 0;
+  for (const auto& [batch, count] : batches(work, {9, 11, 11, 11, 11})) {
+    progress.on_items(batch, 0, count);
+    EXPECT_EQ(progress.items_done(batch, 0), before) << evolution::describe_batch(batch);
+    EXPECT_EQ(progress.items(), all) << evolution::describe_batch(batch);
+    before += count;
+  }
+  EXPECT_EQ(before, all);
+}
+
 TEST_F(EvolveProgressTest, LearnsPopulationsThatRestartsChange) {
   const StageWork work = small_stage();
   EvolveProgress progress(work, kFirst, false);

@@ -15,6 +15,7 @@
 #include "evolution/coordinator.h"
 #include "evolution/optimizer_list.h"
 #include "evolution/queues/threads.h"
+#include "experiments/coordinator_times.h"
 #include "experiments/evaluation.h"
 #include "experiments/expected_task.h"
 #include "experiments/fitness.h"
@@ -100,6 +101,8 @@ TEST(StageWork, IsWhatTheCoordinatorPublishes) {
       shipped("smoke.yaml", {"stages.0.evolve.generations=5", "stages.0.evolve.contexts_per_task=3",
                              "evolution.samples_per_item=2", "evolution.members_per_item=4"}),
       shipped("smoke.yaml", {"stages.0.evolve.fitness.shortfall_weight=1", "stages.0.evolve.generations=4"}),
+      shipped("smoke.yaml", {"evolution.reevaluations=3", "evolution.members_per_item=2",
+                             "stages.0.evolve.generations=4", "stages.0.evolve.fitness.shortfall_weight=1"}),
       shipped("smoke.yaml",
               {"stages.0.evolve.validation.shortfall_weight=1", "stages.0.evolve.validation.every=0"}),
       shipped("paper-stage-1.yaml",
@@ -114,7 +117,8 @@ TEST(StageWork, IsWhatTheCoordinatorPublishes) {
                                      [](int64_t sum, const auto& count) { return sum + count.second; });
     EXPECT_EQ(work.items(), all) << config.name;
     EXPECT_EQ(std::ssize(work.calibration), (counts[{Purpose::calibrate, 0}]));
-    EXPECT_EQ(work.generations * std::ssize(work.population), (counts[{Purpose::population, 0}]));
+    EXPECT_EQ(std::ssize(work.population_of(0)) + (work.generations - 1) * std::ssize(work.population_of(1)),
+              (counts[{Purpose::population, 0}]));
     EXPECT_EQ(work.generations * std::ssize(work.reference), (counts[{Purpose::reference, 0}]));
     EXPECT_EQ(std::ssize(work.validation_reference), (counts[{Purpose::reference, 1}]));
     EXPECT_EQ(work.validations(work.generations) * std::ssize(work.validation),
@@ -197,6 +201,37 @@ TEST(Plan, EqualItemsTakeTheClosedForm) {
   EXPECT_EQ(plan.checkpoints, 17);
 }
 
+TEST(Plan, CountsMembersThatAreEvaluatedAgain) {
+  const auto config =
+      shipped("smoke.yaml", {"evolution.reevaluations=2", "evolution.members_per_item=2",
+                             "stages.0.evolve.generations=4", "stages.0.evolve.validation.every=0"});
+  const auto works = works_of(config);
+  ASSERT_GT(works[0].population_of(1).size(), works[0].population_of(0).size());
+  PlanOptions options;
+  options.workers = {1};
+  const Plan plan = make_plan(config, works, equal_times(works, 1), options);
+  EXPECT_EQ(plan.rows[0].totals.items, works[0].items());
+  EXPECT_THAT(to_text(config, plan), HasSubstr("with 2 members evaluated again"));
+  EXPECT_EQ(to_json(config, plan)["stages"][0]["later_population_items"], works[0].population_of(1).size());
+}
+
+TEST(CoordinatorTimes, TellWhateverPopulationTheOptimiserAsksFor) {
+  const auto config = shipped("smoke.yaml", {"evolution.reevaluations=2"});
+  const TemporaryDirectory folder;
+  const auto times = measure_coordinator(config, work_of(config), folder.path());
+  EXPECT_GT(times.update_seconds, 0);
+  EXPECT_GT(times.checkpoint_bytes, 1000);
+}
+
+TEST(CoordinatorTimes, AreOfTheGivenDiskAndLeaveNothing) {
+  const auto config = shipped("smoke.yaml");
+  const TemporaryDirectory folder;
+  std::ofstream(folder / "another's") << "stays";
+  measure_coordinator(config, work_of(config), folder.path());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+  EXPECT_THROW(measure_coordinator(config, work_of(config), folder / "nowhere"), InfrastructureError);
+}
+
 TEST(Plan, IsDeterministicAndFailuresCost) {
   const auto config = shipped("smoke.yaml", {"stages.0.evolve.generations=30"});
   const auto works = works_of(config);
@@ -230,6 +265,7 @@ TEST(Plan, SaysWhatItAssumes) {
   EXPECT_THAT(text, HasSubstr("4172 parameters"));
   EXPECT_THAT(text, HasSubstr("fails every 2 h"));
   EXPECT_THAT(text, HasSubstr("lease of 10 s"));
+  EXPECT_THAT(text, HasSubstr("after one of less than 250 ms, holds 1 more"));
   const auto json = to_json(config, plan);
   EXPECT_EQ(json["memory"]["parameters"], 4172);
   EXPECT_EQ(json["stages"][0]["items"], works[0].items());

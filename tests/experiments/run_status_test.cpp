@@ -106,6 +106,13 @@ TEST_F(RunStatusTest, OfAStoppedRun) {
   EXPECT_THAT(to_text(status), HasSubstr("namm run --resume"));
 }
 
+TEST_F(RunStatusTest, CountsMembersThatAreEvaluatedAgain) {
+  make_run({"evolution.reevaluations=2", "evolution.members_per_item=2"});
+  add_results(3);
+  const BatchStatus batch = read_run_status(path_).stages[0].batches.at(0);
+  EXPECT_EQ(batch.total, 2 * 4) << "tasks x blocks of 6 + 2 members";
+}
+
 TEST_F(RunStatusTest, ReadsAndChangesNothing) {
   make_run();
   add_results(1);

@@ -68,6 +68,9 @@ with Scratch() as folder:
     checks.that(measured["device"] == "cpu" and measured["coordinator"]["checkpoint_bytes"] > 1000, "measured", measured)
     checks.that(sorted(folder.iterdir()) == [folder / "times.json"], "nothing else is written", list(folder.iterdir()))
 
+    twice = planned(SMOKE, "evolution.reevaluations=2", "--workers", "1,2", "--threads", "1", "--repeats", "1")
+    checks.that(twice and twice["rows"][0]["items"] == twice["stages"][0]["items"], "members evaluated again", twice)
+
     # Measured against a real run, with bounds for a busy machine: RESULTS.md has the comparison.
     began = time.monotonic()
     ran = namm("run", SMOKE, "--threads", "1", "--out", folder / "run", "--log-level", "error")
