@@ -179,8 +179,14 @@ void NatsClient::warn_of_exposed_secret() const {
 
 /// Until there is a connection, or one of the reasons not to try again.
 void NatsClient::connect(bool wait_for_server) {
+  constexpr int kSignatures = 4;
   for (auto wait = kFirstReconnect;; wait = std::min<decltype(wait)>(2 * wait, kLongestReconnect)) {
-    const natsStatus status = natsConnection_Connect(&connection_, options_);
+    natsStatus status = NATS_OK;
+    // nats.c sends no signature that begins with a zero byte, one in 256: the next connection has another one.
+    for (int attempt = 0; attempt < (address_.nkey.empty() ? 1 : kSignatures); ++attempt) {
+      status = natsConnection_Connect(&connection_, options_);
+      if (status != NATS_CONNECTION_AUTH_FAILED) break;
+    }
     if (status == NATS_OK) return;
     const char* last = nats_GetLastError(nullptr);
     const std::string reason = last != nullptr && *last != '\0' ? last : natsStatus_GetText(status);

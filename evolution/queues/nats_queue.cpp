@@ -91,6 +91,7 @@ struct NatsQueue::Impl {
   /// A new consumer starts with the first result; those taken before are known by their sequence.
   void read_results_anew() {
     results.reset();
+    read_up_to = 0;
     client.delete_consumer(nats::results_stream(run), nats::kCoordinatorConsumer);
     client.ensure_consumer(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run),
                            kResultsAckWait, -1);
@@ -183,8 +184,10 @@ struct NatsQueue::Impl {
 
   std::optional<WorkResult> read(natsMsg* message) {
     const auto facts = nats::delivery_facts(message);
-    if (!facts || read_results.contains(facts->stream_sequence)) return std::nullopt;
+    if (!facts) return std::nullopt;
     const uint64_t sequence = facts->stream_sequence;
+    read_up_to = std::max(read_up_to, sequence);
+    if (read_results.contains(sequence)) return std::nullopt;
     newest_result = std::max(newest_result, sequence);
     try {
       WorkResult result =
@@ -387,6 +390,7 @@ struct NatsQueue::Impl {
   std::map<std::string, WorkItem> batches;       ///< one item of each batch whose data is on the server
   std::map<uint64_t, std::string> read_results;  ///< sequence and batch of those that are still on the server
   uint64_t newest_result = 0;                    ///< sequence of the last one that was there
+  uint64_t read_up_to = 0;                       ///< sequence of the last one that this consumer gave
   std::set<uint64_t> exhausted;                  ///< sequences of items whose deliveries are used up
   struct Held {
     int64_t delivery = 0;
@@ -439,9 +443,8 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
                   .value_or(std::set<std::string>());
     if (const auto results = impl_->client.stream_state(nats::results_stream(impl_->run));
         results && results->messages > 0) {
-      const auto& read = impl_->read_sequences;
       const auto end = Clock::now() + kResultsAnswer;
-      while ((read.empty() || *read.rbegin() < results->last_sequence) && Clock::now() < end) {
+      while (impl_->read_up_to < results->last_sequence && Clock::now() < end) {
         impl_->fetch(100ms, impl_->waiting);
       }
     }
