@@ -75,6 +75,9 @@ def main() -> int:
             checks.that(status.code == 0 and "queue-test-" in status.out and "workers" in status.out, "status", status)
             listed = json.loads(namm("status", server.url, "--json").out)
             checks.that(len(listed) == 1 and len(listed[0]["workers"]) == 2, "two workers answer", listed)
+            row = listed[0]["last_generation"]
+            checks.that(0 < row.get("told", 0) <= row.get("generations", 0) == 25, "generations of the stage", listed)
+            checks.that(listed[0]["seconds_left"] is not None, "time left of a run that goes on", listed)
             checks.refused(namm("run", "--resume", run), 2, "another process works in this run directory")
             coordinator.end()
             workers.pop().end()
