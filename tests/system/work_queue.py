@@ -89,6 +89,11 @@ def main() -> int:
             checks.that(status.code == 0 and "queue-test-" in status.out and "workers" in status.out, "status", status)
             both = wait_for(lambda: [len(one["workers"]) for one in listed(server)] == [2])
             checks.that(both, "two workers answer", listed(server))
+            (reported,) = listed(server)
+            row = reported["last_generation"]
+            checks.that(0 < row.get("told", 0) <= row.get("generations", 0) == 25, "generations of the stage", reported)
+            timed = reported["state"] != "running" or reported["seconds_left"] is not None
+            checks.that(timed, "time left of a run that goes on", reported)
             checks.refused(namm("run", "--resume", run), 2, "another process works in this run directory")
             coordinator.end()
             workers.pop().end()
