@@ -80,7 +80,8 @@ def main() -> int:
                 checks.that(wait_for(lambda: worker.says("waiting for a run")), "a worker waits for a run", worker.log.read_text())
             run = folder / "run"
             coordinator = Process(folder / "run.log", "run", config, "--out", run, "--queue", address)
-            checks.that(wait_for(lambda: len(log_rows(run)) >= 1), "a generation", coordinator.log.read_text())
+            # The first is then on the server, too.
+            checks.that(wait_for(lambda: len(log_rows(run)) >= 2), "two generations", coordinator.log.read_text())
             # What follows looks at a run that stands still, so that it is not over before.
             coordinator.process.send_signal(signal.SIGSTOP)
             for worker in workers:
