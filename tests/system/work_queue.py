@@ -72,7 +72,7 @@ def main() -> int:
             coordinator = Process(folder / "run.log", "run", config, "--out", run, "--queue", address)
             wait_for(lambda: len(log_rows(run)) >= 1)
             status = namm("status", server.url)
-            checks.that(status.code == 0 and "queue-test-" in status.out and "workers" in status.out, "status", status)
+            checks.that(status.code == 0 and "queue-test-" in status.out and "2 worker processes" in status.out, "status", status)
             listed = json.loads(namm("status", server.url, "--json").out)
             checks.that(len(listed) == 1 and len(listed[0]["workers"]) == 2, "two workers answer", listed)
             row = listed[0]["last_generation"]
