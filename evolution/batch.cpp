@@ -17,18 +17,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kGatherWait{100};
 
-/// As the evaluator threw it.
-[[noreturn]] void rethrow(const WorkResult& result, const std::string& text) {
-  switch (result.failure_code) {
-    case ExitCode::config:
-      throw ConfigError(text);
-    case ExitCode::data:
-      throw DataError(text);
-    default:
-      throw InfrastructureError(text);
-  }
-}
-
 /// Collects the results of one batch.
 class BatchRun {
  public:
@@ -184,7 +172,7 @@ class BatchRun {
 
   void handle_failure(std::size_t position, const WorkResult& result, bool stopping) {
     if (is_users_fault(result.failure_code) && queue_.in_process()) {
-      rethrow(result, result.failure);
+      throw_failure(result, result.failure);
     }
     // An evaluator in this process may notice Ctrl-C first; elsewhere it is that worker's own.
     if (stopping || (result.failure_code == ExitCode::interrupted && stop_requested())) {
@@ -193,10 +181,10 @@ class BatchRun {
     }
     const int failures = ++failures_[position];
     if (failures >= options_.attempts) {
-      rethrow(result,
-              format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
-                          "the cause and resume it",
-                          describe(result.id), failures, result.worker, result.failure));
+      throw_failure(
+          result, format_text("{} failed {} times, the last time on {}: {}. The run's state is saved; repair "
+                              "the cause and resume it",
+                              describe(result.id), failures, result.worker, result.failure));
     }
     log_warning(format_text("{} failed on {} (attempt {} of {}): {}", describe(result.id), result.worker,
                             failures, options_.attempts, result.failure));

@@ -216,7 +216,6 @@ class EvolveStage {
     current_.log_row = to_json_text(json);
     write_checkpoint(run_.checkpoint(current_.generation), current_, row.state_sha256);
     run_.append_log_row(json);
-    queue_.report(current_.log_row);
     run_.remove_old_checkpoints(options_.schedule.keep_checkpoints);
     discard_journals(row.generation);
     if (options_.on_generation) {

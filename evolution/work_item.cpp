@@ -143,6 +143,12 @@ bool is_users_fault(ExitCode code) {
   return code == ExitCode::config || code == ExitCode::data;
 }
 
+void throw_failure(const WorkResult& result, const std::string& text) {
+  if (result.failure_code == ExitCode::config) throw ConfigError(text);
+  if (result.failure_code == ExitCode::data) throw DataError(text);
+  throw InfrastructureError(text);
+}
+
 bool has_shape_of(const WorkResult& result, const WorkItem& item) {
   const auto samples = std::ssize(item.samples);
   const bool only_bytes =

@@ -115,6 +115,9 @@ struct WorkResult {
 
 /// Of a failure: configuration or data, which trying again on the same machine cannot help.
 bool is_users_fault(ExitCode code);
+/// Throws the error that a failed result stands for, with this text: ConfigError, DataError or
+/// InfrastructureError.
+[[noreturn]] void throw_failure(const WorkResult& result, const std::string& text);
 
 /// Whether a result that did not fail has a record for each row and sample of the item; of a calibration,
 /// whose outcome may be `bytes` alone, all or none.

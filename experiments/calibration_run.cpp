@@ -23,13 +23,6 @@ using evolution::WorkItem;
 using evolution::WorkResult;
 using Clock = std::chrono::steady_clock;
 
-[[noreturn]] void rethrow(const WorkResult& result) {
-  const std::string text = format_text("{}: {}", evolution::describe(result.id), result.failure);
-  if (result.failure_code == ExitCode::config) throw ConfigError(text);
-  if (result.failure_code == ExitCode::data) throw DataError(text);
-  throw InfrastructureError(text);
-}
-
 /// Computes items with several in flight, and records their times.
 class Bench {
  public:
@@ -50,7 +43,7 @@ class Bench {
       for (auto& result : queue_.gather(std::chrono::milliseconds(100))) {
         if (result.failed()) {
           queue_.withdraw();
-          rethrow(result);
+          throw_failure(result, format_text("{}: {}", evolution::describe(result.id), result.failure));
         }
         const auto place = static_cast<size_t>(result.id.index);
         results[place] = std::move(result);

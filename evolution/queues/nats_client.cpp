@@ -182,7 +182,8 @@ void NatsClient::connect(bool wait_for_server) {
   constexpr int kSignatures = 4;
   for (auto wait = kFirstReconnect;; wait = std::min<decltype(wait)>(2 * wait, kLongestReconnect)) {
     natsStatus status = NATS_OK;
-    // nats.c sends no signature that begins with a zero byte, one in 256: the next connection has another one.
+    // nats.c sends no signature that begins with a zero byte, one in 256: the next connection has another
+    // one.
     for (int attempt = 0; attempt < (address_.nkey.empty() ? 1 : kSignatures); ++attempt) {
       status = natsConnection_Connect(&connection_, options_);
       if (status != NATS_CONNECTION_AUTH_FAILED) break;

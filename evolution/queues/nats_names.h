@@ -25,7 +25,7 @@ inline constexpr const char* kWorkersConsumer = "workers";
 inline constexpr const char* kCoordinatorConsumer = "coordinator";
 inline constexpr const char* kCoordinatorKey = "coordinator";
 inline constexpr const char* kBatchKey = "batch";  ///< what is being computed, for people
-inline constexpr const char* kRowKey = "row";      ///< row of log.jsonl of the last generation
+inline constexpr const char* kRowKey = "row";      ///< what the last generation gave (Queue::report)
 
 /// "12.0.population.0": generation, stage, purpose, variant of an item; what a batch shares stands under it.
 std::string batch_name(const ItemId& id);

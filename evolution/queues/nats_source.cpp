@@ -313,11 +313,10 @@ std::chrono::milliseconds NatsSource::renew_interval() const {
 }
 
 void NatsSource::post(WorkResult result) {
-  constexpr auto kShort = 250ms;  // an item ahead is then no loss at the end of a generation
   constexpr std::size_t kMostPosted = 4;
   std::unique_lock lock(impl_->mutex);
   if (!impl_->in_hand) return;  // given up meanwhile
-  impl_->short_items = Clock::now() - impl_->claimed < kShort;
+  impl_->short_items = Clock::now() - impl_->claimed < kShortItem;
   impl_->changed.wait(lock, [this] { return impl_->posted.size() < kMostPosted; });
   impl_->posted.push_back({std::move(result), std::move(impl_->in_hand)});
   impl_->changed.notify_all();

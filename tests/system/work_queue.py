@@ -87,7 +87,7 @@ def main() -> int:
             for worker in workers:
                 checks.that(wait_for(lambda: worker.says("serving run")), "a worker serves the run", worker.log.read_text())
             status = namm("status", server.url)
-            checks.that(status.code == 0 and "queue-test-" in status.out and "workers" in status.out, "status", status)
+            checks.that(status.code == 0 and "queue-test-" in status.out and "worker process" in status.out, "status", status)
             both = wait_for(lambda: [len(one["workers"]) for one in listed(server)] == [2])
             checks.that(both, "two workers answer", listed(server))
             (reported,) = listed(server)
