@@ -29,12 +29,10 @@ std::pair<int64_t, int64_t> place_of(const nlohmann::json& row) {
 /// One evolve stage from its first checkpoint to its last.
 class EvolveStage {
  public:
-  EvolveStage(const CoordinatorOptions& options, const RunDirectory& run, Queue& queue,
-              Coordinator& coordinator, const EvolutionProblem& problem, Optimizer& optimizer,
-              const EvolveSettings& settings)
+  EvolveStage(const CoordinatorOptions& options, const RunDirectory& run, Coordinator& coordinator,
+              const EvolutionProblem& problem, Optimizer& optimizer, const EvolveSettings& settings)
       : options_(options),
         run_(run),
-        queue_(queue),
         coordinator_(coordinator),
         problem_(problem),
         optimizer_(optimizer),
@@ -312,7 +310,6 @@ class EvolveStage {
 
   const CoordinatorOptions& options_;
   const RunDirectory& run_;
-  Queue& queue_;
   Coordinator& coordinator_;
   const EvolutionProblem& problem_;
   Optimizer& optimizer_;
@@ -338,7 +335,7 @@ std::vector<WorkResult> Coordinator::run_batch(std::vector<WorkItem> items) {
 
 StageOutcome Coordinator::evolve(const EvolutionProblem& problem, Optimizer& optimizer,
                                  const EvolveSettings& settings) {
-  EvolveStage stage(options_, run_, queue_, *this, problem, optimizer, settings);
+  EvolveStage stage(options_, run_, *this, problem, optimizer, settings);
   return stage.finish(counts_);
 }
 
