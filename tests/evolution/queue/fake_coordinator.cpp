@@ -9,7 +9,7 @@
 /// The coordinator of a run whose items are computed without a model: for fault tests with real processes.
 ///   fake_coordinator out=DIR [queue=nats://...] [run=ID] [generations=5] [population=8] [dimension=6]
 ///                    [lease=1] [item_limit=0] [max_deliveries=20] [build=B] [threads=2] [step=0]
-///                    [validate_every=2] [members_per_item=3] [samples_per_item=2]
+///                    [validate_every=2] [members_per_item=3] [samples_per_item=2] [kind=cma-es]
 /// Without queue= the items are computed by threads of this process. Prints the final state's hash. With
 /// step=1 it prints a line after every generation and waits for one.
 namespace {
@@ -22,6 +22,7 @@ int run(const testing::FakeArguments& arguments) {
   testing::FakeRun run{arguments.text("out", "")};
   run.generations = arguments.integer("generations", 5);
   run.population = arguments.integer("population", 8);
+  run.kind = arguments.text("kind", run.kind);
   run.dimension = arguments.integer("dimension", 6);
   run.validate_every = arguments.integer("validate_every", 2);
   run.threads = static_cast<int>(arguments.integer("threads", 2));
