@@ -182,6 +182,14 @@ struct NatsQueue::Impl {
     return any;
   }
 
+  /// All results that are on the server now; one that is busy may take a while to hand them out.
+  void fetch_what_is_there(std::vector<WorkResult>& found) {
+    const auto there = client.stream_state(nats::results_stream(run));
+    if (!there || there->messages == 0) return;
+    const auto end = Clock::now() + kResultsAnswer;
+    while (read_up_to < there->last_sequence && Clock::now() < end) fetch(100ms, found);
+  }
+
   std::optional<WorkResult> read(natsMsg* message) {
     const auto facts = nats::delivery_facts(message);
     if (!facts) return std::nullopt;
@@ -233,8 +241,7 @@ struct NatsQueue::Impl {
     // A worker posts before it acknowledges: an item that is no longer there has its result on the server,
     // unless it got lost.
     const auto present = client.subjects(nats::items_stream(run), nats::all_items(run));
-    while (fetch(100ms, found)) {
-    }
+    fetch_what_is_there(found);
     if (!present || !consumer) return;
     std::vector<const WorkItem*> lost;
     std::vector<const WorkItem*> there;
@@ -441,13 +448,7 @@ void NatsQueue::publish(std::vector<WorkItem> items) {
     impl_->put(nats::kBatchKey, format_text("{} ({} items)", describe_batch(batch), items.size()));
     present = impl_->client.subjects(nats::items_stream(impl_->run), nats::all_items(impl_->run))
                   .value_or(std::set<std::string>());
-    if (const auto results = impl_->client.stream_state(nats::results_stream(impl_->run));
-        results && results->messages > 0) {
-      const auto end = Clock::now() + kResultsAnswer;
-      while (impl_->read_up_to < results->last_sequence && Clock::now() < end) {
-        impl_->fetch(100ms, impl_->waiting);
-      }
-    }
+    impl_->fetch_what_is_there(impl_->waiting);
   }
   std::vector<const WorkItem*> missing;
   for (const WorkItem& item : items) {
