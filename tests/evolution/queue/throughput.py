@@ -13,8 +13,8 @@ WORKERS = 8
 MILLISECONDS = 10
 ITEMS = 2048  # a generation: 1,024 members x 2 blocks of samples
 GENERATIONS = 4
-# Two cores of their own give 0.90 to 0.91 (evolution/RESULTS.md): a bound with a margin. It says nothing where others take more than
-# this share of the processors meanwhile.
+# Two cores of their own give 0.90 to 0.91 (evolution/RESULTS.md): a bound with a margin. It says nothing where others take more
+# than this share of the processors meanwhile.
 LEAST = 0.8
 OTHERS = 0.15
 TICKS = os.sysconf("SC_CLK_TCK")
