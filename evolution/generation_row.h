@@ -20,7 +20,7 @@ struct GenerationRow {
   int64_t evaluations = 0;  ///< (member, sample) pairs of the generation
   int64_t non_finite = 0;
   int64_t reissued = 0;  ///< items handed out again: after a failure, or because a worker was lost
-  int64_t workers = 0;   ///< that contributed to the generation
+  int64_t workers = 0;   ///< threads that contributed to the generation; a worker process has one or more
   double seconds = 0;
   std::string state_sha256;          ///< of the checkpoint after this generation
   std::optional<double> validation;  ///< of the mean after this generation, when it was due

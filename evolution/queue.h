@@ -31,7 +31,8 @@ class Queue {
   /// The batch of these items is complete and stored: whatever the queue still keeps of it may go.
   virtual void forget(const std::vector<WorkItem>& /*items*/) {}
 
-  /// The row of log.jsonl of a finished generation, for those who ask the queue how the run stands.
+  /// What is known of a finished generation, a JSON object (at least its row of log.jsonl), for those who ask
+  /// the queue how the run stands.
   virtual void report(const std::string& /*row*/) {}
 };
 

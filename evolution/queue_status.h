@@ -9,7 +9,7 @@
 
 namespace namm::evolution {
 
-/// What a worker says of itself.
+/// What a worker's process says of itself.
 struct WorkerPresence {
   std::string name;
   int64_t items = 0;    ///< evaluated for the run
@@ -21,10 +21,10 @@ struct QueuedRun {
   RunAnnouncement announcement;
   bool coordinated = false;             ///< a coordinator holds the run
   std::string batch;                    ///< what is computed, in words; empty: nothing yet
-  std::string row;                      ///< row of log.jsonl of the last generation; empty: none yet
+  std::string row;                      ///< what Queue::report was given last; empty: nothing yet
   int64_t open_items = 0;               ///< published and not answered, those in hand included
   int64_t items_in_hand = 0;            ///< of workers
-  std::vector<WorkerPresence> workers;  ///< that answer now
+  std::vector<WorkerPresence> workers;  ///< processes that answer now
 };
 
 /// Only asks; looks twice, half a lease apart, to tell a coordinator that is alive from one that was killed.

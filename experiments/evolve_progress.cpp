@@ -1,10 +1,7 @@
 #include "experiments/evolve_progress.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
-
-#include <nlohmann/json.hpp>
 
 #include "core/json_lines.h"
 #include "core/log.h"
@@ -16,11 +13,13 @@ namespace namm::experiments {
 
 using evolution::Purpose;
 
-EvolveProgress::EvolveProgress(StageWork work, int64_t first_generation, bool json_rows)
+EvolveProgress::EvolveProgress(StageWork work, int64_t first_generation, bool json_rows,
+                               std::vector<nlohmann::json> rows)
     : work_(std::move(work)),
       first_generation_(first_generation),
       json_rows_(json_rows),
-      progress_("evolve " + work_.name, static_cast<uint64_t>(work_.items()), "items") {}
+      progress_("evolve " + work_.name, static_cast<uint64_t>(work_.items()), "items"),
+      rows_(std::move(rows)) {}
 
 int64_t EvolveProgress::items() const {
   const int64_t open_generations = std::max<int64_t>(0, work_.generations - told_);
@@ -62,22 +61,31 @@ void EvolveProgress::on_items(const evolution::ItemId& batch, int64_t done, int6
   reached_ = std::max(reached_, items_done(batch, done));
   if (!begun_) progress_.start_at(static_cast<uint64_t>(reached_));
   begun_ = true;
-  progress_.update(static_cast<uint64_t>(reached_),
-                   format_text("generation {}/{}, {} {}/{}{}{}", told, work_.generations,
-                               evolution::to_string(batch.purpose), done, total, latest_, validated_));
+  progress_.update(
+      static_cast<uint64_t>(reached_),
+      format_text("generation {}/{}, {} {}/{}{}{}", told, work_.generations,
+                  evolution::to_string(batch.purpose), done, total, latest_.empty() ? "" : ", ", latest_));
 }
 
-void EvolveProgress::on_generation(const evolution::GenerationRow& row) {
-  const auto rounded = [](double value) { return std::round(value * 1e4) / 1e4; };
-  latest_ = format_text(", best {}, mean {}, cache {} %", rounded(row.best), rounded(row.mean),
-                        std::round(row.cache_fraction * 1e3) / 10);
-  if (row.validation) validated_ = format_text(", validation {}", rounded(*row.validation));
-  const int64_t left = work_.generations - (row.generation - first_generation_ + 1);
+nlohmann::json EvolveProgress::on_generation(const evolution::GenerationRow& row) {
+  // A row without a checkpoint is dropped when its run is resumed.
+  std::erase_if(rows_, [&](const nlohmann::json& known) {
+    return number_of(known, "generation").value_or(-1) >= static_cast<double>(row.generation);
+  });
+  rows_.push_back(evolution::to_json(row));
+  auto scores = scores_of(rows_.back());
+  scores.sigma.reset();
+  for (auto known = rows_.rbegin(); known != rows_.rend() && !scores.validation; ++known)
+    scores.validation = number_of(*known, "validation");
+  latest_ = join(words_of(scores), ", ");
+  const int64_t told = row.generation - first_generation_ + 1;
+  auto generation = generation_json(rows_.back(), work_.name, told, work_.generations, pace_of(rows_));
   if (json_rows_) {
-    terminal_print_line(to_json_text(generation_json(row, left)));
+    terminal_print_line(to_json_text(generation));
   } else {
-    log_info(generation_line(work_.name, row, left));
+    log_info(generation_line(generation, true));
   }
+  return generation;
 }
 
 }  // namespace namm::experiments

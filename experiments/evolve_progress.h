@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "core/progress.h"
 #include "evolution/generation_row.h"
@@ -16,12 +19,14 @@ class EvolveProgress {
  public:
   /// `first_generation`: the number of the stage's first generation in the run. `json_rows`: a generation's
   /// line is its row as JSON.
-  EvolveProgress(StageWork work, int64_t first_generation, bool json_rows);
+  /// `rows`: those that log.jsonl has of the stage already.
+  EvolveProgress(StageWork work, int64_t first_generation, bool json_rows,
+                 std::vector<nlohmann::json> rows = {});
 
   /// `done` of `total` items of a batch are there.
   void on_items(const evolution::ItemId& batch, int64_t done, int64_t total);
-  /// A generation is told.
-  void on_generation(const evolution::GenerationRow& row);
+  /// A generation is told. Returns what there is to say of it (generation_json).
+  nlohmann::json on_generation(const evolution::GenerationRow& row);
   void finish() { progress_.finish(); }
 
   /// Items of the stage that are done when `done` of a batch are (for tests).
@@ -42,8 +47,8 @@ class EvolveProgress {
   int64_t surplus_ = 0;             ///< items that the generations told had beyond the plan
   int64_t generation_surplus_ = 0;  ///< of the running generation, and of those to come as far as is known
   int64_t told_ = 0;
-  std::string latest_;  ///< of the last generation
-  std::string validated_;
+  std::vector<nlohmann::json> rows_;  ///< of the stage
+  std::string latest_;                ///< scores of the last generation, in words
 };
 
 }  // namespace namm::experiments

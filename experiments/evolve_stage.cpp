@@ -7,11 +7,13 @@
 #include "core/config_scalar.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "evolution/coordinator.h"
 #include "experiments/evolve_progress.h"
 #include "experiments/fitness.h"
+#include "experiments/generation_line.h"
 #include "experiments/memory_source.h"
 #include "experiments/stage_answer.h"
 #include "experiments/stage_start.h"
@@ -155,7 +157,8 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
                          : context.evolved ? generations_of(*context.evolved)
                                            : 0;
   const int64_t first = std::max(before, optimizer->generation());
-  EvolveProgress progress(stage_work(context.config, index, tasks), first, context.json_progress);
+  EvolveProgress progress(stage_work(context.config, index, tasks), first, context.json_progress,
+                          rows_of_stage(directory.log_rows(), static_cast<int64_t>(index)));
   evolution::CoordinatorOptions options;
   options.config_sha256 = context.identity;
   options.schedule = schedule;
@@ -166,7 +169,9 @@ void run_evolve_stage(RunContext& context, const RunDirectory& directory, size_t
   options.on_progress = [&](const evolution::ItemId& batch, int64_t done, int64_t total) {
     progress.on_items(batch, done, total);
   };
-  options.on_generation = [&](const evolution::GenerationRow& row) { progress.on_generation(row); };
+  options.on_generation = [&](const evolution::GenerationRow& row) {
+    context.queue->report(to_json_text(progress.on_generation(row)));
+  };
   evolution::Coordinator coordinator(options, directory, *context.queue);
   const evolution::EvolveSettings settings{stage.generations, stage.validation.every};
   const auto outcome = coordinator.evolve(problem, *optimizer, settings);

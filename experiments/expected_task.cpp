@@ -94,6 +94,7 @@ std::optional<Benchmark> find_benchmark(const std::string& name) {
 
 class ExpectedTask : public tasks::Task {
  public:
+  explicit ExpectedTask(const std::string& generated) { info_.name = generated; }
   ExpectedTask(const std::string& name, const Benchmark& benchmark, const tasks::TaskConfig& config)
       : records_(benchmark.records) {
     info_.name = name;
@@ -106,12 +107,12 @@ class ExpectedTask : public tasks::Task {
   const tasks::TaskInfo& info() const override { return info_; }
 
   std::optional<int64_t> count(tasks::Split split) const override {
-    if (info_.record_splits == "shared") return records_;
+    if (!records_ || info_.record_splits == "shared") return records_;
     const bool test = split == tasks::Split::test;
-    if (info_.record_splits == "test") return test ? records_ : 0;
-    const int64_t train = records_ * 4 / 10;
-    const int64_t validation = records_ / 10;
-    if (test) return records_ - train - validation;
+    if (info_.record_splits == "test") return test ? *records_ : 0;
+    const int64_t train = *records_ * 4 / 10;
+    const int64_t validation = *records_ / 10;
+    if (test) return *records_ - train - validation;
     return split == tasks::Split::train ? train : validation;
   }
 
@@ -124,7 +125,7 @@ class ExpectedTask : public tasks::Task {
   }
 
   tasks::TaskInfo info_;
-  int64_t records_;
+  std::optional<int64_t> records_;
 };
 
 template <size_t N>
@@ -152,6 +153,7 @@ std::optional<ExpectedLength> published_length(const Benchmark& benchmark) {
 }  // namespace
 
 std::unique_ptr<tasks::Task> make_expected_task(const std::string& name, const tasks::TaskConfig& config) {
+  if (name.starts_with("needle/")) return std::make_unique<ExpectedTask>(name);
   const auto benchmark = find_benchmark(name);
   if (!benchmark) throw ConfigError(name + ": is no task of a benchmark");
   return std::make_unique<ExpectedTask>(name, *benchmark, config);

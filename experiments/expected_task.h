@@ -10,10 +10,10 @@
 
 namespace namm::experiments {
 
-/// A task whose files are not there, as far as its benchmark's own description tells: info() and count();
-/// sample() and score() throw DataError. With `record_splits: disjoint` the splits are 40, 10 and 50 % of the
-/// official records, which real files meet within a few records. Throws ConfigError for a name that is no
-/// benchmark's.
+/// A task without its files, as far as its benchmark's own description tells: info() and count(); sample()
+/// and score() throw DataError. Generated tasks (needle/...) have no count. With `record_splits: disjoint`
+/// the splits are 40, 10 and 50 % of the official records, which real files meet within a few records. Throws
+/// ConfigError for a name that is no task's.
 std::unique_ptr<tasks::Task> make_expected_task(const std::string& name, const tasks::TaskConfig& config);
 
 /// Tokens of a context, where they are not measured.

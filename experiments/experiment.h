@@ -157,15 +157,16 @@ struct EvolveConfig {
     visit("questions_per_context", self.questions_per_context, between(1, 64),
           "instead of task.questions_per_context");
     visit("context_tokens", self.context_tokens, between(16, 1 << 24), "instead of task.context_tokens");
-    visit(
-        "sigma", self.sigma, above(0),
-        "initial step size of this stage; none: where the stage before ended, for the first evolution.sigma");
+    visit("sigma", self.sigma, above(0),
+          "initial step size of this stage; none: that of the checkpoint it starts from, or where the stage "
+          "before ended, else evolution.sigma");
     visit("fitness", self.fitness, "of a member");
     visit("validation", self.validation, "choice of the answer among the means");
     visit("calibration", self.calibration, "normalisation statistics");
     visit("start", self.start,
-          "auto (the stage before, else zero), zero, previous, a memory file, or a checkpoint or run "
-          "directory");
+          "auto (the stage before, else zero), zero, previous, a memory file (mean and statistics), or a "
+          "checkpoint or run directory (the optimiser's whole state: also its step size, unless sigma is "
+          "given, its seed and its count of generations)");
   }
   void check(const ConfigNode& node) const;
 };
@@ -256,7 +257,8 @@ struct ExperimentConfig {
   static void fields(Self& self, Visitor& visit) {
     visit("name", self.name, needed() && non_empty(), "of the experiment; its run directory is runs/<name>");
     visit("seed", self.seed,
-          "of optimiser and training samples; validation and test samples go by task.seed");
+          "of training samples and optimiser (one from a checkpoint keeps its own); validation and test "
+          "samples go by task.seed");
     visit("model", self.model, needed(), "the Transformer");
     visit("memory", self.memory, "the memory's constants and the baselines' settings");
     visit("evolution", self.evolution, "the optimiser, and how its population is cut into work items");

@@ -15,6 +15,7 @@
 #include "evolution/batch.h"
 #include "evolution/work_item.h"
 #include "experiments/experiment.h"
+#include "experiments/generation_line.h"
 #include "experiments/results.h"
 #include "experiments/stage_answer.h"
 #include "experiments/stage_work.h"
@@ -55,11 +56,6 @@ std::optional<double> seconds_since_change(const RunDirectory& run) {
   return std::max(0.0, std::chrono::duration<double>(fs::file_time_type::clock::now() - *newest).count());
 }
 
-std::optional<double> number_of(const nlohmann::json& row, const char* key) {
-  const auto found = row.find(key);
-  return found != row.end() && found->is_number() ? std::optional(found->get<double>()) : std::nullopt;
-}
-
 int64_t integer_of(const nlohmann::json& row, const char* key) {
   return static_cast<int64_t>(number_of(row, key).value_or(-1));
 }
@@ -69,28 +65,17 @@ void read_rows(const std::vector<nlohmann::json>& rows, StageStatus& stage) {
   if (rows.empty()) return;
   stage.told = integer_of(rows.back(), "generation") - integer_of(rows.front(), "generation") + 1;
   stage.next_generation = integer_of(rows.back(), "generation") + 1;
-  stage.best = number_of(rows.back(), "best");
-  stage.mean = number_of(rows.back(), "mean");
-  stage.sigma = number_of(rows.back(), "sigma");
-  stage.cache_fraction = number_of(rows.back(), "cache_fraction");
+  stage.scores = scores_of(rows.back());
   for (const auto& row : rows) {
     stage.reissued += static_cast<int64_t>(number_of(row, "reissued").value_or(0));
     const auto validation = number_of(row, "validation");
     if (!validation) continue;
-    stage.validation = validation;
+    stage.scores.validation = validation;
     if (stage.best_validation && !(*validation > *stage.best_validation)) continue;
     stage.best_validation = validation;
     stage.best_generation = integer_of(row, "generation") + 1;
   }
-  const auto recent = std::min<size_t>(rows.size(), StageStatus::kRecent);
-  double seconds = 0;
-  double evaluations = 0;
-  for (auto row = rows.end() - static_cast<std::ptrdiff_t>(recent); row != rows.end(); ++row) {
-    seconds += number_of(*row, "seconds").value_or(0);
-    evaluations += number_of(*row, "evaluations").value_or(0);
-  }
-  stage.seconds_per_generation = seconds / static_cast<double>(recent);
-  if (seconds > 0) stage.evaluations_per_second = evaluations / seconds;
+  stage.pace = pace_of(rows);
 }
 
 BatchStatus read_batch(const fs::path& file, const evolution::ItemId& id, const std::string& identity) {
@@ -166,11 +151,7 @@ class Reader {
     bool complete = evaluated_.contains(stage.name);
     if (stage.evolves) {
       stage.generations = config.evolve->generations;
-      std::vector<nlohmann::json> own;
-      std::ranges::copy_if(rows, std::back_inserter(own), [&](const nlohmann::json& row) {
-        return row.is_object() && integer_of(row, "stage") == static_cast<int64_t>(index);
-      });
-      read_rows(own, stage);
+      read_rows(rows_of_stage(rows, static_cast<int64_t>(index)), stage);
       complete = is_there(answer_file(config_, run_, index));
     }
     // Stages run one after another.
@@ -227,7 +208,7 @@ class Reader {
       if (next && batch.total && *batch.total > 0)
         left -= static_cast<double>(batch.done) / static_cast<double>(*batch.total);
     }
-    stage.seconds_left = std::max(0.0, left) * stage.seconds_per_generation;
+    stage.seconds_left = std::max(0.0, left) * stage.pace.seconds_per_generation;
   }
 
   /// The checksums of checkpoints are looked at where nobody writes them any more.
@@ -276,27 +257,15 @@ std::string text_of(const StageStatus& stage) {
 }
 
 void append_numbers(const StageStatus& stage, std::string& text) {
-  std::vector<std::string> numbers;
-  const auto add = [&](const char* name, const std::optional<double>& value) {
-    if (value) numbers.push_back(format_text("{} {}", name, rounded(*value)));
-  };
-  add("best", stage.best);
-  add("mean", stage.mean);
-  add("sigma", stage.sigma);
-  if (stage.cache_fraction)
-    numbers.push_back(format_text("cache {} %", std::round(*stage.cache_fraction * 1e3) / 10));
-  add("validation", stage.validation);
+  auto numbers = words_of(stage.scores);
   if (stage.best_validation) {
     numbers.push_back(format_text("best validation {} after generation {}", rounded(*stage.best_validation),
                                   stage.best_generation));
   }
-  if (stage.reissued > 0) numbers.push_back(format_text("{} items computed again", stage.reissued));
+  if (stage.reissued > 0) numbers.push_back(format_text("{} items handed out again", stage.reissued));
   if (!numbers.empty()) text += format_text("    {}\n", join(numbers, ", "));
-  if (stage.seconds_per_generation > 0) {
-    text += format_text("    {} a generation, {} evaluations a second\n",
-                        format_seconds(stage.seconds_per_generation),
-                        std::round(stage.evaluations_per_second * 10) / 10);
-  }
+  if (const auto pace = words_of(stage.pace); !pace.empty())
+    text += format_text("    {}\n", join(pace, ", "));
 }
 
 }  // namespace
@@ -318,15 +287,15 @@ nlohmann::ordered_json to_json(const RunStatus& status) {
     if (stage.evolves) {
       entry.update({{"generations", stage.generations},
                     {"told", stage.told},
-                    {"best", or_null(stage.best)},
-                    {"mean", or_null(stage.mean)},
-                    {"sigma", or_null(stage.sigma)},
-                    {"cache_fraction", or_null(stage.cache_fraction)},
-                    {"validation", or_null(stage.validation)},
+                    {"best", or_null(stage.scores.best)},
+                    {"mean", or_null(stage.scores.mean)},
+                    {"sigma", or_null(stage.scores.sigma)},
+                    {"cache_fraction", or_null(stage.scores.cache_fraction)},
+                    {"validation", or_null(stage.scores.validation)},
                     {"best_validation", or_null(stage.best_validation)},
                     {"best_generation", stage.best_generation},
-                    {"seconds_per_generation", stage.seconds_per_generation},
-                    {"evaluations_per_second", stage.evaluations_per_second},
+                    {"seconds_per_generation", stage.pace.seconds_per_generation},
+                    {"evaluations_per_second", stage.pace.evaluations_per_second},
                     {"reissued", stage.reissued}});
     }
     entry["seconds_left"] = or_null(stage.seconds_left);
@@ -362,8 +331,7 @@ std::string to_text(const RunStatus& status) {
                           batch.generation, batch.done, batch.total ? std::to_string(*batch.total) : "?",
                           format_seconds(batch.mean_seconds), batch.workers);
     }
-    if (stage.seconds_left)
-      text += format_text("    time left of this stage: about {}\n", format_seconds(*stage.seconds_left));
+    if (stage.seconds_left) text += format_text("    {} of this stage\n", left_in_words(*stage.seconds_left));
   }
   if (!status.checkpoint.empty()) text += format_text("  newest checkpoint: {}\n", status.checkpoint);
   if (status.state == "stopped")

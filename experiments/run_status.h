@@ -8,6 +8,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "experiments/generation_line.h"
+
 namespace namm::experiments {
 
 /// A batch of items that a stage is gathering, as its journal tells.
@@ -32,16 +34,12 @@ struct StageStatus {
   int64_t generations = 0;      ///< of the stage
   int64_t told = 0;             ///< generations done
   int64_t next_generation = 0;  ///< counted through all stages; 0 where none is told
-  std::optional<double> best, mean, sigma, cache_fraction;  ///< of the last generation
-  std::optional<double> validation;                         ///< the last one
+  GenerationScores scores;      ///< of the last generation; the last validation
   std::optional<double> best_validation;
-  int64_t best_generation = -1;        ///< generations of the run told when the mean was validated best
-  double seconds_per_generation = 0;   ///< mean of the last kRecent generations
-  double evaluations_per_second = 0;   ///< over the same
+  int64_t best_generation = -1;  ///< generations of the run told when the mean was validated best
+  Pace pace;
   int64_t reissued = 0;                ///< items published again, over all generations
   std::optional<double> seconds_left;  ///< of this stage at that pace
-
-  static constexpr int kRecent = 10;
 };
 
 /// Where a run stands.

@@ -79,7 +79,11 @@ std::unique_ptr<evolution::Optimizer> make_stage_optimizer(const RunContext& con
   evolution::OptimizerConfig config = context.config.evolution.optimizer;
   config.sigma = stage.sigma ? *stage.sigma : start.sigma.value_or(config.sigma);
   auto optimizer = evolution::make_optimizer(config, start.mean, stage_seed(context.config.seed, index));
-  if (start.optimizer) optimizer->restore(*start.optimizer);
+  if (start.optimizer) {
+    optimizer->restore(*start.optimizer);
+    // A step size that the stage names holds against the saved one.
+    if (stage.sigma) optimizer->scale_sigma(*stage.sigma / optimizer->sigma());
+  }
   return optimizer;
 }
 

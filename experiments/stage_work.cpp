@@ -58,6 +58,7 @@ void cut_evolve_stage(const ExperimentConfig& config, size_t index,
     work.later_population = cut(Purpose::population, 0, work.population_size + work.reevaluations, samples);
   if (problem.needs_reference(Purpose::population)) work.reference = cut(Purpose::reference, 0, 0, samples);
   const auto validation = problem.validation_samples();
+  work.validation_contexts = std::ssize(validation);
   work.validation = cut(Purpose::validation, 0, 1, validation);
   const auto shifts = static_cast<int64_t>(stage.validation.bias_shifts.size());
   if (validation.empty()) return;
@@ -101,6 +102,14 @@ ExpectedTasks open_or_expect_tasks(const ExperimentConfig& config, size_t index,
     if (!there) opened.missing.push_back(name);
   }
   return opened;
+}
+
+ExpectedTasks expect_tasks(const ExperimentConfig& config, size_t index) {
+  const StageConfig& stage = config.stages[index];
+  const auto settings = config.task_config(stage);
+  ExpectedTasks expected;
+  for (const auto& name : stage.tasks()) expected.tasks.push_back(make_expected_task(name, settings));
+  return expected;
 }
 
 bool StageWork::validates_after(int64_t told) const {

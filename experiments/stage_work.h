@@ -24,6 +24,9 @@ struct ExpectedTasks {
 /// missing files.
 ExpectedTasks open_or_expect_tasks(const ExperimentConfig& config, size_t index, int64_t max_positions);
 
+/// Tasks of stage `index` as the configuration and the benchmarks' own descriptions tell; opens no file.
+ExpectedTasks expect_tasks(const ExperimentConfig& config, size_t index);
+
 /// The work items of a stage, cut as the stage itself cuts them (SamplePlan, evolution::partition); their
 /// candidates have a shape and no values.
 struct StageWork {
@@ -34,6 +37,7 @@ struct StageWork {
   bool evolves = false;
   std::vector<std::string> tasks;  ///< in the order of SampleId::task
   int64_t contexts = 0;            ///< of a generation, or of the evaluation, over all tasks
+  int64_t validation_contexts = 0;
 
   // Evolve stages.
   std::string optimizer;

@@ -13,6 +13,7 @@
 #include "experiments/experiment.h"
 #include "experiments/memory_source.h"
 #include "experiments/model_check.h"
+#include "experiments/stage_work.h"
 #include "models/archive.h"
 
 namespace namm::experiments {
@@ -37,53 +38,54 @@ Json layout_json(const memory::NammConfig& config) {
   return layout;
 }
 
-/// What one generation of a stage costs, as far as the configuration tells.
+/// What a generation of a stage costs, as far as the configuration tells. Of later generations, where they
+/// have other members than the first.
 Json work_of(const ExperimentConfig& config, size_t index) {
   const StageConfig& stage = config.stages[index];
-  Json work{{"stage", config.stage_name(index)}};
-  const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
-  if (stage.evaluate) {
-    const EvaluateConfig& evaluate = *stage.evaluate;
-    const int64_t contexts = config.contexts_of(evaluate) * static_cast<int64_t>(evaluate.tasks.size());
-    work["kind"] = "evaluate";
-    work["contexts"] = contexts;
-    work["prefills"] = contexts * static_cast<int64_t>(evaluate.policies.size());
-    return work;
+  Json json{{"stage", config.stage_name(index)}, {"kind", stage.evolve ? "evolve" : "evaluate"}};
+  if (stage.evolve) evolution::resolve_optimizer(config.evolution.optimizer, config.memory.parameters());
+  StageWork work;
+  try {
+    work = stage_work(config, index, expect_tasks(config, index).pointers());
+  } catch (const ConfigError& error) {
+    // The rest of the configuration is worth being shown.
+    json["refused"] = error.what();
+    return json;
   }
-  const EvolveConfig& evolve = *stage.evolve;
-  const auto task = config.task_config(stage);
-  const bool generated = std::all_of(evolve.tasks.begin(), evolve.tasks.end(),
-                                     [](const std::string& name) { return name.starts_with("needle/"); });
-  const int64_t n = config.memory.parameters();
-  const auto optimizer = evolution::resolve_optimizer(config.evolution.optimizer, n);
-  const int64_t population = optimizer.population;
-  const int64_t contexts = evolve.contexts_per_task * static_cast<int64_t>(evolve.tasks.size());
-  const auto& schedule = config.evolution.schedule;
-  work["kind"] = "evolve";
-  work["optimizer"] = optimizer.kind;
-  work["parameters"] = n;
-  work["population"] = population;
-  work["generations"] = evolve.generations;
-  work["contexts_per_generation"] = contexts;
-  work["evaluations_per_generation"] = population * contexts;
-  const int64_t member_blocks = up(population, schedule.members_per_item);
-  work["items_per_generation"] = member_blocks * static_cast<int64_t>(evolve.tasks.size()) *
-                                 up(evolve.contexts_per_task, schedule.samples_per_item);
+  if (stage.evaluate) {
+    json["contexts"] = work.contexts;
+    json["prefills"] = work.contexts * std::ssize(stage.evaluate->policies);
+    json["items"] = work.items();
+    return json;
+  }
+  const int64_t members = work.population_size + work.reevaluations;
+  json["optimizer"] = work.optimizer;
+  json["parameters"] = work.parameters;
+  json["population"] = work.population_size;
+  json["generations"] = work.generations;
+  json["contexts_per_generation"] = work.contexts;
+  json["evaluations_per_generation"] = members * work.contexts;
+  json["items_per_generation"] = work.generation_items(1);
+  const bool generated =
+      std::ranges::all_of(work.tasks, [](const std::string& name) { return name.starts_with("needle/"); });
   if (generated) {
     // The stretch before the first update is read once an item, the rest once a member.
+    const auto task = config.task_config(stage);
+    const int64_t blocks = (members + config.evolution.schedule.members_per_item - 1) /
+                           config.evolution.schedule.members_per_item;
     const int64_t shared = std::min(task.context_tokens, config.memory.period_tokens) - 1;
-    work["context_tokens"] = task.context_tokens;
-    work["updates_per_context"] = task.context_tokens / config.memory.period_tokens;
-    work["tokens_per_generation"] =
-        contexts * (member_blocks * shared + population * (task.context_tokens - shared));
-    work["questions_per_generation"] = population * contexts * task.questions_per_context;
+    json["context_tokens"] = task.context_tokens;
+    json["updates_per_context"] = task.context_tokens / config.memory.period_tokens;
+    json["tokens_per_generation"] =
+        work.contexts * (blocks * shared + members * (task.context_tokens - shared));
+    json["questions_per_generation"] = members * work.contexts * task.questions_per_context;
   }
-  if (evolve.validation.every > 0) {
-    work["validation_contexts"] =
-        evolve.validation.contexts_per_task * static_cast<int64_t>(evolve.tasks.size());
-    work["validations"] = up(evolve.generations, evolve.validation.every);
+  if (work.validation_contexts > 0) {
+    json["validation_contexts"] = work.validation_contexts;
+    json["validations"] = work.validations(work.generations);
   }
-  return work;
+  json["items"] = work.items();
+  return json;
 }
 
 Json describe_config(const Options& options) {

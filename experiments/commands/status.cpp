@@ -8,7 +8,7 @@
 #include "core/text.h"
 #include "evolution/queue_status.h"
 #include "experiments/commands/command.h"
-#include "experiments/queued_runs.h"
+#include "experiments/queue_status.h"
 #include "experiments/run_status.h"
 
 namespace namm::experiments {

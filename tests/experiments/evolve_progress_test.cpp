@@ -101,6 +101,23 @@ TEST_F(EvolveProgressTest, KnowsThatMembersAreEvaluatedAgain) {
   EXPECT_EQ(before, all);
 }
 
+TEST_F(EvolveProgressTest, ThePaceOfAResumedRunIsThatOfItsLog) {
+  std::vector<nlohmann::json> rows;
+  for (int g = 0; g < 3; ++g)
+    rows.push_back({{"generation", kFirst + g}, {"seconds", 30}, {"evaluations", 60}});
+  EvolveProgress progress(small_stage(), kFirst, false, rows);
+  evolution::GenerationRow row;
+  row.generation = kFirst + 2;  // the log was one row ahead of the checkpoint
+  row.seconds = 6;              // most of its results stood in the journal
+  row.evaluations = 60;
+  const auto generation = progress.on_generation(row);
+  EXPECT_EQ(generation["told"], 3);
+  EXPECT_EQ(generation["generations"], 5);
+  EXPECT_EQ(generation["seconds_per_generation"], 22);
+  EXPECT_EQ(generation["seconds_left"], 44);
+  EXPECT_NEAR(generation["evaluations_per_second"].get<double>(), 180 / 66.0, 1e-12);
+}
+
 TEST_F(EvolveProgressTest, LearnsPopulationsThatRestartsChange) {
   const StageWork work = small_stage();
   EvolveProgress progress(work, kFirst, false);

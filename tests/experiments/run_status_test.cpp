@@ -86,15 +86,15 @@ TEST_F(RunStatusTest, OfAStoppedRun) {
   EXPECT_EQ(stage.state, "begun");
   EXPECT_EQ(stage.generations, 3);
   EXPECT_EQ(stage.told, 2);
-  EXPECT_EQ(stage.best, 0.5);
-  EXPECT_EQ(stage.sigma, 0.06);
-  EXPECT_EQ(stage.cache_fraction, 0.75);
-  EXPECT_EQ(stage.validation, 0.125);
+  EXPECT_EQ(stage.scores.best, 0.5);
+  EXPECT_EQ(stage.scores.sigma, 0.06);
+  EXPECT_EQ(stage.scores.cache_fraction, 0.75);
+  EXPECT_EQ(stage.scores.validation, 0.125);
   EXPECT_EQ(stage.best_validation, 0.25);
   EXPECT_EQ(stage.best_generation, 1);
   EXPECT_EQ(stage.reissued, 2);
-  EXPECT_DOUBLE_EQ(stage.seconds_per_generation, 4.5);
-  EXPECT_DOUBLE_EQ(stage.evaluations_per_second, 40 / 9.0);
+  EXPECT_DOUBLE_EQ(stage.pace.seconds_per_generation, 4.5);
+  EXPECT_DOUBLE_EQ(stage.pace.evaluations_per_second, 40 / 9.0);
   ASSERT_THAT(stage.batches, SizeIs(1));
   EXPECT_EQ(stage.batches[0].purpose, "population");
   EXPECT_EQ(stage.batches[0].done, 3);
@@ -111,6 +111,28 @@ TEST_F(RunStatusTest, CountsMembersThatAreEvaluatedAgain) {
   add_results(3);
   const BatchStatus batch = read_run_status(path_).stages[0].batches.at(0);
   EXPECT_EQ(batch.total, 2 * 4) << "tasks x blocks of 6 + 2 members";
+}
+
+TEST_F(RunStatusTest, SaysWhatTheRunItselfSays) {
+  make_run();
+  const RunDirectory run = RunDirectory::open_to_read(path_);
+  const auto rows = rows_of_stage(run.log_rows(), 0);
+  ASSERT_THAT(rows, SizeIs(2));
+  const auto own = generation_json(rows.back(), "stage_0", 2, 3, pace_of(rows));
+  const StageStatus stage = read_run_status(path_).stages[0];
+  EXPECT_EQ(own["seconds_left"], stage.seconds_left.value());
+  EXPECT_EQ(own["evaluations_per_second"], stage.pace.evaluations_per_second);
+  const std::string text = to_text(read_run_status(path_));
+  for (const auto& words : words_of(scores_of(rows.back()))) {
+    EXPECT_THAT(text, HasSubstr(words));
+    EXPECT_THAT(generation_line(own, true), HasSubstr(words));
+  }
+  for (const auto& words : words_of(pace_of(rows))) {
+    EXPECT_THAT(text, HasSubstr(words));
+    EXPECT_THAT(generation_line(own, true), HasSubstr(words));
+  }
+  EXPECT_THAT(text, HasSubstr(left_in_words(4.5)));
+  EXPECT_THAT(generation_line(own, true), HasSubstr(left_in_words(4.5)));
 }
 
 TEST_F(RunStatusTest, ReadsAndChangesNothing) {

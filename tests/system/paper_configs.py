@@ -35,6 +35,8 @@ for stage in (1, 2, 3):
         said = json.loads(result.out)
         checks.that(said["memory"]["parameters"] == 4172, "4172 parameters", said["memory"])
         checks.that(said["work"][0]["evaluations_per_generation"] == 32 * 64 * stage, "32 members x 64 prompts a task", said["work"])
+        items = 32 * 64 * stage + 64 * stage
+        checks.that(said["work"][0]["items_per_generation"] == items, "the full cache's items are counted", said["work"])
         origins = {value["path"]: value["origin"] for value in said["values"]}
         checks.that("cma-es-parity.yaml:" in origins["evolution.parity"], "values name the file they come from", origins)
 

@@ -80,7 +80,8 @@ def main() -> int:
                 checks.that(wait_for(lambda: worker.says("waiting for a run")), "a worker waits for a run", worker.log.read_text())
             run = folder / "run"
             coordinator = Process(folder / "run.log", "run", config, "--out", run, "--queue", address)
-            checks.that(wait_for(lambda: len(log_rows(run)) >= 1), "a generation", coordinator.log.read_text())
+            # The first is then on the server, too.
+            checks.that(wait_for(lambda: len(log_rows(run)) >= 2), "two generations", coordinator.log.read_text())
             # What follows looks at a run that stands still, so that it is not over before.
             coordinator.process.send_signal(signal.SIGSTOP)
             for worker in workers:
@@ -89,6 +90,11 @@ def main() -> int:
             checks.that(status.code == 0 and "queue-test-" in status.out and "workers" in status.out, "status", status)
             both = wait_for(lambda: [len(one["workers"]) for one in listed(server)] == [2])
             checks.that(both, "two workers answer", listed(server))
+            (reported,) = listed(server)
+            row = reported["last_generation"]
+            checks.that(0 < row.get("told", 0) <= row.get("generations", 0) == 25, "generations of the stage", reported)
+            timed = reported["state"] != "running" or reported["seconds_left"] is not None
+            checks.that(timed, "time left of a run that goes on", reported)
             checks.refused(namm("run", "--resume", run), 2, "another process works in this run directory")
             coordinator.end()
             workers.pop().end()

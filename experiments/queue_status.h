@@ -9,8 +9,9 @@
 
 namespace namm::experiments {
 
-/// The runs of a queue as `namm status nats://...` shows them. Scores and generation are those of the last
-/// row that the run's coordinator has reported; what cannot be read of it is left out.
+/// The runs of a queue as `namm status nats://...` shows them. Scores, generation and time left are those of
+/// the last row that the run has reported (generation_json); what cannot be read of it is left out. Only of a
+/// run that goes on is a time left.
 nlohmann::ordered_json to_json(const std::vector<evolution::QueuedRun>& runs);
 std::string to_text(const std::vector<evolution::QueuedRun>& runs);
 
