@@ -132,6 +132,12 @@ class WorkerService {
     return items && items->pending > 0;
   }
 
+  /// Lately; another run is then better, even one that has no items at the moment.
+  bool was_left_in_vain(const std::string& run) const {
+    const auto left = left_in_vain_.find(run);
+    return left != left_in_vain_.end() && Clock::now() - left->second < 4 * patience_;
+  }
+
   /// Of the runs that have items to give the one with the fewest workers; which of equals differs from worker
   /// to worker.
   std::optional<RunAnnouncement> choose() {
@@ -150,9 +156,7 @@ class WorkerService {
     std::size_t best = 0;
     std::optional<std::tuple<bool, bool, std::size_t, std::size_t>> least;
     for (std::size_t i = 0; i < runs.size(); ++i) {
-      const auto left = left_in_vain_.find(names[i]);
-      const bool was_in_vain = left != left_in_vain_.end() && Clock::now() - left->second < 4 * patience_;
-      const std::tuple rank(!has_waiting_items(names[i]), was_in_vain, workers[i].size(),
+      const std::tuple rank(was_left_in_vain(names[i]), !has_waiting_items(names[i]), workers[i].size(),
                             std::hash<std::string>{}(options_.name + names[i]));
       if (least && rank >= *least) continue;
       least = rank;
@@ -255,7 +259,8 @@ class WorkerService {
   bool is_needed_elsewhere(const RunAnnouncement& run, bool idle) {
     std::vector<std::string> names = {run.run};
     for (const RunAnnouncement& other : open_runs()) {
-      if (other.run != run.run && has_waiting_items(other.run)) names.push_back(other.run);
+      if (other.run == run.run || was_left_in_vain(other.run)) continue;
+      if (has_waiting_items(other.run)) names.push_back(other.run);
     }
     if (names.size() == 1) return false;
     if (idle) return true;

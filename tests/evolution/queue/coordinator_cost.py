@@ -34,7 +34,8 @@ class Cost(QueueTest):
         for number in range(2):
             self.worker(name=f"worker {number}", cheap=1)
         base = self.measure(6, "cr-fm-nes")[3]
-        print("| n | optimiser | generation, median | longest | processor time a generation | memory |\n|---|---|---|---|---|---|")
+        print("| n | optimiser | generation, median | longest | processor time a generation | memory |")
+        print("|---|---|---|---|---|---|")
         for dimension, kind in CASES:
             median, longest, processor, memory = self.measure(dimension, kind)
             cells = [f"{dimension:,}", kind, f"{median * 1000:.0f} ms", f"{longest * 1000:.0f} ms", f"{processor * 1000:.0f} ms"]
@@ -46,7 +47,7 @@ class Cost(QueueTest):
         coordinator = self.coordinator(
             run=name, out=self.folder / name, kind=kind, dimension=dimension, population=POPULATION, members_per_item=4,
             samples_per_item=3, validate_every=0, generations=OPTIONS.generations + 1, lease=30, step=1,
-        )  # fmt: skip
+        )
         process = Path("/proc") / str(coordinator.process.pid)
         seconds = []
         for generation in range(OPTIONS.generations + 1):
