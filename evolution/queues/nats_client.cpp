@@ -630,6 +630,43 @@ Subscription NatsClient::pull(const std::string& stream, const std::string& cons
   return Subscription(raw);
 }
 
+Subscription NatsClient::push(const std::string& stream, const std::string& consumer,
+                              const std::string& subject, std::chrono::nanoseconds ack_wait, int64_t most) {
+  const std::string inbox = "_INBOX." + random_name();
+  jsConsumerConfig config;
+  jsConsumerConfig_Init(&config);
+  config.Durable = consumer.c_str();
+  config.DeliverPolicy = js_DeliverAll;
+  config.DeliverSubject = inbox.c_str();
+  config.AckPolicy = js_AckExplicit;
+  config.AckWait = ack_wait.count();
+  config.MaxAckPending = most;
+  config.FilterSubject = subject.c_str();
+  jsErrCode code{};
+  natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_AddConsumer(nullptr, jetstream_, stream.c_str(), &config, nullptr, failure);
+      },
+      &code);
+  expect("consumer " + consumer, status, code);
+  jsSubOptions options;
+  jsSubOptions_Init(&options);
+  options.Stream = stream.c_str();
+  options.Consumer = consumer.c_str();
+  options.ManualAck = true;
+  natsSubscription* raw = nullptr;
+  status = persist(
+      [&](jsErrCode* failure) {
+        return js_SubscribeSync(&raw, jetstream_, subject.c_str(), nullptr, &options, failure);
+      },
+      &code);
+  expect("consumer " + consumer, status, code);
+  Subscription subscription(raw);
+  // The server's limit bounds what waits here; the library's own would drop messages.
+  expect("consumer " + consumer, natsSubscription_SetPendingLimits(raw, -1, -1), jsErrCode{});
+  return subscription;
+}
+
 void NatsClient::ensure_bucket(const std::string& bucket) {
   if (stream_state("KV_" + bucket)) return;
   kvConfig config;

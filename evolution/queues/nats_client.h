@@ -137,6 +137,10 @@ class NatsClient {
   void delete_consumer(const std::string& stream, const std::string& consumer);
   std::optional<ConsumerState> consumer_state(const std::string& stream, const std::string& consumer);
   Subscription pull(const std::string& stream, const std::string& consumer, const std::string& subject);
+  /// Makes a durable consumer whose messages the server sends by itself, at most `most` of them without an
+  /// acknowledgement, and subscribes to them.
+  Subscription push(const std::string& stream, const std::string& consumer, const std::string& subject,
+                    std::chrono::nanoseconds ack_wait, int64_t most);
 
   void ensure_bucket(const std::string& bucket);
   /// False: there is no such bucket.

@@ -25,7 +25,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kMostFetched = 64;
+constexpr int kMostFetched = 64;  ///< results that the server sends ahead
 constexpr std::chrono::nanoseconds kResultsAckWait = 30s;
 constexpr auto kResultsAnswer = 2s;  ///< until results that are there have come, from a server that is busy
 constexpr auto kParting = 3s;        ///< a run that ends waits so long for a server that is away
@@ -93,9 +93,8 @@ struct NatsQueue::Impl {
     results.reset();
     read_up_to = 0;
     client.delete_consumer(nats::results_stream(run), nats::kCoordinatorConsumer);
-    client.ensure_consumer(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run),
-                           kResultsAckWait, -1);
-    results = client.pull(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run));
+    results = client.push(nats::results_stream(run), nats::kCoordinatorConsumer, nats::all_results(run),
+                          kResultsAckWait, kMostFetched);
   }
 
   void check_entry() const {
@@ -159,26 +158,22 @@ struct NatsQueue::Impl {
 
   /// Appends the results that come in time; whether any message came.
   bool fetch(std::chrono::milliseconds wait, std::vector<WorkResult>& found) {
-    natsMsgList list{};
-    jsErrCode code{};
-    // All that is there; else the first that comes, without waiting for more.
-    jsFetchRequest request;
-    jsFetchRequest_Init(&request);
-    request.Batch = kMostFetched;
-    request.NoWait = true;
-    natsStatus status = natsSubscription_FetchRequest(&list, results.get(), &request);
-    if (list.Count == 0) {
-      natsMsgList_Destroy(&list);
-      status = natsSubscription_Fetch(&list, results.get(), 1, std::max<int64_t>(wait.count(), 1), &code);
-    }
-    if (status != NATS_OK && status != NATS_TIMEOUT) std::this_thread::sleep_for(std::min(wait, 100ms));
-    const bool any = list.Count > 0;
-    for (int i = 0; i < list.Count; ++i) {
-      if (auto result = read(list.Msgs[i])) found.push_back(std::move(*result));
+    bool any = false;
+    // The first that comes, and what else is there: without waiting for more.
+    for (int i = 0; i < kMostFetched; ++i) {
+      natsMsg* raw = nullptr;
+      const natsStatus status =
+          natsSubscription_NextMsg(&raw, results.get(), any ? 0 : std::max<int64_t>(wait.count(), 1));
+      if (status != NATS_OK) {
+        if (!any && status != NATS_TIMEOUT) std::this_thread::sleep_for(std::min(wait, 100ms));
+        break;
+      }
+      any = true;
+      const nats::Message message(raw);
+      if (auto result = read(raw)) found.push_back(std::move(*result));
       // The message stays until its batch is complete: a coordinator that comes after us reads it again.
-      natsMsg_Ack(list.Msgs[i], nullptr);
+      natsMsg_Ack(raw, nullptr);
     }
-    natsMsgList_Destroy(&list);
     return any;
   }
 
