@@ -4,6 +4,7 @@
 #include "evolution/queues/nats_queue.h"
 
 #include <atomic>
+#include <set>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -152,6 +153,36 @@ TEST_F(NatsQueueTest, DamagedDataOfOneMachineDoNotEndTheRun) {
     EXPECT_THAT(error.what(), HasSubstr("failed 3 times"));
   }
   EXPECT_GE(failed - before, 3);
+}
+
+TEST_F(NatsQueueTest, HundredsOfResultsThatWaitAreTakenOnceEach) {
+  constexpr std::size_t kItems = 300;
+  const FakeRun run = fake_run("run");
+  NatsQueue queue(server->address(), announcement(run, "one"), never);
+  nats::NatsClient client(server->address(), "test", false, never);
+  Service workers(server->address(), "workers", 4, fake_result);
+  std::vector<SampleId> samples(kItems);
+  for (std::size_t i = 0; i < kItems; ++i) samples[i].sample = static_cast<int64_t>(i);
+  for (int64_t generation = 0; generation < 4; ++generation) {
+    const auto items = partition({0, Purpose::calibrate, generation, 0, 0}, nullptr, samples, 1, 1);
+    queue.publish(items);
+    const auto all_there = [&] {
+      const auto results = client.stream_state(nats::results_stream("one"));
+      return results && results->messages == kItems;
+    };
+    while (!all_there()) std::this_thread::sleep_for(20ms);
+    std::set<ItemId> taken;
+    std::size_t count = 0;
+    while (taken.size() < kItems) {
+      for (const WorkResult& result : queue.gather(100ms)) {
+        taken.insert(result.id);
+        ++count;
+      }
+    }
+    EXPECT_EQ(count, kItems);
+    queue.forget(items);
+  }
+  queue.finish();
 }
 
 TEST_F(NatsQueueTest, ServicesOfSeveralConnectionsServeOneRunAfterAnother) {
