@@ -18,8 +18,7 @@ namespace namm::experiments {
 class EvolveProgress {
  public:
   /// `first_generation`: the number of the stage's first generation in the run. `json_rows`: a generation's
-  /// line is its row as JSON.
-  /// `rows`: those that log.jsonl has of the stage already.
+  /// line is its row as JSON. `rows`: those that log.jsonl has of the stage already.
   EvolveProgress(StageWork work, int64_t first_generation, bool json_rows,
                  std::vector<nlohmann::json> rows = {});
 

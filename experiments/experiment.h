@@ -233,7 +233,8 @@ struct QueueConfig {
     visit("max_deliveries", self.max_deliveries, between(1, 1000),
           "an item that so many workers took and never answered stops the run");
     visit("item_limit_seconds", self.item_limit_seconds, between(0, 1e7),
-          "a worker gives up the lease of an item that takes longer; 0: never");
+          "a worker fails an item that takes longer and ends; the coordinator takes it away at twice as "
+          "long; 0: never");
   }
 };
 

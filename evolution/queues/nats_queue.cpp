@@ -88,7 +88,8 @@ struct NatsQueue::Impl {
     client.put(nats::kAnnouncements, run, to_json_text(announcement));
   }
 
-  /// A new consumer starts with the first result; those taken before are known by their sequence.
+  /// A new consumer starts with the first result; those taken before are known by their sequence. The server
+  /// sends them by itself: fetching several overflows a list in nats.c 3.4.1 where others wait already.
   void read_results_anew() {
     results.reset();
     read_up_to = 0;
