@@ -13,7 +13,7 @@ WORKERS = 8
 MILLISECONDS = 10
 ITEMS = 2048  # a generation: 1,024 members x 2 blocks of samples
 GENERATIONS = 4
-# Two cores of their own give 0.90 to 0.91 (evolution/RESULTS.md): a bound with a margin. It says nothing where others take more
+# Two cores of their own give 0.96 (evolution/RESULTS.md): a bound with a margin. It says nothing where others take more
 # than this share of the processors meanwhile.
 LEAST = 0.8
 OTHERS = 0.15
@@ -50,7 +50,8 @@ class Throughput(QueueTest):
         coordinator = self.coordinator(lease=10, item_limit=3600, **arguments)
         self.assert_done(coordinator, **arguments)
         others += machine_seconds() - own_seconds(running)
-        others /= (time.monotonic() - begin) * os.cpu_count()
+        # Below 0 where short stretches of ours escape the ticks of the machine's own count.
+        others = max(0.0, others / ((time.monotonic() - begin) * os.cpu_count()))
         rows = [json.loads(line) for line in (self.folder / "run" / "log.jsonl").read_text().splitlines()]
         seconds = statistics.median(row["seconds"] for row in rows)
         ideal = ITEMS * MILLISECONDS / 1000 / WORKERS
