@@ -381,16 +381,18 @@ bool NatsClient::publish(const std::string& subject, std::string_view bytes, con
   return true;
 }
 
+std::string NatsClient::new_inbox() const {
+  natsInbox* raw = nullptr;
+  expect("an inbox", natsInbox_Create(&raw), jsErrCode{});
+  const std::unique_ptr<natsInbox, Destroy<natsInbox_Destroy>> inbox(raw);
+  return raw;
+}
+
 /// Where the answers to several questions arrive, each under a number.
 class NatsClient::AnswerBox {
  public:
-  explicit AnswerBox(NatsClient& client) {
-    natsInbox* inbox = nullptr;
-    client.expect("an inbox", natsInbox_Create(&inbox), jsErrCode{});
-    prefix_ = std::string(inbox) + ".";
-    natsInbox_Destroy(inbox);
-    answers_ = client.listen(prefix_ + "*");
-  }
+  explicit AnswerBox(NatsClient& client)
+      : prefix_(client.new_inbox() + "."), answers_(client.listen(prefix_ + "*")) {}
   std::string address(std::size_t question) const { return prefix_ + std::to_string(question); }
 
   struct Answer {
@@ -565,6 +567,18 @@ std::optional<std::string> NatsClient::subject_of(const std::string& stream, uin
   return natsMsg_GetSubject(raw);
 }
 
+void NatsClient::add_consumer(const std::string& stream, jsConsumerConfig& config) {
+  config.DeliverPolicy = js_DeliverAll;
+  config.AckPolicy = js_AckExplicit;
+  jsErrCode code{};
+  const natsStatus status = persist(
+      [&](jsErrCode* failure) {
+        return js_AddConsumer(nullptr, jetstream_, stream.c_str(), &config, nullptr, failure);
+      },
+      &code);
+  expect(format_text("consumer {}", config.Durable), status, code);
+}
+
 void NatsClient::ensure_consumer(const std::string& stream, const std::string& consumer,
                                  const std::string& subject, std::chrono::nanoseconds ack_wait,
                                  int64_t max_deliveries) {
@@ -572,20 +586,12 @@ void NatsClient::ensure_consumer(const std::string& stream, const std::string& c
   jsConsumerConfig config;
   jsConsumerConfig_Init(&config);
   config.Durable = consumer.c_str();
-  config.DeliverPolicy = js_DeliverAll;
-  config.AckPolicy = js_AckExplicit;
   config.AckWait = ack_wait.count();
   config.MaxDeliver = max_deliveries;
   config.MaxAckPending = -1;
   config.MaxWaiting = kMostWaiting;
   config.FilterSubject = subject.c_str();
-  jsErrCode code{};
-  const natsStatus status = persist(
-      [&](jsErrCode* failure) {
-        return js_AddConsumer(nullptr, jetstream_, stream.c_str(), &config, nullptr, failure);
-      },
-      &code);
-  expect("consumer " + consumer, status, code);
+  add_consumer(stream, config);
 }
 
 void NatsClient::delete_consumer(const std::string& stream, const std::string& consumer) {
@@ -612,58 +618,48 @@ std::optional<ConsumerState> NatsClient::consumer_state(const std::string& strea
                        info->Delivered.Stream};
 }
 
-Subscription NatsClient::pull(const std::string& stream, const std::string& consumer,
-                              const std::string& subject) {
+Subscription NatsClient::bind(
+    const std::string& stream, const std::string& consumer,
+    const std::function<natsStatus(natsSubscription**, jsSubOptions*, jsErrCode*)>& subscribe) {
   jsSubOptions options;
   jsSubOptions_Init(&options);
   options.Stream = stream.c_str();
   options.Consumer = consumer.c_str();
   jsErrCode code{};
   natsSubscription* raw = nullptr;
-  const natsStatus status = persist(
-      [&](jsErrCode* failure) {
-        return js_PullSubscribe(&raw, jetstream_, subject.c_str(), consumer.c_str(), nullptr, &options,
-                                failure);
-      },
-      &code);
+  const natsStatus status =
+      persist([&](jsErrCode* failure) { return subscribe(&raw, &options, failure); }, &code);
   expect("consumer " + consumer, status, code);
   return Subscription(raw);
 }
 
+Subscription NatsClient::pull(const std::string& stream, const std::string& consumer,
+                              const std::string& subject) {
+  return bind(stream, consumer,
+              [&](natsSubscription** subscription, jsSubOptions* options, jsErrCode* failure) {
+                return js_PullSubscribe(subscription, jetstream_, subject.c_str(), consumer.c_str(), nullptr,
+                                        options, failure);
+              });
+}
+
 Subscription NatsClient::push(const std::string& stream, const std::string& consumer,
                               const std::string& subject, std::chrono::nanoseconds ack_wait, int64_t most) {
-  const std::string inbox = "_INBOX." + random_name();
+  const std::string inbox = new_inbox();
   jsConsumerConfig config;
   jsConsumerConfig_Init(&config);
   config.Durable = consumer.c_str();
-  config.DeliverPolicy = js_DeliverAll;
   config.DeliverSubject = inbox.c_str();
-  config.AckPolicy = js_AckExplicit;
   config.AckWait = ack_wait.count();
   config.MaxAckPending = most;
   config.FilterSubject = subject.c_str();
-  jsErrCode code{};
-  natsStatus status = persist(
-      [&](jsErrCode* failure) {
-        return js_AddConsumer(nullptr, jetstream_, stream.c_str(), &config, nullptr, failure);
-      },
-      &code);
-  expect("consumer " + consumer, status, code);
-  jsSubOptions options;
-  jsSubOptions_Init(&options);
-  options.Stream = stream.c_str();
-  options.Consumer = consumer.c_str();
-  options.ManualAck = true;
-  natsSubscription* raw = nullptr;
-  status = persist(
-      [&](jsErrCode* failure) {
-        return js_SubscribeSync(&raw, jetstream_, subject.c_str(), nullptr, &options, failure);
-      },
-      &code);
-  expect("consumer " + consumer, status, code);
-  Subscription subscription(raw);
+  add_consumer(stream, config);
+  Subscription subscription =
+      bind(stream, consumer, [&](natsSubscription** bound, jsSubOptions* options, jsErrCode* failure) {
+        options->ManualAck = true;
+        return js_SubscribeSync(bound, jetstream_, subject.c_str(), nullptr, options, failure);
+      });
   // The server's limit bounds what waits here; the library's own would drop messages.
-  expect("consumer " + consumer, natsSubscription_SetPendingLimits(raw, -1, -1), jsErrCode{});
+  expect("consumer " + consumer, natsSubscription_SetPendingLimits(subscription.get(), -1, -1), jsErrCode{});
   return subscription;
 }
 

@@ -175,6 +175,11 @@ class NatsClient {
   [[noreturn]] void fail_as_repetition(const std::string& message_id) const;
   void expect(const std::string& what, natsStatus status, jsErrCode code) const;
   class AnswerBox;
+  std::string new_inbox() const;
+  void add_consumer(const std::string& stream, jsConsumerConfig& config);
+  Subscription bind(
+      const std::string& stream, const std::string& consumer,
+      const std::function<natsStatus(natsSubscription**, jsSubOptions*, jsErrCode*)>& subscribe);
   struct Stored {
     uint64_t sequence = 0;
     bool duplicate = false;
