@@ -50,6 +50,10 @@ Real squared_length(const Real* values, int64_t count) {
 
 }  // namespace
 
+double raw_weight(int64_t population, int64_t rank) {
+  return std::log((static_cast<double>(population) + 1) / 2) - std::log(static_cast<double>(rank + 1));
+}
+
 CmaConstants cma_constants(int64_t dimension, int64_t population, double elite_ratio, bool parity) {
   CmaConstants constants;
   const auto n = static_cast<double>(dimension);
@@ -62,7 +66,7 @@ CmaConstants cma_constants(int64_t dimension, int64_t population, double elite_r
   double positive = 0, positive_squares = 0, negative = 0, negative_squares = 0;
   for (int64_t i = 0; i < population; ++i) {
     double& weight = weights[static_cast<std::size_t>(i)];
-    weight = std::log((lambda + 1) / 2) - std::log(static_cast<double>(i + 1));
+    weight = raw_weight(population, i);
     if (i < constants.parents) {
       positive += weight;
       positive_squares += weight * weight;

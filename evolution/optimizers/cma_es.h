@@ -24,6 +24,9 @@ struct CmaConstants {
   double eigen_gap = 0;         ///< generations between eigendecompositions
 };
 
+/// ln((lambda + 1) / 2) - ln(rank + 1), rank 0 the best: weights before they are scaled.
+double raw_weight(int64_t population, int64_t rank);
+
 CmaConstants cma_constants(int64_t dimension, int64_t population, double elite_ratio, bool parity);
 
 struct CmaSettings {

@@ -180,10 +180,11 @@ std::vector<double> CrFmNes::distance_weights(std::span<const int64_t> order) co
   return weights;
 }
 
-/// v and D after the natural gradient of the weighted members and of p_c; D has determinant 1 again, unless
-/// an entry is not positive.
-CrFmNes::Shape CrFmNes::next_shape(std::span<const int64_t> order, std::span<const double> weights,
-                                   const std::vector<double>& path_c) const {
+/// v and D after the natural gradient of the weighted members and of p_c, with determinant 1 again; nothing
+/// where an entry of D would not be positive.
+std::optional<CrFmNes::Shape> CrFmNes::next_shape(std::span<const int64_t> order,
+                                                  std::span<const double> weights,
+                                                  const std::vector<double>& path_c) const {
   const CrFmNesConstants& k = constants_;
   std::vector<double> s(static_cast<std::size_t>(n_)), t(s), s_sum(s), t_sum(s), evolved(s);
   const auto accumulate = [&](const double* y, double coefficient) {
@@ -200,23 +201,23 @@ CrFmNes::Shape CrFmNes::next_shape(std::span<const int64_t> order, std::span<con
   accumulate(evolved.data(), k.c_1);
 
   const double norm = length(v_);
-  Shape next{v_, d_, true};
+  Shape next{v_, d_};
   for (int64_t i = 0; i < n_; ++i) {
     next.v[i] += t_sum[i] / norm;
     next.d[i] += d_[i] * s_sum[i];
   }
-  next.positive = std::all_of(next.d.begin(), next.d.end(), [](double value) { return value > 0; });
-  if (next.positive) {
-    const auto n = static_cast<double>(n_);
-    double logarithms = 0;
-    for (const double value : next.d) {
-      logarithms += std::log(value);
-    }
-    const double new_norm = length(next.v);
-    const double root = std::exp(logarithms / n + std::log(1 + new_norm * new_norm) / (2 * n));
-    for (double& value : next.d) {
-      value /= root;
-    }
+  if (!std::all_of(next.d.begin(), next.d.end(), [](double value) { return value > 0; })) {
+    return std::nullopt;
+  }
+  const auto n = static_cast<double>(n_);
+  double logarithms = 0;
+  for (const double value : next.d) {
+    logarithms += std::log(value);
+  }
+  const double new_norm = length(next.v);
+  const double root = std::exp(logarithms / n + std::log(1 + new_norm * new_norm) / (2 * n));
+  for (double& value : next.d) {
+    value /= root;
   }
   return next;
 }
@@ -243,8 +244,8 @@ bool CrFmNes::update(std::span<const int64_t> order) {
     path_c[i] = (1 - k.c_c) * path_c_[i] + gain_c * step[i];
     mean[i] += sigma_ * step[i];
   }
-  Shape shape = next_shape(order, weights, path_c);
-  if (!shape.positive) {
+  std::optional<Shape> shape = next_shape(order, weights, path_c);
+  if (!shape) {
     stop_ = format_text("non-positive scale: the update of generation {} makes an entry of D negative",
                         generation_);
     return false;
@@ -255,15 +256,15 @@ bool CrFmNes::update(std::span<const int64_t> order) {
     spread += weights[rank] * (dot(z, z, n_) - n) / n;
   }
   const double sigma = sigma_ * std::exp(eta_sigma / 2 * spread);
-  if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(shape.v) ||
-      !all_finite(shape.d) || !std::isfinite(sigma) || sigma <= 0 || !(length(shape.v) > 0)) {
+  if (!all_finite(mean) || !all_finite(path_sigma) || !all_finite(path_c) || !all_finite(shape->v) ||
+      !all_finite(shape->d) || !std::isfinite(sigma) || sigma <= 0 || !(length(shape->v) > 0)) {
     return overflow();
   }
   mean_ = std::move(mean);
   path_sigma_ = std::move(path_sigma);
   path_c_ = std::move(path_c);
-  v_ = std::move(shape.v);
-  d_ = std::move(shape.d);
+  v_ = std::move(shape->v);
+  d_ = std::move(shape->d);
   sigma_ = sigma;
   return true;
 }

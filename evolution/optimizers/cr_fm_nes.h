@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,13 +43,12 @@ class CrFmNes final : public LinearOptimizer {
   void restore_own(const NamedArrays& arrays, int64_t generation) override;
   struct Shape {
     std::vector<double> v, d;
-    bool positive = true;  ///< of every entry of d
   };
 
   std::vector<double> next_path_sigma(std::span<const int64_t> order) const;
   std::vector<double> distance_weights(std::span<const int64_t> order) const;
-  Shape next_shape(std::span<const int64_t> order, std::span<const double> weights,
-                   const std::vector<double>& path_c) const;
+  std::optional<Shape> next_shape(std::span<const int64_t> order, std::span<const double> weights,
+                                  const std::vector<double>& path_c) const;
   void gradient(const double* y, std::vector<double>& s, std::vector<double>& t) const;
 
   CrFmNesConstants constants_;

@@ -27,11 +27,10 @@ SepCmaConstants sep_cma_constants(int64_t dimension, int64_t population) {
   if (constants.c_mu > 0) {
     alpha = std::min(alpha, 1 + constants.c_1 / constants.c_mu);
   }
-  const double middle = std::log((static_cast<double>(population) + 1) / 2);
   double negative = 0;
   for (int64_t i = full.parents; i < population; ++i) {
     double& weight = constants.weights[static_cast<std::size_t>(i)];
-    weight = std::min(middle - std::log(static_cast<double>(i + 1)), 0.0);
+    weight = std::min(raw_weight(population, i), 0.0);
     negative += weight;
   }
   for (int64_t i = full.parents; i < population && negative < 0; ++i) {
