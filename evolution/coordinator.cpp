@@ -186,8 +186,7 @@ class EvolveStage {
       throw InfrastructureError(format_text(
           "stage {}, generation {}: the fitness of all {} members is NaN or infinite, there is nothing to "
           "rank. The state before this generation is saved and a resume computes it again; look for the "
-          "cause in "
-          "the model, its data type or the fitness",
+          "cause in the model, its data type or the fitness",
           options_.stage, current_.generation, optimizer_.population()));
     }
     if (row.non_finite > 0) {

@@ -11,7 +11,6 @@ namespace namm::experiments {
 namespace {
 
 std::string samples_of(const TaskResult& task, const std::string& title) {
-  constexpr double kPercent = 100;
   std::vector<double> scores;
   for (const auto& context : task.contexts) scores.push_back(kPercent * context.score());
   const Estimate estimate = estimate_mean(scores);

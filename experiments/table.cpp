@@ -13,7 +13,6 @@ namespace namm::experiments {
 namespace {
 
 constexpr double kEqualCacheTolerance = 0.02;
-constexpr double kPercent = 100;
 
 template <class T>
 bool contains(const std::vector<T>& list, const T& item) {

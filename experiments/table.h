@@ -11,6 +11,9 @@
 
 namespace namm::experiments {
 
+/// Tables show scores and shares, which results hold as fractions, of a hundred.
+inline constexpr double kPercent = 100;
+
 /// One number of the table. Scores 0 to 100, fractions 0 to 1, tokens a head, bytes of keys and values.
 struct TableCell {
   Estimate score;

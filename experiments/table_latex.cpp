@@ -10,8 +10,6 @@ namespace namm::experiments {
 
 namespace {
 
-constexpr double kPercent = 100;
-
 std::string latex_escape(const std::string& text) {
   std::string escaped;
   for (const char c : text) {

@@ -10,8 +10,6 @@ namespace namm::experiments {
 
 namespace {
 
-constexpr double kPercent = 100;
-
 /// Whether a number of the table has no interval.
 bool lacks_interval(const Table& table) {
   const auto of_cell = [](const auto& entry) { return !entry.second.score.has_interval(); };

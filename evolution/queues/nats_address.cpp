@@ -100,8 +100,7 @@ std::string NatsAddress::environment_token() const {
                   [](unsigned char c) { return is_control(c) || c == '"' || c == '\\'; })) {
     throw ConfigError(
         format_text("{}: the token holds a control character (a line break, say), '\"' or '\\', which no "
-                    "token may; one that is "
-                    "good: openssl rand -hex 32",
+                    "token may; one that is good: openssl rand -hex 32",
                     kTokenVariable));
   }
   return std::string(token);

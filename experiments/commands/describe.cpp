@@ -43,6 +43,7 @@ Json layout_json(const memory::NammConfig& config) {
 Json work_of(const ExperimentConfig& config, size_t index) {
   const StageConfig& stage = config.stages[index];
   Json json{{"stage", config.stage_name(index)}, {"kind", stage.evolve ? "evolve" : "evaluate"}};
+  // Unlike a stage that is refused, an optimiser that cannot be is an error of the configuration.
   if (stage.evolve) evolution::resolve_optimizer(config.evolution.optimizer, config.memory.parameters());
   StageWork work;
   try {
